@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# `make help` lists the targets. Objects go to build/; V=1 shows the commands.
+
+B        := build
+CXX      ?= g++
+CC       ?= gcc
+CLANG    ?= clang-19
+BPFTOOL  ?= $(shell command -v bpftool || echo /usr/sbin/bpftool)
+PROTOC   ?= protoc
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+VERSION  := 0.1.0
+# Set by `make asan`, `make fuzz`.
+SANITIZE ?=
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-8s %s\n'
+endif
+MAKEFLAGS += --no-print-directory
+
+CPPFLAGS := -I$(B) -I. -D_GNU_SOURCE -DBPFCKPT_VERSION='"$(VERSION)"'
+WARN     := -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Wcast-qual
+CXXFLAGS := -std=c++23 -O2 -g -fno-omit-frame-pointer $(SANITIZE)
+CFLAGS   := -std=gnu11 -O2 -g -Wall -Wextra -Werror
+BPFFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Werror -I. -D__BPF__ -D__TARGET_ARCH_x86 -isystem /usr/include/x86_64-linux-gnu
+LIBS     := -lbpf -lelf -lz -lprotobuf -lfmt -lxxhash -lcap -lpthread
+
+PROTOS   := $(wildcard images/*.proto)
+PROTO_H  := $(PROTOS:%.proto=$(B)/%.pb.h)
+PROTO_O  := $(PROTOS:%.proto=$(B)/%.pb.o)
+BPF_C    := $(wildcard bpf/*.bpf.c)
+SKELS    := $(BPF_C:bpf/%.bpf.c=$(B)/bpf/%.skel.h)
+MAIN_CC  := user/cli/main.cc
+LIB_CC   := $(filter-out $(MAIN_CC),$(wildcard iterators/*.cc images/*.cc user/*/*.cc))
+LIB_O    := $(LIB_CC:%.cc=$(B)/%.o) $(PROTO_O)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all deps demo test test-unit bench lint format format-check asan fuzz install uninstall clean help
+
+all: $(B)/bpfckpt ## build everything
+
+# --- generated sources ---------------------------------------------------------------------------------------------
+
+$(B)/images/%.pb.cc $(B)/images/%.pb.h: images/%.proto
+	$(say) PROTOC $<
+	@mkdir -p $(B)/images
+	$(Q)$(PROTOC) -I. --cpp_out=$(B) $<
+
+$(B)/bpf/%.bpf.o: bpf/%.bpf.c
+	$(say) BPF $<
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPFFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
+	$(say) SKEL $<
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp && mv $@.tmp $@
+
+# --- bpfckpt -------------------------------------------------------------------------------------------------------
+
+# Protobuf's own code does not pass our warnings.
+$(B)/%.pb.o: $(B)/%.pb.cc $(PROTO_H)
+	$(say) CXX $<
+	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -w -MMD -MP -c $< -o $@
+
+$(B)/%.o: %.cc | $(PROTO_H) $(SKELS)
+	$(say) CXX $<
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(WARN) -MMD -MP -c $< -o $@
+
+$(B)/libbpfckpt.a: $(LIB_O)
+	$(say) AR $@
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/bpfckpt: $(MAIN_CC:%.cc=$(B)/%.o) $(B)/libbpfckpt.a
+	$(say) LINK $@
+	$(Q)$(CXX) $(CXXFLAGS) $^ $(LIBS) -o $@
+
+# Test programs, benchmarks, fuzzers and the demo.
+-include selftests/Makefile.inc
+
+clean: ## remove build/
+	$(Q)rm -rf $(B)
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

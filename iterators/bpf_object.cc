@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "iterators/bpf_object.h"
+
+#include <unistd.h>
+
+namespace bpfckpt::iterators {
+
+Result<IterLink> IterLink::attach(bpf_program *program, IterFilter filter)
+{
+	bpf_iter_link_info info = {};
+	info.task.pid = filter.pid;
+	info.task.tid = filter.tid;
+	LIBBPF_OPTS(bpf_iter_attach_opts, options);
+	if (filter.pid || filter.tid) {
+		options.link_info = &info;
+		options.link_info_len = sizeof(info);
+	}
+	IterLink result;
+	result.link_.reset(bpf_program__attach_iter(program, &options));
+	if (!result.link_)
+		return errno_error(errno, "cannot attach BPF iterator").on(bpf_program__name(program));
+	return result;
+}
+
+Result<> IterLink::run() const
+{
+	// The PID namespace is that of the task that creates the iterator (kernel/bpf/task_iter.c: init_seq_pidns()).
+	UniqueFd fd(bpf_iter_create(bpf_link__fd(link_.get())));
+	if (!fd.valid())
+		return errno_error(errno, "cannot create BPF iterator");
+	char byte[64];
+	for (;;) {
+		ssize_t got = ::read(fd.get(), byte, sizeof(byte));
+		if (got == 0)
+			return {};
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return errno_error(errno, "BPF iterator failed");
+		return Error(Code::kInternal, "a BPF iterator wrote to its seq_file");
+	}
+}
+
+Result<int> run_syscall_program(const bpf_program *program, std::span<std::byte> context)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, options);
+	options.ctx_in = context.data();
+	options.ctx_size_in = static_cast<__u32>(context.size());
+	int err = bpf_prog_test_run_opts(bpf_program__fd(program), &options);
+	if (err)
+		return errno_error(-err, "cannot run BPF program").on(bpf_program__name(program));
+	return static_cast<int>(options.retval);
+}
+
+} // namespace bpfckpt::iterators

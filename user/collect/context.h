@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// What the collectors share: the document they fill, the ids of shared kernel objects, the findings, and the time.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "images/document.pb.h"
+#include "user/util/result.h"
+
+namespace bpfckpt::collect {
+
+// Kernel address -> small number, in order of first use, from 1. 0 stands for NULL.
+class IdTable {
+public:
+	uint32_t id_of(uint64_t address)
+	{
+		if (!address)
+			return 0;
+		return ids_.try_emplace(address, static_cast<uint32_t>(ids_.size() + 1)).first->second;
+	}
+	// 0 if it was never given an id.
+	[[nodiscard]] uint32_t find(uint64_t address) const
+	{
+		auto it = ids_.find(address);
+		return it == ids_.end() ? 0 : it->second;
+	}
+	[[nodiscard]] const std::unordered_map<uint64_t, uint32_t> &all() const { return ids_; }
+
+private:
+	std::unordered_map<uint64_t, uint32_t> ids_;
+};
+
+// One table per kernel type; an address never leaves it.
+struct Ids {
+	IdTable files;           // struct file            -> File.id
+	IdTable inodes;          // struct inode           -> File.object
+	IdTable fd_tables;       // struct files_struct    -> Process.fd_table
+	IdTable fs;              // struct fs_struct       -> Process.fs
+	IdTable address_spaces;  // struct mm_struct       -> Memory.id
+	IdTable sighands;        // struct sighand_struct  -> Process.sighand
+	IdTable rings;           // struct io_ring_ctx     -> Ring.id
+	IdTable shared_memory;   // inode of the object    -> SharedMemory.id
+};
+
+// Clocks at the capture, taken once.
+struct CaptureTime {
+	int64_t realtime_ns = 0;
+	int64_t monotonic_ns = 0;
+	int64_t boottime_ns = 0;
+	int64_t tai_ns = 0;
+
+	static CaptureTime now();
+	// Nanoseconds now on a clockid_t that an hrtimer base has (REALTIME, MONOTONIC, BOOTTIME, TAI and their ALARM kin).
+	[[nodiscard]] int64_t on(uint32_t clock_id) const;
+};
+
+struct Context {
+	images::Document *document = nullptr;
+	Ids ids;
+	Findings findings;
+	CaptureTime time;
+	bool live = false;       // the target was not stopped: small contradictions are races, not losses
+
+	// State that a dump cannot carry over.
+	void refuse(std::string object, std::string message, std::string hint)
+	{
+		Error error(Code::kUnsupported, std::move(message));
+		findings.push_back(std::move(error).on(std::move(object)).with_hint(std::move(hint)));
+	}
+};
+
+} // namespace bpfckpt::collect

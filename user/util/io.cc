@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/util/io.h"
+
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace bpfckpt {
+
+Result<UniqueFd> open_at(int dir, const std::string &path, int flags, unsigned mode)
+{
+	for (;;) {
+		UniqueFd fd(::openat(dir, path.c_str(), flags | O_CLOEXEC, mode));
+		if (fd.valid())
+			return fd;
+		if (errno != EINTR)
+			return errno_error(errno, "cannot open").on(path);
+	}
+}
+
+Result<> write_all(int fd, std::span<const std::byte> bytes)
+{
+	while (!bytes.empty()) {
+		ssize_t done = ::write(fd, bytes.data(), bytes.size());
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return errno_error(errno, "cannot write");
+		bytes = bytes.subspan(static_cast<size_t>(done));
+	}
+	return {};
+}
+
+Result<> pwrite_all(int fd, std::span<const std::byte> bytes, off_t offset)
+{
+	while (!bytes.empty()) {
+		ssize_t done = ::pwrite(fd, bytes.data(), bytes.size(), offset);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return errno_error(errno, "cannot write");
+		bytes = bytes.subspan(static_cast<size_t>(done));
+		offset += done;
+	}
+	return {};
+}
+
+Result<> pread_exact(int fd, std::span<std::byte> bytes, off_t offset)
+{
+	while (!bytes.empty()) {
+		ssize_t done = ::pread(fd, bytes.data(), bytes.size(), offset);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return errno_error(errno, "cannot read");
+		if (done == 0)
+			return make_error(Code::kCorrupt, "ends {} bytes early", bytes.size());
+		bytes = bytes.subspan(static_cast<size_t>(done));
+		offset += done;
+	}
+	return {};
+}
+
+Result<std::string> read_file_at(int dir, const std::string &path, size_t limit)
+{
+	UniqueFd fd = TRY(open_at(dir, path, O_RDONLY));
+	std::string text;
+	size_t used = 0;
+	for (;;) {
+		if (text.size() - used < 4096)
+			text.resize(text.size() + (text.size() < 16384 ? 16384 : text.size()));
+		ssize_t done = ::read(fd.get(), text.data() + used, text.size() - used);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return errno_error(errno, "cannot read").on(path);
+		if (done == 0)
+			break;
+		used += static_cast<size_t>(done);
+		if (used > limit)
+			return make_error(Code::kLimit, "larger than {} bytes", limit).on(path);
+	}
+	text.resize(used);
+	return text;
+}
+
+Result<std::string> read_file(const std::string &path, size_t limit)
+{
+	return read_file_at(AT_FDCWD, path, limit);
+}
+
+Result<std::string> read_link(const std::string &path)
+{
+	std::string target(PATH_MAX, '\0');
+	ssize_t length = ::readlink(path.c_str(), target.data(), target.size());
+	if (length < 0)
+		return errno_error(errno, "cannot read link").on(path);
+	target.resize(static_cast<size_t>(length));
+	return target;
+}
+
+} // namespace bpfckpt
