@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Address spaces as a whole (include/linux/mm_types.h); their VMAs are in vmlinux/vma.h. */
+#pragma once
+
+#include "vmlinux/types.h"
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct file;
+
+typedef struct {
+	unsigned long __mm_flags[1];
+} mm_flags_t;
+
+struct mm_struct {
+	atomic_t mm_users;
+	int map_count;
+	unsigned long mmap_base;
+	unsigned long task_size;
+	unsigned long locked_vm;
+	unsigned long def_flags;
+	unsigned long start_code;
+	unsigned long end_code;
+	unsigned long start_data;
+	unsigned long end_data;
+	unsigned long start_brk;
+	unsigned long brk;
+	unsigned long start_stack;
+	unsigned long arg_start;
+	unsigned long arg_end;
+	unsigned long env_start;
+	unsigned long env_end;
+	unsigned long saved_auxv[56];
+	mm_flags_t flags;
+	struct file *exe_file;
+};
+
+/* Up to v6.17: a plain word. */
+struct mm_struct___v617 {
+	unsigned long flags;
+};
+
+#pragma clang attribute pop

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Tasks (include/linux/sched.h). */
+#pragma once
+
+#include "vmlinux/types.h"
+#include "vmlinux/cred.h"
+#include "vmlinux/mm_types.h"
+#include "vmlinux/pid.h"
+#include "vmlinux/signal.h"
+
+#define PF_IO_WORKER   0x00000010
+#define PF_EXITING     0x00000004
+#define PF_USER_WORKER 0x00004000 /* v6.4, 54e6842d0775; io-wq and SQPOLL threads */
+#define PF_KTHREAD     0x00200000
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct files_struct;
+struct io_uring_task;
+struct completion;
+struct seccomp_filter;
+
+struct vfsmount;
+struct dentry;
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
+struct fs_struct {
+	int users;
+	int umask;
+	struct path root;
+	struct path pwd;
+};
+
+struct sched_dl_entity {
+	__u64 dl_runtime;
+	__u64 dl_deadline;
+	__u64 dl_period;
+	unsigned int flags;
+};
+
+struct cpumask {
+	unsigned long bits[1]; /* NR_CPUS bits: take the size from BTF */
+};
+
+typedef struct cpumask cpumask_t;
+
+struct seccomp {
+	int mode;
+	atomic_t filter_count;
+	struct seccomp_filter *filter;
+};
+
+struct io_context {
+	unsigned short ioprio;
+};
+
+struct restart_block {
+	void *fn;
+};
+
+struct task_struct {
+	unsigned int __state;
+	unsigned int flags;
+	unsigned int ptrace;
+	int prio;
+	int static_prio;
+	unsigned int rt_priority;
+	struct sched_dl_entity dl;
+	unsigned int policy;
+	cpumask_t cpus_mask;
+	struct mm_struct *mm;
+	int exit_state;
+	int exit_code;
+	int exit_signal;
+	int pdeath_signal;
+	unsigned long jobctl;
+	unsigned int personality;
+	unsigned int sched_reset_on_fork : 1;
+	unsigned int in_execve : 1;
+	unsigned int restore_sigmask : 1;
+	unsigned long atomic_flags;
+	struct restart_block restart_block;
+	int pid;
+	int tgid;
+	struct task_struct *real_parent;
+	struct task_struct *parent;
+	struct list_head children;
+	struct list_head sibling;
+	struct task_struct *group_leader;
+	struct pid *thread_pid;
+	struct list_head thread_node;
+	struct completion *vfork_done;
+	int *set_child_tid;
+	int *clear_child_tid;
+	__u64 utime;
+	__u64 stime;
+	__u64 start_time;
+	__u64 start_boottime;
+	const struct cred *real_cred;
+	const struct cred *cred;
+	char comm[16];
+	struct fs_struct *fs;
+	struct files_struct *files;
+	struct io_uring_task *io_uring;
+	struct nsproxy *nsproxy;
+	struct signal_struct *signal;
+	struct sighand_struct *sighand;
+	sigset_t blocked;
+	sigset_t saved_sigmask;
+	struct sigpending pending;
+	unsigned long sas_ss_sp;
+	unsigned long sas_ss_size;
+	unsigned int sas_ss_flags;
+	kuid_t loginuid; /* AUDIT */
+	struct seccomp seccomp; /* SECCOMP */
+	void *robust_list;
+	void *compat_robust_list;
+	void *rseq;
+	__u32 rseq_len;
+	__u32 rseq_sig;
+	__u64 timer_slack_ns;
+	__u64 default_timer_slack_ns;
+	struct io_context *io_context;
+};
+
+/* v7.0: struct rseq_data holds what were three fields. */
+struct rseq_data {
+	void *usrptr;
+	__u32 len;
+	__u32 sig;
+};
+
+struct task_struct___v70 {
+	struct rseq_data rseq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
+#pragma clang attribute pop
