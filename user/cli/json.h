@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// The views of a document: JSON for programs, with the field names of the .proto files.
+#pragma once
+
+#include <string>
+
+#include "images/document.pb.h"
+#include "user/cli/view.h"
+#include "user/util/result.h"
+
+namespace bpfckpt::cli
+{
+
+// One line-broken document, ended by a newline. Sections that were not asked for are empty arrays.
+Result<std::string> render_json(const images::Document &document, const Sections &sections);
+
+// Any other message (manifest, statistics) in the same style.
+Result<std::string> render_json(const google::protobuf::Message &message);
+
+} // namespace bpfckpt::cli
