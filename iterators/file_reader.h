@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// FileReader: fd tables and open file descriptions by BPF (bpf/file.bpf.c).
+//
+// Before the freeze: load(), attach(). Inside: run() lists the fd tables, describe() reads the struct files that the
+// caller names (those of the fds, and those that only a mapping or an io_uring slot holds). Afterwards: the spans.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "iterators/file_record.h"
+#include "user/util/result.h"
+
+namespace bpfckpt::iterators {
+
+using FileKind = file_kind;
+
+// The whole answer: by f_op, by mode, by file system.
+FileKind kind_of(const file_record &record);
+// "eventfd": the word of images/file.proto.
+const char *name_of(FileKind kind);
+
+struct FileCapacity {
+	uint32_t fds = 1 << 14;
+	uint32_t files = 1 << 14;
+	uint32_t epoll_items = 1 << 13;
+	uint32_t inotify_marks = 1 << 10;
+	uint32_t pipe_buffers = 1 << 12;
+	uint32_t locks = 1 << 8;
+	uint32_t sockets = 1 << 11;
+	uint32_t messages = 1 << 12;
+	uint32_t holders = 1 << 10;
+	uint32_t name_bytes = 1 << 20;  // rounded up to a power of two
+};
+
+class FileReader {
+public:
+	// Learns the kinds of files from files of our own and loads the programs.
+	static Result<FileReader> load(const FileCapacity &capacity);
+	FileReader(FileReader &&) noexcept;
+	FileReader &operator=(FileReader &&) noexcept;
+	~FileReader();
+
+	// The processes whose fd tables run() lists; replaces those of an earlier call.
+	Result<> attach(std::span<const unsigned> pids);
+
+	// Lists the fd tables anew and forgets what was described. Code::kLimit: see needed().
+	Result<> run();
+	// Reads these struct files and what their epoll items watch; each is read once between two runs, NULL is ignored.
+	Result<> describe(std::span<const uint64_t> files);
+	// Those of fds().
+	Result<> describe_fds();
+	// Who in the whole system holds one of these (see holder_record), the tree itself included. For after the thaw.
+	Result<> find_holders(std::span<const uint64_t> objects);
+
+	[[nodiscard]] std::span<const fd_record> fds() const;
+	[[nodiscard]] std::span<const file_record> files() const;
+	[[nodiscard]] std::span<const epoll_item_record> epoll_items() const;
+	[[nodiscard]] std::span<const inotify_mark_record> inotify_marks() const;
+	[[nodiscard]] std::span<const pipe_buffer_record> pipe_buffers() const;
+	[[nodiscard]] std::span<const lock_record> locks() const;
+	[[nodiscard]] std::span<const socket_record> sockets() const;
+	[[nodiscard]] std::span<const socket_message_record> messages() const;
+	[[nodiscard]] std::span<const holder_record> holders() const;
+
+	// NULL if it was not described.
+	[[nodiscard]] const file_record *find(uint64_t file) const;
+	[[nodiscard]] const socket_record *find_socket(uint64_t file) const;
+	// As readlink(2) on /proc/PID/fd/N shows it, but without " (deleted)".
+	[[nodiscard]] std::string path_of(const file_record &record) const;
+	// Below the root of its file system: "/a/b"; empty if no name is known.
+	[[nodiscard]] std::string path_of(const inotify_mark_record &record) const;
+	// Seconds of a socket's timeout in jiffies; this kernel's HZ is learned, too.
+	[[nodiscard]] int64_t jiffies_to_ns(uint64_t jiffies) const;
+
+	// What the last round would have needed, for a load() anew.
+	[[nodiscard]] FileCapacity needed() const;
+
+private:
+	struct Impl;
+	explicit FileReader(std::unique_ptr<Impl> impl);
+	std::unique_ptr<Impl> impl_;
+};
+
+} // namespace bpfckpt::iterators
