@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// UringReader: all of a set of io_uring instances, read from kernel memory in one go.
+//
+// load() before the freeze, run() inside it, the spans and the proof afterwards. Rings are given by address:
+// private_data of a struct file whose kind is io_uring, wherever that file was found.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "iterators/uring_record.h"
+#include "user/util/result.h"
+
+namespace bpfckpt::iterators
+{
+
+// How many records of each kind there is room for.
+struct UringCapacity {
+	uint32_t rings = 64;
+	uint32_t attachments = 256;
+	uint32_t tasks = 128;
+	uint32_t requests = 2048;
+	uint32_t files = 1024;
+	uint32_t buffers = 256;
+	uint32_t personalities = 32;
+	uint32_t groups = 64;
+	uint32_t provided = 1024;
+	uint32_t overflow = 256;
+	uint32_t blobs = 512;
+	uint32_t pages = 512;
+
+	// Room for both, and some more for what is added meanwhile.
+	[[nodiscard]] UringCapacity grown_to(const UringCapacity &needed) const;
+};
+
+class UringReader
+{
+public:
+	// Loads the BPF objects. Errors: those of BpfObject::load().
+	static Result<UringReader> load(const UringCapacity &capacity = {});
+	UringReader(UringReader &&) noexcept;
+	UringReader &operator=(UringReader &&) noexcept;
+	~UringReader();
+
+	// Reads these instances (struct io_ring_ctx), each once however often it is named. Errors: kLimit when a map is
+	// full; then load() anew with needed().
+	Result<> run(std::span<const uint64_t> rings);
+	// What the last run() would have needed.
+	[[nodiscard]] UringCapacity needed() const;
+
+	[[nodiscard]] std::span<const uring_ring_record> rings() const;
+	[[nodiscard]] std::span<const uring_attachment_record> attachments() const;
+	[[nodiscard]] std::span<const uring_task_record> tasks() const;
+	[[nodiscard]] std::span<const uring_request_record> requests() const; // a request may appear more than once
+	[[nodiscard]] std::span<const uring_file_record> files() const;
+	[[nodiscard]] std::span<const uring_buffer_record> buffers() const;
+	[[nodiscard]] std::span<const uring_personality_record> personalities() const;
+	[[nodiscard]] std::span<const uring_group_record> groups() const;
+	[[nodiscard]] std::span<const uring_provided_record> provided() const;
+	[[nodiscard]] std::span<const uring_overflow_record> overflow() const;
+	[[nodiscard]] std::span<const uring_blob_record> blobs() const;
+	[[nodiscard]] std::span<const uring_page_record> pages() const;
+
+	// struct file of every fixed slot and every request, each once: for FileReader::describe().
+	[[nodiscard]] std::vector<uint64_t> referenced_files() const;
+
+private:
+	struct Objects;
+	explicit UringReader(std::unique_ptr<Objects> objects);
+	std::unique_ptr<Objects> objects_;
+};
+
+} // namespace bpfckpt::iterators
