@@ -3,7 +3,8 @@
 
 #include <unistd.h>
 
-namespace bpfckpt::iterators {
+namespace bpfckpt::iterators
+{
 
 Result<IterLink> IterLink::attach(bpf_program *program, IterFilter filter)
 {

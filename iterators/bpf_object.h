@@ -11,11 +11,13 @@
 #include "user/util/result.h"
 #include "user/util/unique_fd.h"
 
-namespace bpfckpt::iterators {
+namespace bpfckpt::iterators
+{
 
 // Owns a skeleton made by bpftool. `Skeleton` is e.g. task_bpf with its static functions open, load, destroy.
 template <class Skeleton>
-class BpfObject {
+class BpfObject
+{
 public:
 	// Opened, not yet loaded: sizes of maps and read-only variables may still be set through ->.
 	static Result<BpfObject> open()
@@ -26,14 +28,16 @@ public:
 		return object;
 	}
 
-	// Errors: Permission without CAP_BPF and CAP_PERFMON, KernelLacks without BTF or with a kernel type that is not there.
+	// Errors: Permission without CAP_BPF and CAP_PERFMON, KernelLacks without BTF or with a kernel type that is not
+	// there.
 	Result<> load()
 	{
 		int err = -Skeleton::load(skeleton_.get());
 		if (err == 0)
 			return {};
 		if (err == EPERM || err == EACCES)
-			return errno_error(err, "cannot load BPF object").with_hint("run as root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE)");
+			return errno_error(err, "cannot load BPF object")
+				.with_hint("run as root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE)");
 		Error error = errno_error(err, "the kernel refuses a BPF object");
 		error.code = Code::kKernelLacks;
 		return std::move(error).with_hint("bpfckpt check shows what this kernel offers");
@@ -52,12 +56,13 @@ private:
 
 // Which tasks an iterator visits. Numbers are those of the PID namespace of the caller (kernel/bpf/task_iter.c).
 struct IterFilter {
-	unsigned pid = 0;  // all threads of this process; 0: no filter
-	unsigned tid = 0;  // this task only
+	unsigned pid = 0; // all threads of this process; 0: no filter
+	unsigned tid = 0; // this task only
 };
 
 // An attached iterator program. attach() allocates, run() only opens and drains the iterator: attach before the freeze.
-class IterLink {
+class IterLink
+{
 public:
 	static Result<IterLink> attach(bpf_program *program, IterFilter filter = {});
 	// One whole pass. The program writes to maps; its seq_file must stay empty.

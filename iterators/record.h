@@ -13,7 +13,7 @@
 #endif
 
 /* Both compilations see the same size and the same offset of the last field. */
-#define RECORD_LAYOUT(type, size, last, offset)                         \
-	RECORD_ASSERT(sizeof(struct type) == (size));                   \
+#define RECORD_LAYOUT(type, size, last, offset)                           \
+	RECORD_ASSERT(sizeof(struct type) == (size));                     \
 	RECORD_ASSERT(__builtin_offsetof(struct type, last) == (offset)); \
 	RECORD_ASSERT(sizeof(struct type) % 8 == 0)

@@ -11,10 +11,12 @@
 #include "images/document.pb.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::collect {
+namespace bpfckpt::collect
+{
 
 // Kernel address -> small number, in order of first use, from 1. 0 stands for NULL.
-class IdTable {
+class IdTable
+{
 public:
 	uint32_t id_of(uint64_t address)
 	{
@@ -36,14 +38,14 @@ private:
 
 // One table per kernel type; an address never leaves it.
 struct Ids {
-	IdTable files;           // struct file            -> File.id
-	IdTable inodes;          // struct inode           -> File.object
-	IdTable fd_tables;       // struct files_struct    -> Process.fd_table
-	IdTable fs;              // struct fs_struct       -> Process.fs
-	IdTable address_spaces;  // struct mm_struct       -> Memory.id
-	IdTable sighands;        // struct sighand_struct  -> Process.sighand
-	IdTable rings;           // struct io_ring_ctx     -> Ring.id
-	IdTable shared_memory;   // inode of the object    -> SharedMemory.id
+	IdTable files;          // struct file            -> File.id
+	IdTable inodes;         // struct inode           -> File.object
+	IdTable fd_tables;      // struct files_struct    -> Process.fd_table
+	IdTable fs;             // struct fs_struct       -> Process.fs
+	IdTable address_spaces; // struct mm_struct       -> Memory.id
+	IdTable sighands;       // struct sighand_struct  -> Process.sighand
+	IdTable rings;          // struct io_ring_ctx     -> Ring.id
+	IdTable shared_memory;  // inode of the object    -> SharedMemory.id
 };
 
 // Clocks at the capture, taken once.
@@ -54,7 +56,8 @@ struct CaptureTime {
 	int64_t tai_ns = 0;
 
 	static CaptureTime now();
-	// Nanoseconds now on a clockid_t that an hrtimer base has (REALTIME, MONOTONIC, BOOTTIME, TAI and their ALARM kin).
+	// Nanoseconds now on a clockid_t that an hrtimer base has (REALTIME, MONOTONIC, BOOTTIME, TAI and their ALARM
+	// kin).
 	[[nodiscard]] int64_t on(uint32_t clock_id) const;
 };
 
@@ -63,7 +66,7 @@ struct Context {
 	Ids ids;
 	Findings findings;
 	CaptureTime time;
-	bool live = false;       // the target was not stopped: small contradictions are races, not losses
+	bool live = false; // the target was not stopped: small contradictions are races, not losses
 
 	// State that a dump cannot carry over.
 	void refuse(std::string object, std::string message, std::string hint)

@@ -15,29 +15,30 @@
 
 #include <fmt/core.h>
 
-namespace bpfckpt {
+namespace bpfckpt
+{
 
 // What the user can do about it; the values are not the exit codes, see exit_status().
 enum class Code {
-	kUnsupported,  // state that bpfckpt does not know or cannot carry over
-	kKernelLacks,  // the running kernel has no interface for it
-	kPermission,   // a capability, an owner or an LSM is in the way
-	kBusy,         // in use now, may work later
-	kGone,         // the object disappeared meanwhile
-	kCorrupt,      // images that are not what they claim to be
-	kMismatch,     // images and this machine do not fit
-	kLimit,        // a size, a count or a disk is full
-	kTimeout,      // a time limit was reached
-	kUsage,        // the command line
-	kInternal,     // an assumption of ours failed
+	kUnsupported, // state that bpfckpt does not know or cannot carry over
+	kKernelLacks, // the running kernel has no interface for it
+	kPermission,  // a capability, an owner or an LSM is in the way
+	kBusy,        // in use now, may work later
+	kGone,        // the object disappeared meanwhile
+	kCorrupt,     // images that are not what they claim to be
+	kMismatch,    // images and this machine do not fit
+	kLimit,       // a size, a count or a disk is full
+	kTimeout,     // a time limit was reached
+	kUsage,       // the command line
+	kInternal,    // an assumption of ours failed
 };
 
 struct Error {
 	Code code = Code::kInternal;
-	int sys_errno = 0;    // 0 if no system call failed
-	std::string object;   // "pid 12 (nginx)", "ring 1", "fd 7 of pid 12"; may be empty
-	std::string message;  // the exact state
-	std::string hint;     // a way out; may be empty
+	int sys_errno = 0;   // 0 if no system call failed
+	std::string object;  // "pid 12 (nginx)", "ring 1", "fd 7 of pid 12"; may be empty
+	std::string message; // the exact state
+	std::string hint;    // a way out; may be empty
 	std::shared_ptr<const Error> cause;
 
 	Error() = default;
@@ -60,11 +61,13 @@ struct Error {
 	}
 };
 
-// Findings of a walk that goes on after the first obstacle: `check -t` prints them all, `dump` refuses with all of them.
+// Findings of a walk that goes on after the first obstacle: `check -t` prints them all, `dump` refuses with all of
+// them.
 using Findings = std::vector<Error>;
 
 template <class T = void>
-class [[nodiscard]] Result : public std::expected<T, Error> {
+class [[nodiscard]] Result : public std::expected<T, Error>
+{
 public:
 	using Base = std::expected<T, Error>;
 	using Base::Base;
@@ -85,7 +88,8 @@ template <class... Args>
 template <class... Args>
 [[nodiscard]] Error errno_error(int err, fmt::format_string<Args...> format, Args &&...args)
 {
-	Error error(code_of_errno(err), fmt::format("{}: {}", fmt::format(format, std::forward<Args>(args)...), strerror(err)));
+	Error error(code_of_errno(err),
+		    fmt::format("{}: {}", fmt::format(format, std::forward<Args>(args)...), strerror(err)));
 	error.sys_errno = err;
 	return error;
 }
@@ -96,11 +100,12 @@ template <class... Args>
 
 } // namespace bpfckpt
 
-// Value of a Result, or return its error from the enclosing function. (A GNU statement expression, as both GCC and clang have it.)
-#define TRY(expression)                                                            \
-	__extension__({                                                            \
-		auto &&try_result_ = (expression);                                 \
-		if (!try_result_)                                                  \
-			return std::unexpected(std::move(try_result_).error());    \
-		std::move(try_result_).value();                                    \
+// Value of a Result, or return its error from the enclosing function. (A GNU statement expression, as both GCC and
+// clang have it.)
+#define TRY(expression)                                                         \
+	__extension__({                                                         \
+		auto &&try_result_ = (expression);                              \
+		if (!try_result_)                                               \
+			return std::unexpected(std::move(try_result_).error()); \
+		std::move(try_result_).value();                                 \
 	})

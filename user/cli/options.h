@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// What the command line asks for: one small struct per command that main.cc fills.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <sys/types.h>
+
+namespace bpfckpt::cli
+{
+
+// Which parts of the document are wanted; none chosen means all of them.
+struct Sections {
+	bool tasks = false;
+	bool files = false;
+	bool rings = false;
+	bool timers = false;
+	bool memory = false;
+
+	[[nodiscard]] bool all() const { return !tasks && !files && !rings && !timers && !memory; }
+};
+
+struct InspectOptions {
+	pid_t pid = 0;
+	Sections sections;
+	bool json = false;
+	double watch_seconds = 0; // 0: once
+};
+
+enum class StatsFormat { kNone, kText, kJson };
+
+struct DumpOptions {
+	pid_t pid = 0;
+	std::string images_dir;
+	std::string work_dir; // where a relative log path starts; empty: the working directory
+	std::string log_file;
+	int verbosity = 0;
+	bool leave_running = false;
+	bool leave_stopped = false;
+	bool dry_run = false;
+	bool forensic = false;
+	bool tcp_established = false;
+	bool ignore_leaks = false;
+	double timeout_seconds = 10;
+	double drain_timeout_seconds = 5;
+	StatsFormat stats = StatsFormat::kNone;
+};
+
+} // namespace bpfckpt::cli

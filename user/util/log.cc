@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/util/log.h"
+
+#include <fcntl.h>
+
+#include "user/util/io.h"
+
+namespace bpfckpt
+{
+
+Result<Log> Log::to_file(const std::string &path, int level)
+{
+	UniqueFd fd = TRY(open_at(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+	Log log(level);
+	log.file_.reset(::fdopen(fd.get(), "w"));
+	if (!log.file_)
+		return errno_error(errno, "cannot open").on(path);
+	(void)fd.release();
+	return log;
+}
+
+void Log::print(int level, const std::string &text) const
+{
+	if (level > level_)
+		return;
+	auto since = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+	FILE *out = file_ ? file_.get() : stderr;
+	fmt::print(out, "({:010.6f}) {}\n", since, text);
+	std::fflush(out);
+}
+
+} // namespace bpfckpt
