@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// FrozenTree: a process and all its descendants (struct task_struct), every thread in a ptrace stop, registers read.
+//
+// Stopped by PTRACE_SEIZE and PTRACE_INTERRUPT until no new thread or child appears. What the stop interrupted is made
+// invisible at once (interrupted_syscall.h), not at the thaw, so that the target goes on unharmed even if bpfckpt is
+// killed: the kernel then detaches everything by itself. No PTRACE_O_EXITKILL. All calls come from the one thread that
+// called freeze(): a tracer is a thread. A busy io-wq worker is never signalled (its request would end with -512).
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+#include <sys/user.h>
+
+#include "images/task.pb.h"
+#include "user/target/interrupted_syscall.h"
+#include "user/target/pid_ref.h"
+#include "user/util/result.h"
+
+namespace bpfckpt::target {
+
+struct FreezeOptions {
+	pid_t root = 0;
+	std::chrono::nanoseconds timeout = std::chrono::seconds(10);
+	// Asked at least every 10 ms while freeze() waits; true ends it with kBusy and everything released.
+	std::function<bool()> cancelled;
+	// Runs in freeze(), once, between SEIZE and INTERRUPT: the last moment at which the threads still sleep.
+	// For SleeperReader::run().
+	std::function<Result<>()> before_interrupt;
+	// What before_interrupt found. Absent: timed calls that the kernel does not resume by itself start their time anew.
+	std::function<std::optional<Deadline>(pid_t tid)> deadline_of;
+	// Whether an io-wq worker has nothing to do (io_worker.cur_work == NULL), so may be stopped. Absent: none is.
+	std::function<bool(pid_t tid)> worker_is_idle;
+};
+
+struct FrozenThread {
+	enum class Stop {
+		kTrapped,   // in a ptrace stop
+		kVfork,     // cannot stop until its vfork(2) child execs or exits, and cannot run; no registers
+		kWorker,    // an io-wq worker, left alone
+		kDead,      // a leader that has exited before its threads; no registers
+	};
+
+	pid_t tid = 0;
+	images::Thread::Role role = images::Thread::USER;
+	Stop stop = Stop::kTrapped;
+	user_regs_struct regs{};             // as at the stop
+	std::span<const std::byte> xstate;   // NT_X86_XSTATE; owned by the FrozenTree
+	uint64_t signal_mask = 0;            // as PTRACE_GETSIGMASK gives it: the saved one in sigsuspend(2) and its kin
+	std::optional<InterruptedSyscall> syscall;  // absent: was in user mode
+
+	// tid, role, prstatus, xstate, syscall, signal_mask.
+	void describe(images::Thread *message) const;
+};
+
+struct FrozenProcess {
+	PidRef ref;
+	pid_t pid = 0;
+	pid_t ppid = 0;
+	std::string comm;
+	bool zombie = false;         // no threads then
+	bool group_stopped = false;  // by job control, before we came; stays so after the thaw
+	std::vector<FrozenThread> threads;  // the leader first
+};
+
+struct FreezeStats {
+	size_t processes = 0;
+	size_t threads = 0;
+	unsigned passes = 0;             // listings until nothing new appeared
+	unsigned fixed_syscalls = 0;     // waits that would have shown our EINTR
+	std::chrono::nanoseconds freeze{};
+	std::chrono::nanoseconds thaw{};
+};
+
+class FrozenTree {
+public:
+	// Everything that can be done while the tree runs: finds it, opens pidfds, checks that it may be traced, allocates.
+	// Errors: kGone, kUsage (ourselves, an ancestor, a kernel thread, a thread ID), kUnsupported (in another PID
+	// namespace), kBusy (already traced; names the tracer), kPermission.
+	static Result<FrozenTree> prepare(FreezeOptions options);
+
+	// Returns with every thread stopped, or with an error and everything released. Errors: kTimeout (names the thread,
+	// its state and where it sits), kGone (the root exited), kBusy (cancelled, or somebody else began tracing).
+	Result<> freeze();
+
+	// The target goes on. Idempotent; the destructor does it too.
+	Result<> thaw();
+	// SIGKILL to all; returns once all have exited. Errors: kTimeout.
+	Result<> kill();
+	// As after SIGSTOP: released from ptrace, stopped until SIGCONT.
+	Result<> leave_stopped();
+
+	// Parents before their children. Before freeze(): what prepare() found, without registers.
+	[[nodiscard]] std::span<const FrozenProcess> processes() const;
+	[[nodiscard]] std::vector<pid_t> pids() const;
+	[[nodiscard]] std::vector<pid_t> tids() const;
+	// The tree is not what prepare() saw: readers that were attached before have to be attached anew.
+	[[nodiscard]] bool changed_since_prepare() const;
+	[[nodiscard]] bool frozen() const;
+	[[nodiscard]] const FreezeStats &stats() const;
+
+	FrozenTree(FrozenTree &&) noexcept;
+	FrozenTree &operator=(FrozenTree &&) noexcept;
+	~FrozenTree();
+
+private:
+	struct State;
+	explicit FrozenTree(std::unique_ptr<State> state);
+	std::unique_ptr<State> state_;
+};
+
+} // namespace bpfckpt::target
