@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// VmaReader: address spaces and their VMAs through the task_vma iterator, one pass for each process.
+//
+// The iterator is filtered by the thread id of the leader: filtered by process it visits each thread that has unshared
+// its files, and tells all VMAs again (kernel/bpf/task_iter.c: task_seq_get_next()).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include <sys/types.h>
+
+#include "iterators/vma_record.h"
+#include "user/util/result.h"
+
+namespace bpfckpt::iterators
+{
+
+// One address space. Processes that share an mm (CLONE_VM) are listed together, and its VMAs are told once.
+struct AddressSpace {
+	const mm_record *mm = nullptr;
+	std::span<const vma_record> vmas; // by address
+	std::vector<pid_t> pids;
+};
+
+// Addresses of kernel tables by which a VMA's kind is known. Learned from mappings of our own; 0: could not be learned.
+struct VmaKinds {
+	uint64_t special_ops = 0; // vdso, vvar: special_mapping_vmops
+	uint64_t sysv_ops = 0;    // shm_vm_ops
+	uint64_t aio_ops = 0;     // aio_ring_vm_ops
+	uint64_t ring_f_op = 0;   // io_uring_fops
+	uint64_t secretmem_f_op = 0;
+	uint32_t shmem_device = 0; // s_dev of the kernel's own tmpfs: memfd, shared anonymous and SysV memory
+};
+
+class VmaReader
+{
+public:
+	// Room for `capacity` VMAs of all processes together. Before the freeze; takes some ms.
+	static Result<VmaReader> load(uint32_t capacity);
+	VmaReader(VmaReader &&) noexcept;
+	VmaReader &operator=(VmaReader &&) noexcept;
+	~VmaReader();
+
+	// Thread ids of one living thread of each process (the leader, unless it has exited). Adds to those attached
+	// before.
+	Result<> attach(std::span<const pid_t> pids);
+	// One pass for each process. Code::kLimit if the map was too small: load(needed()) and do it again.
+	// A process that has no address space (any more) has no AddressSpace afterwards.
+	Result<> run();
+
+	[[nodiscard]] std::span<const vma_record> vmas() const;
+	[[nodiscard]] std::span<const AddressSpace> spaces() const;
+	// struct file of every mapping and executable, each once.
+	[[nodiscard]] std::vector<uint64_t> files() const;
+	[[nodiscard]] uint32_t needed() const;
+	[[nodiscard]] const VmaKinds &kinds() const;
+
+private:
+	struct State;
+	explicit VmaReader(std::unique_ptr<State> state);
+	std::unique_ptr<State> state_;
+};
+
+} // namespace bpfckpt::iterators

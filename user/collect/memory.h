@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// Address spaces and shared memory: vma_record, mm_record and page runs -> images/memory.proto.
+#pragma once
+
+#include "iterators/vma_reader.h"
+#include "user/collect/context.h"
+#include "user/memory/page_transfer.h"
+
+namespace bpfckpt::collect
+{
+
+// After the files: ctx.ids.files is looked up, and a path is taken from Document.files. `pages` is null for inspect.
+// Vma.ring is left to the caller: Ring.id of the ring file Vma.file.
+void collect_memory(const iterators::VmaReader &vmas, const memory::PageDump *pages, Context &ctx);
+
+} // namespace bpfckpt::collect

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// PageDump: the content of address spaces and of shared memory objects, from stopped processes into pages.img.
+//
+// Three phases, because of the frozen window. prepare(), before the freeze: estimates the size from the running target,
+// allocates the file, starts the second thread and touches what will be written first. copy(), inside the freeze: finds
+// the pages and copies them. finish(), after the thaw: cuts the file to its real size.
+// The memory that it needs is bounded, however large the target is. A full disk is an error (Code::kLimit), never
+// SIGBUS.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+#include "iterators/vma_reader.h"
+#include "user/memory/range.h"
+#include "user/util/result.h"
+
+namespace bpfckpt::memory
+{
+
+inline constexpr char kPagesFile[] = "pages.img";
+
+// A memory object that may be open without being mapped: memfd, deleted file. What is mapped is found without help.
+struct SharedObject {
+	uint64_t inode = 0; // struct inode: the identity
+	uint64_t device = 0;
+	uint64_t ino = 0;
+	uint64_t size = 0;
+	pid_t pid = 0; // open as `fd` of this process
+	int fd = -1;
+	std::string name; // "/memfd:x (deleted)"
+};
+
+// Consecutive pages, consecutive in pages.img too.
+struct CopiedRun {
+	Range range;         // addresses, or bytes of the object
+	uint64_t offset = 0; // in pages.img
+};
+
+struct SpacePages {
+	uint64_t mm = 0; // struct mm_struct
+	std::vector<CopiedRun> runs;
+	std::vector<Range> guards; // MADV_GUARD_INSTALL
+};
+
+struct SharedPages {
+	SharedObject object;
+	std::vector<CopiedRun> runs;
+};
+
+class PageDump
+{
+public:
+	// `pids` still run. Creates pages.img in `images_dir`, which must stay open until finish().
+	static Result<PageDump> prepare(int images_dir, std::span<const pid_t> pids);
+	PageDump(PageDump &&) noexcept;
+	PageDump &operator=(PageDump &&) noexcept;
+	~PageDump();
+
+	// All processes of `vmas` are stopped. Every object once, also if `shared` has it several times.
+	Result<> copy(const iterators::VmaReader &vmas, std::span<const SharedObject> shared);
+	Result<> finish();
+
+	[[nodiscard]] std::span<const SpacePages> spaces() const;
+	[[nodiscard]] std::span<const SharedPages> shared() const;
+	[[nodiscard]] uint64_t bytes() const;
+
+private:
+	struct State;
+	explicit PageDump(std::unique_ptr<State> state);
+	std::unique_ptr<State> state_;
+};
+
+} // namespace bpfckpt::memory
