@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// Processes as the tests see them through /proc, and a way to start one that inherits nothing.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+namespace bpfckpt::selftests {
+
+struct ProcessStat {
+	pid_t pid = -1;
+	pid_t ppid = -1;
+	char state = 0;
+};
+
+// One field of /proc/PID/status, or "" if there is no such process or field.
+std::string status_field(pid_t pid, const std::string &field);
+// All processes of this PID namespace.
+std::vector<ProcessStat> all_processes();
+std::vector<pid_t> threads_of(pid_t pid);
+// `root` (0 for none) and its descendants, and every process whose working directory is `dir`.
+std::vector<pid_t> family(pid_t root, const std::string &dir);
+
+// Forks and execs `command` in `dir` with stdin /dev/null, stdout and stderr the regular file `log`, a session of its
+// own, no signal blocked, and no other descriptor. -1 with errno if it cannot.
+pid_t spawn_isolated(const std::vector<std::string> &command, const std::string &dir, const std::string &log);
+
+// Polls until `condition` holds or the deadline passes; returns whether it held.
+bool eventually(const std::function<bool()> &condition, std::chrono::milliseconds deadline);
+
+std::string slurp(const std::string &path);
+void touch(const std::string &path);
+
+} // namespace bpfckpt::selftests
