@@ -15,14 +15,14 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
-/* Declares map `name` and counter `name_count` for records of `struct type`. max_entries is set before the load. */
-#define RECORD_MAP(name, type)                                  \
+/* Declares map `name` and counter `name_count` for records of `struct record`. max_entries is set before the load. */
+#define RECORD_MAP(name, record)                                \
 	struct {                                                \
 		__uint(type, BPF_MAP_TYPE_ARRAY);               \
 		__uint(map_flags, BPF_F_MMAPABLE);              \
 		__uint(max_entries, 1);                         \
 		__type(key, __u32);                             \
-		__type(value, struct type);                     \
+		__type(value, struct record);                   \
 	} name SEC(".maps");                                    \
 	__u32 name##_count
 
