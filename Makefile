@@ -22,7 +22,7 @@ say = @printf '  %-8s %s\n'
 endif
 MAKEFLAGS += --no-print-directory
 
-CPPFLAGS := -I$(B) -I. -D_GNU_SOURCE -DBPFCKPT_VERSION='"$(VERSION)"'
+CPPFLAGS := -isystem $(B) -I. -D_GNU_SOURCE -DBPFCKPT_VERSION='"$(VERSION)"'
 WARN     := -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Wcast-qual
 CXXFLAGS := -std=c++23 -O2 -g -fno-omit-frame-pointer $(SANITIZE)
 CFLAGS   := -std=gnu11 -O2 -g -Wall -Wextra -Werror

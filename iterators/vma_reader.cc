@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "iterators/vma_reader.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include <unistd.h>
+
+#include "bpf/vma.skel.h"
+#include "iterators/bpf_object.h"
+#include "iterators/own_mappings.h"
+#include "iterators/record_map.h"
+
+namespace bpfckpt::iterators {
+
+// Every program has a few mappings at least, so one map size follows from the other.
+static constexpr uint32_t kVmasPerSpace = 4;
+static constexpr uint32_t kMinCapacity = 2048;
+
+struct Pass {
+	pid_t pid;
+	IterLink link;
+};
+
+struct VmaReader::State {
+	BpfObject<vma_bpf> object;
+	RecordMap<vma_record> vma_map;
+	RecordMap<mm_record> mm_map;
+	std::vector<Pass> passes;
+	std::vector<AddressSpace> spaces;
+	VmaKinds kinds;
+
+	// VMAs that one pass told; empty if the process has no address space.
+	Result<std::span<const vma_record>> run(const IterLink &link);
+	Result<> learn_kinds();
+	void add_space(pid_t pid, std::span<const vma_record> vmas);
+};
+
+VmaReader::VmaReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
+VmaReader::VmaReader(VmaReader &&) noexcept = default;
+VmaReader &VmaReader::operator=(VmaReader &&) noexcept = default;
+VmaReader::~VmaReader() = default;
+
+Result<VmaReader> VmaReader::load(uint32_t capacity)
+{
+	capacity = std::max(capacity, kMinCapacity);
+	BpfObject<vma_bpf> object = TRY(BpfObject<vma_bpf>::open());
+	bpf_map__set_max_entries(object->maps.vma_map, capacity);
+	bpf_map__set_max_entries(object->maps.mm_map, capacity / kVmasPerSpace);
+	TRY(object.load());
+	auto vma_map = TRY(RecordMap<vma_record>::create(object->maps.vma_map, &object->bss->vma_map_count));
+	auto mm_map = TRY(RecordMap<mm_record>::create(object->maps.mm_map, &object->bss->mm_map_count));
+	auto state =
+		std::make_unique<State>(State{std::move(object), std::move(vma_map), std::move(mm_map), {}, {}, {}});
+	TRY(state->learn_kinds());
+	return VmaReader(std::move(state));
+}
+
+Result<> VmaReader::attach(std::span<const pid_t> pids)
+{
+	for (pid_t pid : pids) {
+		IterLink link =
+			TRY(IterLink::attach(state_->object->progs.dump_vmas, {.tid = static_cast<unsigned>(pid)}));
+		state_->passes.push_back({pid, std::move(link)});
+	}
+	return {};
+}
+
+Result<> VmaReader::run()
+{
+	state_->vma_map.clear();
+	state_->mm_map.clear();
+	state_->spaces.clear();
+	for (const Pass &pass : state_->passes) {
+		std::span<const vma_record> vmas = TRY(state_->run(pass.link));
+		if (!vmas.empty())
+			state_->add_space(pass.pid, vmas);
+	}
+	if (state_->vma_map.overflowed() || state_->mm_map.overflowed())
+		return make_error(Code::kLimit, "more than {} mappings", state_->vma_map.capacity());
+	return {};
+}
+
+Result<std::span<const vma_record>> VmaReader::State::run(const IterLink &link)
+{
+	size_t before = vma_map.records().size();
+	TRY(link.run());
+	return vma_map.records().subspan(before);
+}
+
+void VmaReader::State::add_space(pid_t pid, std::span<const vma_record> vmas)
+{
+	uint32_t index = vmas[0].space;
+	if (index >= mm_map.records().size())
+		return; // overflowed: run() says so
+	const mm_record &mm = mm_map.records()[index];
+	auto known = std::ranges::find(spaces, mm.mm, [](const AddressSpace &space) { return space.mm->mm; });
+	if (known != spaces.end())
+		known->pids.push_back(pid);
+	else
+		spaces.push_back({&mm, vmas, {pid}});
+}
+
+Result<> VmaReader::State::learn_kinds()
+{
+	OwnMappings own;
+	IterLink link = TRY(IterLink::attach(object->progs.dump_vmas, {.tid = static_cast<unsigned>(gettid())}));
+	std::span<const vma_record> vmas = TRY(run(link));
+	auto at = [&](uint64_t address) {
+		auto it = std::ranges::find_if(vmas, [address](const vma_record &vma) {
+			return address && vma.start <= address && address < vma.end;
+		});
+		return it == vmas.end() ? vma_record{} : *it;
+	};
+	kinds = {
+		.special_ops = at(own.vdso()).ops,
+		.sysv_ops = at(own.sysv()).ops,
+		.aio_ops = at(own.aio()).ops,
+		.ring_f_op = at(own.ring()).f_op,
+		.secretmem_f_op = at(own.secret()).f_op,
+		.shmem_device = at(own.shared_anonymous()).device,
+	};
+	object->bss->special_ops = kinds.special_ops;
+	object->bss->shmem_device = kinds.shmem_device;
+	if (!kinds.special_ops || !kinds.shmem_device)
+		return Error(Code::kInternal, "cannot find our own vDSO and shared memory among our mappings");
+	return {};
+}
+
+std::span<const vma_record> VmaReader::vmas() const
+{
+	return state_->vma_map.records();
+}
+
+std::span<const AddressSpace> VmaReader::spaces() const
+{
+	return state_->spaces;
+}
+
+std::vector<uint64_t> VmaReader::files() const
+{
+	std::unordered_set<uint64_t> seen;
+	std::vector<uint64_t> files;
+	auto add = [&](uint64_t file) {
+		if (file && seen.insert(file).second)
+			files.push_back(file);
+	};
+	for (const AddressSpace &space : state_->spaces) {
+		for (const vma_record &vma : space.vmas)
+			add(vma.file);
+		add(space.mm->exe_file);
+	}
+	return files;
+}
+
+uint32_t VmaReader::needed() const
+{
+	return std::max(state_->vma_map.needed(), state_->mm_map.needed() * kVmasPerSpace);
+}
+
+const VmaKinds &VmaReader::kinds() const
+{
+	return state_->kinds;
+}
+
+} // namespace bpfckpt::iterators
