@@ -62,7 +62,17 @@ struct restart_block {
 	void *fn;
 };
 
+struct thread_info {
+	unsigned long flags;
+	unsigned long syscall_work;
+};
+
+enum syscall_work_bit {
+	SYSCALL_WORK_BIT_SYSCALL_USER_DISPATCH = 5,
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int __state;
 	unsigned int flags;
 	unsigned int ptrace;

@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Tasks: one light record for every task (`tree`), and all of a process's tasks with their signals, credentials and
+ * limits (`detail`).
+ *
+ * Run on stopped tasks the records are exact. On a running system each list is walked without its lock, by loads that
+ * cannot fault, with a bound.
+ */
+#include "bpf/records.bpf.h"
+#include "bpf/pidns.bpf.h"
+#include "iterators/task_record.h"
+#include "vmlinux/io_uring_task.h"
+#include "vmlinux/sched.h"
+
+#define QUEUE_MAX      (1 << 17) /* signals in one queue; RLIMIT_SIGPENDING is thousands */
+#define GROUP_CHUNKS   (65536 / TASK_GROUP_CHUNK + 1) /* NGROUPS_MAX */
+#define SIGNALS        64
+#define JOBCTL_STOP_SIGMASK 0xffff /* include/linux/sched/jobctl.h */
+#define PFA_NO_NEW_PRIVS 0         /* include/linux/sched.h: a bit of atomic_flags */
+
+RECORD_MAP(trees, tree_record);
+RECORD_MAP(tasks, task_record);
+RECORD_MAP(processes, process_record);
+RECORD_MAP(groups, group_record);
+RECORD_MAP(actions, sigaction_record);
+RECORD_MAP(pending, pending_record);
+
+/* Consecutive threads share their credentials: their groups are reported once. Cleared before each round. */
+__u64 last_group_info;
+
+static __always_inline __u32 flags_of(const struct task_struct *task)
+{
+	__u32 flags = 0;
+
+	if (task->flags & PF_KTHREAD)
+		flags |= TASK_KERNEL_THREAD;
+	if (task->flags & PF_IO_WORKER)
+		flags |= TASK_IO_WORKER;
+	if (task->flags & (PF_USER_WORKER | PF_IO_WORKER) && !(task->flags & PF_KTHREAD))
+		flags |= TASK_USER_WORKER;
+	if (task->flags & PF_EXITING)
+		flags |= TASK_EXITING;
+	if (task->ptrace && task->parent->tgid != (int)(bpf_get_current_pid_tgid() >> 32))
+		flags |= TASK_PTRACED;
+	return flags;
+}
+
+SEC("iter/task")
+int tree(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct own_pidns own = own_pidns();
+	struct tree_record *record;
+
+	if (!task)
+		return 0;
+	record = NEXT_RECORD(trees);
+	if (!record)
+		return 0;
+	record->task = (__u64)task;
+	record->real_parent = (__u64)task->real_parent->group_leader;
+	record->mm = (__u64)task->mm;
+	record->files = (__u64)task->files;
+	record->fs = (__u64)task->fs;
+	record->sighand = (__u64)task->sighand;
+	record->nsproxy = (__u64)task->nsproxy;
+	record->signal = (__u64)task->signal;
+	record->tid = own_pid_nr(&own, task->thread_pid);
+	record->pid = own_pid_nr(&own, task->group_leader->thread_pid);
+	record->ppid = own_pid_nr(&own, task->real_parent->group_leader->thread_pid);
+	record->flags = flags_of(task);
+	record->exit_state = task->exit_state;
+	record->reserved = 0;
+	bpf_core_read(record->comm, sizeof(record->comm), &task->comm);
+	return 0;
+}
+
+/* --- signals ----------------------------------------------------------------------------------------------------- */
+
+struct queue_walk {
+	struct list_head *head;
+	struct list_head *next;
+	__u64 owner;
+	__u64 bits; /* of the set, not yet found in the queue */
+};
+
+static long next_pending(__u64 index, struct queue_walk *walk)
+{
+	struct sigqueue *entry = (void *)walk->next - bpf_core_field_offset(struct sigqueue, list);
+	struct pending_record *record;
+	__u32 signal;
+
+	if (!walk->next || walk->next == walk->head)
+		return 1;
+	signal = BPF_CORE_READ(entry, info.si_signo);
+	record = NEXT_RECORD(pending);
+	if (record) {
+		record->owner = walk->owner;
+		record->signal = signal;
+		record->flags = BPF_CORE_READ(entry, flags) & SIGQUEUE_PREALLOC ? PENDING_TIMER : 0;
+		bpf_core_read(record->siginfo, sizeof(record->siginfo), &entry->info);
+	}
+	if (signal - 1 < SIGNALS)
+		walk->bits &= ~(1ULL << (signal - 1));
+	walk->next = BPF_CORE_READ(walk->next, next);
+	return 0;
+}
+
+static void add_bare_signal(__u64 owner, __u32 signal, __u32 flags)
+{
+	struct pending_record *record = NEXT_RECORD(pending);
+
+	if (!record)
+		return;
+	record->owner = owner;
+	record->signal = signal;
+	record->flags = flags;
+	__builtin_memset(record->siginfo, 0, sizeof(record->siginfo));
+}
+
+static long next_bare_signal(__u64 index, struct queue_walk *walk)
+{
+	if (walk->bits & (1ULL << (index & 63)))
+		add_bare_signal(walk->owner, index + 1, PENDING_NO_INFO);
+	return 0;
+}
+
+static void read_queue(struct sigpending *queue, __u64 owner)
+{
+	struct queue_walk walk = { .head = &queue->list, .owner = owner };
+	long rounds;
+
+	walk.next = BPF_CORE_READ(queue, list.next);
+	bpf_core_read(&walk.bits, sizeof(walk.bits), &queue->signal);
+	if (!walk.bits && walk.next == walk.head)
+		return;
+	rounds = bpf_loop(QUEUE_MAX, next_pending, &walk, 0);
+	if (rounds == QUEUE_MAX)
+		add_bare_signal(owner, 0, PENDING_INCOMPLETE);
+	if (walk.bits)
+		bpf_loop(SIGNALS, next_bare_signal, &walk, 0);
+}
+
+struct action_walk {
+	struct sighand_struct *sighand;
+};
+
+static long next_action(__u64 index, struct action_walk *walk)
+{
+	const struct k_sigaction *action = (const void *)&walk->sighand->action +
+					   index * bpf_core_type_size(struct k_sigaction);
+	struct sigaction_record *record;
+	__u64 handler = (__u64)BPF_CORE_READ(action, sa.sa_handler);
+	__u64 flags = BPF_CORE_READ(action, sa.sa_flags);
+
+	if (!handler && !flags)
+		return 0;
+	record = NEXT_RECORD(actions);
+	if (!record)
+		return 0;
+	record->sighand = (__u64)walk->sighand;
+	record->handler = handler;
+	record->flags = flags;
+	record->restorer = (__u64)BPF_CORE_READ(action, sa.sa_restorer);
+	bpf_core_read(&record->mask, sizeof(record->mask), &action->sa.sa_mask);
+	record->signal = index + 1;
+	record->reserved = 0;
+	return 0;
+}
+
+/* --- credentials ------------------------------------------------------------------------------------------------- */
+
+struct group_walk {
+	const struct group_info *info;
+	__u32 count;
+};
+
+static long next_groups(__u64 index, struct group_walk *walk)
+{
+	__u32 first = index * TASK_GROUP_CHUNK;
+	struct group_record *record;
+	__u32 count;
+
+	if (first >= walk->count)
+		return 1;
+	record = NEXT_RECORD(groups);
+	if (!record)
+		return 0;
+	count = walk->count - first;
+	if (count > TASK_GROUP_CHUNK)
+		count = TASK_GROUP_CHUNK;
+	record->group_info = (__u64)walk->info;
+	record->index = first;
+	record->count = count;
+	bpf_core_read(record->gid, count * sizeof(__u32), (const void *)&walk->info->gid + first * sizeof(__u32));
+	return 0;
+}
+
+static void read_credentials(struct task_credentials *to, const struct cred *cred)
+{
+	struct group_walk walk = { .info = cred->group_info };
+
+	to->cred = (__u64)cred;
+	to->group_info = (__u64)walk.info;
+	to->uid = cred->uid.val;
+	to->gid = cred->gid.val;
+	to->suid = cred->suid.val;
+	to->sgid = cred->sgid.val;
+	to->euid = cred->euid.val;
+	to->egid = cred->egid.val;
+	to->fsuid = cred->fsuid.val;
+	to->fsgid = cred->fsgid.val;
+	to->securebits = cred->securebits;
+	bpf_core_read(&to->inheritable, sizeof(__u64), &cred->cap_inheritable);
+	bpf_core_read(&to->permitted, sizeof(__u64), &cred->cap_permitted);
+	bpf_core_read(&to->effective, sizeof(__u64), &cred->cap_effective);
+	bpf_core_read(&to->bounding, sizeof(__u64), &cred->cap_bset);
+	bpf_core_read(&to->ambient, sizeof(__u64), &cred->cap_ambient);
+	walk.count = BPF_CORE_READ(walk.info, ngroups);
+	to->group_count = walk.count;
+	if (!walk.count || (__u64)walk.info == last_group_info)
+		return;
+	last_group_info = (__u64)walk.info;
+	bpf_loop(GROUP_CHUNKS, next_groups, &walk, 0);
+}
+
+/* --- a thread ---------------------------------------------------------------------------------------------------- */
+
+static void read_namespaces(struct task_namespaces *to, const struct task_struct *task)
+{
+	const struct nsproxy *proxy = task->nsproxy;
+
+	__builtin_memset(to, 0, sizeof(*to));
+	to->user = task->real_cred->user_ns->ns.inum;
+	if (task->thread_pid)
+		to->pid = BPF_CORE_READ(upid_at(task->thread_pid, task->thread_pid->level).ns, ns.inum);
+	if (!proxy)
+		return;
+	to->uts = proxy->uts_ns->ns.inum;
+	to->ipc = proxy->ipc_ns->ns.inum;
+	to->mnt = BPF_CORE_READ(proxy, mnt_ns, ns.inum);
+	to->pid_for_children = proxy->pid_ns_for_children->ns.inum;
+	to->net = proxy->net_ns->ns.inum;
+	to->time = proxy->time_ns->ns.inum;
+	to->time_for_children = proxy->time_ns_for_children->ns.inum;
+	to->cgroup = proxy->cgroup_ns->ns.inum;
+}
+
+static void read_numbers(struct task_record *record, const struct own_pidns *own, const struct task_struct *task)
+{
+	const struct pid *pid = task->thread_pid;
+	__u32 level = BPF_CORE_READ(pid, level);
+
+	record->tid = own_pid_nr(own, pid);
+	record->pid = own_pid_nr(own, task->group_leader->thread_pid);
+	record->tracer = record->flags & TASK_PTRACED ? own_pid_nr(own, task->parent->thread_pid) : 0;
+	record->nested_count = level > own->level ? level - own->level : 0;
+	for (int i = 0; i < TASK_NESTED_MAX; i++)
+		record->nested[i] = i < record->nested_count ? upid_at(pid, own->level + 1 + i).nr : 0;
+}
+
+static void read_scheduling(struct task_record *record, const struct task_struct *task)
+{
+	__u32 size = bpf_core_field_size(task->cpus_mask);
+
+	record->policy = task->policy;
+	record->nice = task->static_prio - 120; /* PRIO_TO_NICE */
+	record->rt_priority = task->rt_priority;
+	record->dl_runtime = task->dl.dl_runtime;
+	record->dl_deadline = task->dl.dl_deadline;
+	record->dl_period = task->dl.dl_period;
+	record->dl_flags = task->dl.flags;
+	record->timer_slack_ns = task->timer_slack_ns;
+	record->ioprio = 0;
+	if (bpf_core_field_exists(task->io_context))
+		record->ioprio = BPF_CORE_READ(task, io_context, ioprio);
+	if (BPF_CORE_READ_BITFIELD(task, sched_reset_on_fork))
+		record->flags |= TASK_RESET_ON_FORK;
+	if (size > sizeof(record->cpus)) {
+		size = sizeof(record->cpus);
+		record->flags |= TASK_CPUS_TRUNCATED;
+	}
+	record->cpu_words = size / sizeof(__u64);
+	bpf_core_read(record->cpus, size, &task->cpus_mask);
+}
+
+static void read_user_pointers(struct task_record *record, const struct task_struct *task)
+{
+	const struct task_struct___v70 *task_v70 = (const void *)task;
+
+	record->altstack_sp = task->sas_ss_sp;
+	record->altstack_size = task->sas_ss_size;
+	record->altstack_flags = task->sas_ss_flags;
+	record->clear_child_tid = (__u64)task->clear_child_tid;
+	record->robust_list = 0;
+	record->compat_robust_list = 0;
+	record->rseq = 0;
+	record->rseq_length = 0;
+	record->rseq_signature = 0;
+	if (bpf_core_field_exists(task->robust_list))
+		record->robust_list = (__u64)task->robust_list;
+	if (bpf_core_field_exists(task->compat_robust_list))
+		record->compat_robust_list = (__u64)task->compat_robust_list;
+	if (bpf_core_field_exists(task_v70->rseq)) {
+		record->rseq = (__u64)task_v70->rseq.usrptr;
+		record->rseq_length = task_v70->rseq.len;
+		record->rseq_signature = task_v70->rseq.sig;
+	} else if (bpf_core_field_exists(task->rseq)) {
+		record->rseq = (__u64)task->rseq;
+		/* v6.3 (ee3e3ac05c26); before, there was one length */
+		record->rseq_length = bpf_core_field_exists(task->rseq_len) ? task->rseq_len : 32;
+		record->rseq_signature = task->rseq_sig;
+	}
+}
+
+static void read_security(struct task_record *record, const struct task_struct *task)
+{
+	record->seccomp_mode = 0;
+	record->seccomp_filters = 0;
+	record->loginuid = 0;
+	if (task->atomic_flags & (1UL << PFA_NO_NEW_PRIVS))
+		record->flags |= TASK_NO_NEW_PRIVS;
+	if (BPF_CORE_READ_BITFIELD(task, in_execve))
+		record->flags |= TASK_IN_EXECVE;
+	if (bpf_core_field_exists(task->seccomp)) {
+		record->seccomp_mode = task->seccomp.mode;
+		record->seccomp_filters = task->seccomp.filter_count.counter;
+	}
+	if (bpf_core_field_exists(task->loginuid)) {
+		record->loginuid = task->loginuid.val;
+		record->flags |= TASK_LOGINUID;
+	}
+	if (bpf_core_enum_value_exists(enum syscall_work_bit, SYSCALL_WORK_BIT_SYSCALL_USER_DISPATCH) &&
+	    task->thread_info.syscall_work &
+		    (1UL << bpf_core_enum_value(enum syscall_work_bit, SYSCALL_WORK_BIT_SYSCALL_USER_DISPATCH)))
+		record->flags |= TASK_DISPATCH;
+}
+
+static void read_identities(struct task_record *record, const struct task_struct *task)
+{
+	record->task = (__u64)task;
+	record->mm = (__u64)task->mm;
+	record->files = (__u64)task->files;
+	record->fs = (__u64)task->fs;
+	record->sighand = (__u64)task->sighand;
+	record->signal = (__u64)task->signal;
+	record->subjective_cred = (__u64)task->cred;
+	record->vfork_done = (__u64)task->vfork_done;
+	record->io_uring = (__u64)task->io_uring;
+	if (task->io_uring)
+		bpf_core_read(record->registered_rings, sizeof(record->registered_rings),
+			      &task->io_uring->registered_rings);
+	else
+		__builtin_memset(record->registered_rings, 0, sizeof(record->registered_rings));
+}
+
+static void read_thread(struct task_record *record, const struct own_pidns *own, const struct task_struct *task)
+{
+	record->flags = flags_of(task);
+	record->state = task->__state;
+	record->exit_state = task->exit_state;
+	record->exit_code = task->exit_code;
+	record->stop_signal = task->jobctl & JOBCTL_STOP_SIGMASK;
+	record->pdeath_signal = task->pdeath_signal;
+	record->personality = task->personality;
+	record->start_boottime = task->start_boottime;
+	record->umask = task->fs ? task->fs->umask : 0;
+	record->restart_function = (__u64)task->restart_block.fn;
+	/* Waiting with a temporary mask; stale otherwise (kernel/signal.c: set_user_sigmask()). */
+	if (BPF_CORE_READ_BITFIELD(task, restore_sigmask))
+		record->blocked = task->saved_sigmask.sig[0];
+	else
+		record->blocked = task->blocked.sig[0];
+	bpf_core_read(record->comm, sizeof(record->comm), &task->comm);
+	read_numbers(record, own, task);
+}
+
+/* --- a process --------------------------------------------------------------------------------------------------- */
+
+static void read_mm(struct process_record *record, const struct mm_struct *mm)
+{
+	const struct mm_struct___v617 *mm_v617 = (const void *)mm;
+	__u32 size = bpf_core_field_size(mm->saved_auxv);
+
+	record->exe_file = (__u64)mm->exe_file;
+	record->def_flags = mm->def_flags;
+	record->start_code = mm->start_code;
+	record->end_code = mm->end_code;
+	record->start_data = mm->start_data;
+	record->end_data = mm->end_data;
+	record->start_brk = mm->start_brk;
+	record->brk = mm->brk;
+	record->start_stack = mm->start_stack;
+	record->arg_start = mm->arg_start;
+	record->arg_end = mm->arg_end;
+	record->env_start = mm->env_start;
+	record->env_end = mm->env_end;
+	if (bpf_core_field_exists(mm->flags.__mm_flags))
+		bpf_core_read(&record->mm_flags, sizeof(__u64), &mm->flags.__mm_flags);
+	else
+		record->mm_flags = mm_v617->flags;
+	if (size > sizeof(record->auxv))
+		size = sizeof(record->auxv);
+	record->auxv_words = size / sizeof(__u64);
+	bpf_core_read(record->auxv, size, &mm->saved_auxv);
+}
+
+static void read_process(struct process_record *record, const struct own_pidns *own, const struct task_struct *leader)
+{
+	const struct signal_struct *signal = leader->signal;
+
+	record->signal = (__u64)signal;
+	record->mm = (__u64)leader->mm;
+	record->pid = own_pid_nr(own, leader->thread_pid);
+	record->ppid = own_pid_nr(own, leader->real_parent->group_leader->thread_pid);
+	record->pgid = own_pid_nr(own, signal->pids[PIDTYPE_PGID]);
+	record->sid = own_pid_nr(own, signal->pids[PIDTYPE_SID]);
+	record->exit_signal = leader->exit_signal;
+	record->live_threads = signal->live.counter;
+	record->signal_flags = signal->flags;
+	record->group_exit_code = signal->group_exit_code;
+	record->child_subreaper = BPF_CORE_READ_BITFIELD(signal, is_child_subreaper);
+	record->oom_score_adj = signal->oom_score_adj;
+	record->limit_count = bpf_core_field_size(signal->rlim) / sizeof(struct process_limit);
+	bpf_core_read(record->limits, sizeof(record->limits), &signal->rlim);
+	record->exe_file = 0;
+	record->mm_flags = 0;
+	record->def_flags = 0;
+	record->auxv_words = 0;
+	if (leader->mm)
+		read_mm(record, leader->mm);
+}
+
+SEC("iter/task")
+int detail(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct own_pidns own = own_pidns();
+	struct task_record *record;
+	struct process_record *process;
+	struct action_walk walk = {};
+
+	if (!task)
+		return 0;
+	record = NEXT_RECORD(tasks);
+	if (record) {
+		read_identities(record, task);
+		read_thread(record, &own, task);
+		read_scheduling(record, task);
+		read_user_pointers(record, task);
+		read_security(record, task);
+		read_namespaces(&record->namespaces, task);
+		read_credentials(&record->credentials, task->real_cred);
+	}
+	read_queue(&task->pending, (__u64)task);
+	if (task != task->group_leader)
+		return 0;
+	process = NEXT_RECORD(processes);
+	if (process)
+		read_process(process, &own, task);
+	read_queue(&task->signal->shared_pending, (__u64)task->signal);
+	walk.sighand = task->sighand;
+	if (walk.sighand)
+		bpf_loop(SIGNALS, next_action, &walk, 0);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

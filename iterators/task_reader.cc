@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "iterators/task_reader.h"
+
+#include <vector>
+
+#include "bpf/task.skel.h"
+#include "iterators/bpf_object.h"
+#include "iterators/record_map.h"
+
+namespace bpfckpt::iterators {
+
+struct TaskReader::State {
+	explicit State(BpfObject<task_bpf> object_in) : object(std::move(object_in)) {}
+
+	BpfObject<task_bpf> object;
+	RecordMap<tree_record> trees;
+	RecordMap<task_record> tasks;
+	RecordMap<process_record> processes;
+	RecordMap<group_record> groups;
+	RecordMap<sigaction_record> actions;
+	RecordMap<pending_record> pending;
+	IterLink tree;
+	std::vector<IterLink> details;
+};
+
+TaskReader::TaskReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
+TaskReader::TaskReader(TaskReader &&) noexcept = default;
+TaskReader &TaskReader::operator=(TaskReader &&) noexcept = default;
+TaskReader::~TaskReader() = default;
+
+static void set_capacity(const task_bpf *object, const TaskCapacity &capacity)
+{
+	bpf_map__set_max_entries(object->maps.trees, std::max(capacity.trees, 1u));
+	bpf_map__set_max_entries(object->maps.tasks, std::max(capacity.tasks, 1u));
+	bpf_map__set_max_entries(object->maps.processes, std::max(capacity.processes, 1u));
+	bpf_map__set_max_entries(object->maps.groups, std::max(capacity.groups, 1u));
+	bpf_map__set_max_entries(object->maps.actions, std::max(capacity.actions, 1u));
+	bpf_map__set_max_entries(object->maps.pending, std::max(capacity.pending, 1u));
+}
+
+Result<TaskReader> TaskReader::load(const TaskCapacity &capacity)
+{
+	auto state = std::make_unique<State>(TRY(BpfObject<task_bpf>::open()));
+	auto &object = state->object;
+	set_capacity(object.operator->(), capacity);
+	TRY(object.load());
+	auto *maps = &object->maps;
+	auto *bss = object->bss;
+	state->trees = TRY(RecordMap<tree_record>::create(maps->trees, &bss->trees_count));
+	state->tasks = TRY(RecordMap<task_record>::create(maps->tasks, &bss->tasks_count));
+	state->processes = TRY(RecordMap<process_record>::create(maps->processes, &bss->processes_count));
+	state->groups = TRY(RecordMap<group_record>::create(maps->groups, &bss->groups_count));
+	state->actions = TRY(RecordMap<sigaction_record>::create(maps->actions, &bss->actions_count));
+	state->pending = TRY(RecordMap<pending_record>::create(maps->pending, &bss->pending_count));
+	state->tree = TRY(IterLink::attach(object->progs.tree));
+	return TaskReader(std::move(state));
+}
+
+Result<> TaskReader::attach(std::span<const unsigned> pids)
+{
+	state_->details.clear();
+	state_->details.reserve(pids.size());
+	for (unsigned pid : pids)
+		state_->details.push_back(TRY(IterLink::attach(state_->object->progs.detail, {.pid = pid})));
+	return {};
+}
+
+Result<> TaskReader::run_tree()
+{
+	state_->trees.clear();
+	TRY(state_->tree.run());
+	if (state_->trees.overflowed())
+		return make_error(Code::kLimit, "{} tasks, room for {}", state_->trees.needed(), state_->trees.capacity());
+	return {};
+}
+
+Result<> TaskReader::run()
+{
+	State &state = *state_;
+	state.object->bss->last_group_info = 0;
+	state.tasks.clear();
+	state.processes.clear();
+	state.groups.clear();
+	state.actions.clear();
+	state.pending.clear();
+	for (const IterLink &link : state.details)
+		TRY(link.run());
+	if (state.tasks.overflowed() || state.processes.overflowed() || state.groups.overflowed() ||
+	    state.actions.overflowed() || state.pending.overflowed())
+		return make_error(Code::kLimit, "{} threads with {} signals pending, more than there was room for",
+				  state.tasks.needed(), state.pending.needed());
+	return {};
+}
+
+std::span<const tree_record> TaskReader::trees() const
+{
+	return state_->trees.records();
+}
+
+std::span<const task_record> TaskReader::tasks() const
+{
+	return state_->tasks.records();
+}
+
+std::span<const process_record> TaskReader::processes() const
+{
+	return state_->processes.records();
+}
+
+std::span<const group_record> TaskReader::groups() const
+{
+	return state_->groups.records();
+}
+
+std::span<const sigaction_record> TaskReader::actions() const
+{
+	return state_->actions.records();
+}
+
+std::span<const pending_record> TaskReader::pending() const
+{
+	return state_->pending.records();
+}
+
+TaskCapacity TaskReader::needed() const
+{
+	return {
+		.trees = state_->trees.needed(),
+		.tasks = state_->tasks.needed(),
+		.processes = state_->processes.needed(),
+		.groups = state_->groups.needed(),
+		.actions = state_->actions.needed(),
+		.pending = state_->pending.needed(),
+	};
+}
+
+} // namespace bpfckpt::iterators

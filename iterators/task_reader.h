@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// Tasks of the system (tree) and of chosen processes in full (detail), by bpf/task.bpf.c.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "iterators/task_record.h"
+#include "user/util/result.h"
+
+namespace bpfckpt::iterators {
+
+// How many records of each kind there is room for. needed() of a run that failed with Code::kLimit fits the next load().
+struct TaskCapacity {
+	uint32_t trees = 4096;    // tasks of the system
+	uint32_t tasks = 1024;    // threads of the attached processes
+	uint32_t processes = 256;
+	uint32_t groups = 256;    // chunks of TASK_GROUP_CHUNK supplementary groups
+	uint32_t actions = 4096;
+	uint32_t pending = 1024;
+};
+
+class TaskReader {
+public:
+	static Result<TaskReader> load(const TaskCapacity &capacity = {});
+	TaskReader(TaskReader &&) noexcept;
+	TaskReader &operator=(TaskReader &&) noexcept;
+	~TaskReader();
+
+	// The processes that run() reads, in place of the earlier ones. A pid that does not exist (any more) gives no records.
+	Result<> attach(std::span<const unsigned> pids);
+
+	// detail of all attached processes.
+	Result<> run();
+	// tree of the whole PID namespace.
+	Result<> run_tree();
+
+	// Valid until the next run() or run_tree().
+	[[nodiscard]] std::span<const tree_record> trees() const;
+	[[nodiscard]] std::span<const task_record> tasks() const;
+	[[nodiscard]] std::span<const process_record> processes() const;
+	[[nodiscard]] std::span<const group_record> groups() const;
+	[[nodiscard]] std::span<const sigaction_record> actions() const;
+	[[nodiscard]] std::span<const pending_record> pending() const;
+	[[nodiscard]] TaskCapacity needed() const;
+
+private:
+	struct State;
+	explicit TaskReader(std::unique_ptr<State> state);
+	std::unique_ptr<State> state_;
+};
+
+} // namespace bpfckpt::iterators

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Tasks (struct task_struct) and what a process has once (struct signal_struct, mm_struct), as bpf/task.bpf.c reports
+ * them. Numbers of processes are those of the tool's own PID namespace; 0 is a task that is not visible there. Fields
+ * named after a kernel type hold its address: identities, never shown.
+ */
+#pragma once
+
+#include "iterators/record.h"
+
+#define TASK_COMM_SIZE    16
+#define TASK_NESTED_MAX   8   /* PID namespaces below the tool's own that are reported */
+#define TASK_CPU_WORDS    128 /* 8192 CPUs */
+#define TASK_RINGS        16  /* IO_RINGFD_REG_MAX */
+#define TASK_LIMITS       16  /* RLIM_NLIMITS */
+#define TASK_AUXV_WORDS   80
+#define TASK_GROUP_CHUNK  12
+#define TASK_SIGINFO_SIZE 48 /* sizeof(struct kernel_siginfo): what user space sees is zero beyond it */
+
+enum task_flag {
+	TASK_KERNEL_THREAD = 1 << 0,
+	TASK_IO_WORKER = 1 << 1,   /* iou-wrk-* */
+	TASK_USER_WORKER = 1 << 2, /* any thread that the kernel made for a process: iou-wrk-*, iou-sqp-*, vhost-* */
+	TASK_EXITING = 1 << 3,
+	TASK_PTRACED = 1 << 4, /* by a process other than the tool */
+	TASK_IN_EXECVE = 1 << 5,
+	TASK_NO_NEW_PRIVS = 1 << 6,
+	TASK_RESET_ON_FORK = 1 << 7,  /* SCHED_FLAG_RESET_ON_FORK */
+	TASK_CPUS_TRUNCATED = 1 << 8, /* more CPUs than TASK_CPU_WORDS hold */
+	TASK_LOGINUID = 1 << 9,       /* `loginuid` is there (CONFIG_AUDIT) */
+	TASK_DISPATCH = 1 << 10,      /* PR_SET_SYSCALL_USER_DISPATCH */
+};
+
+/* Every task of the PID namespace, with what finds a tree's members and what they share. */
+struct tree_record {
+	__u64 task;
+	__u64 real_parent;
+	__u64 mm;
+	__u64 files;
+	__u64 fs;
+	__u64 sighand;
+	__u64 nsproxy;
+	__u64 signal;
+	__u32 tid;
+	__u32 pid;
+	__u32 ppid;
+	__u32 flags;      /* enum task_flag */
+	__u32 exit_state; /* 0: alive */
+	__u32 reserved;
+	char comm[TASK_COMM_SIZE];
+};
+
+RECORD_LAYOUT(tree_record, 104, comm, 88);
+
+struct task_namespaces {
+	__u32 uts;
+	__u32 ipc;
+	__u32 mnt;
+	__u32 pid; /* of the task itself */
+	__u32 pid_for_children;
+	__u32 net;
+	__u32 time;
+	__u32 time_for_children;
+	__u32 cgroup;
+	__u32 user;
+};
+
+struct task_credentials {
+	__u64 cred; /* struct cred: threads with equal ones share it */
+	__u64 group_info;
+	__u32 uid;
+	__u32 gid;
+	__u32 suid;
+	__u32 sgid;
+	__u32 euid;
+	__u32 egid;
+	__u32 fsuid;
+	__u32 fsgid;
+	__u32 securebits;
+	__u32 group_count;
+	__u64 inheritable;
+	__u64 permitted;
+	__u64 effective;
+	__u64 bounding;
+	__u64 ambient;
+};
+
+/* A thread. */
+struct task_record {
+	__u64 task;
+	__u64 mm;
+	__u64 files;
+	__u64 fs;
+	__u64 sighand;
+	__u64 signal;
+	__u64 subjective_cred; /* differs from credentials.cred while a kernel service acts for the task */
+	__u64 vfork_done;      /* set: the parent is inside vfork(2), until this task lets go of its mm */
+	__u64 io_uring;
+	__u64 registered_rings[TASK_RINGS]; /* struct file */
+	struct task_credentials credentials;
+	struct task_namespaces namespaces;
+	__u32 tid;
+	__u32 pid;
+	__u32 tracer; /* TASK_PTRACED only */
+	__u32 flags;  /* enum task_flag */
+	__u32 state;  /* __state */
+	__u32 exit_state;
+	__u32 exit_code;
+	__u32 stop_signal; /* of the last group stop */
+	__u32 nested_count;
+	__u32 nested[TASK_NESTED_MAX]; /* numbers in the namespaces below the tool's, outermost first */
+	__u32 pdeath_signal;
+	__u64 blocked;
+	__u64 altstack_sp;
+	__u64 altstack_size;
+	__u32 altstack_flags;
+	__u32 personality;
+	__u64 clear_child_tid;
+	__u64 robust_list;
+	__u64 compat_robust_list;
+	__u64 rseq;
+	__u32 rseq_length;
+	__u32 rseq_signature;
+	__u64 timer_slack_ns;
+	__u64 start_boottime;
+	__u32 policy;
+	__s32 nice;
+	__u32 rt_priority;
+	__u32 ioprio;
+	__u64 dl_runtime;
+	__u64 dl_deadline;
+	__u64 dl_period;
+	__u32 dl_flags;
+	__u32 seccomp_mode;
+	__u32 seccomp_filters;
+	__u32 umask;
+	__u32 loginuid;
+	__u32 cpu_words;        /* valid words of `cpus` */
+	__u64 restart_function; /* meaningful when a system call was stopped with ERESTART_RESTARTBLOCK */
+	__u64 cpus[TASK_CPU_WORDS];
+	char comm[TASK_COMM_SIZE];
+};
+
+RECORD_LAYOUT(task_record, 1608, comm, 1592);
+
+struct process_limit {
+	__u64 soft;
+	__u64 hard;
+};
+
+/* A process: comes with its leader, also a dead one. */
+struct process_record {
+	__u64 signal;
+	__u64 mm;       /* 0: zombie */
+	__u64 exe_file; /* struct file */
+	__u32 pid;
+	__u32 ppid;
+	__u32 pgid;
+	__u32 sid;
+	__u32 exit_signal;
+	__u32 live_threads;
+	__u32 signal_flags;    /* SIGNAL_STOP_STOPPED ... (include/linux/sched/signal.h) */
+	__u32 group_exit_code; /* stopped: the signal, until the parent has taken the report */
+	__u32 child_subreaper;
+	__s32 oom_score_adj;
+	__u64 mm_flags; /* dumpable is bits 0 and 1 (include/linux/mm_types.h) */
+	__u64 def_flags;
+	__u64 start_code;
+	__u64 end_code;
+	__u64 start_data;
+	__u64 end_data;
+	__u64 start_brk;
+	__u64 brk;
+	__u64 start_stack;
+	__u64 arg_start;
+	__u64 arg_end;
+	__u64 env_start;
+	__u64 env_end;
+	__u32 auxv_words;
+	__u32 limit_count;
+	__u64 auxv[TASK_AUXV_WORDS];
+	struct process_limit limits[TASK_LIMITS];
+};
+
+RECORD_LAYOUT(process_record, 1072, limits, 816);
+
+/* Supplementary groups of credentials: consecutive records in order, TASK_GROUP_CHUNK each. */
+struct group_record {
+	__u64 group_info;
+	__u32 index; /* of gid[0] */
+	__u32 count; /* valid entries of gid */
+	__u32 gid[TASK_GROUP_CHUNK];
+};
+
+RECORD_LAYOUT(group_record, 64, gid, 16);
+
+struct sigaction_record {
+	__u64 sighand;
+	__u64 handler;
+	__u64 flags;
+	__u64 restorer;
+	__u64 mask;
+	__u32 signal;
+	__u32 reserved;
+};
+
+RECORD_LAYOUT(sigaction_record, 48, reserved, 44);
+
+enum pending_flag {
+	PENDING_TIMER = 1 << 0,      /* the queue entry belongs to a POSIX timer */
+	PENDING_NO_INFO = 1 << 1,    /* the bit is set without a queue entry */
+	PENDING_INCOMPLETE = 1 << 2, /* the walk reached its bound */
+};
+
+/* A pending signal; records of one queue are in the queue's order. */
+struct pending_record {
+	__u64 owner; /* struct task_struct for a thread's queue, struct signal_struct for the process's */
+	__u32 signal;
+	__u32 flags; /* enum pending_flag */
+	__u8 siginfo[TASK_SIGINFO_SIZE];
+};
+
+RECORD_LAYOUT(pending_record, 64, siginfo, 16);
