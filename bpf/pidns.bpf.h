@@ -3,9 +3,13 @@
  * Process numbers as the tool sees them.
  *
  * task_struct.pid is a number of the initial PID namespace. The tool's own namespace is that of the current task: these
- * programs run in its context, and the iterators enumerate the same namespace (kernel/bpf/task_iter.c: init_seq_pidns()).
+ * programs run in its context, and the iterators enumerate the same namespace (kernel/bpf/task_iter.c:
+ * init_seq_pidns()).
  */
 #pragma once
+
+#include <linux/bpf.h>
+#include <linux/types.h>
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -20,12 +24,12 @@ static __always_inline struct upid upid_at(const struct pid *pid, __u32 level)
 
 	if (!pid || level > BPF_CORE_READ(pid, level))
 		return upid;
-	bpf_core_read(&upid.nr, sizeof(upid.nr),
-		      (const void *)&pid->numbers + level * bpf_core_type_size(struct upid) +
-			      bpf_core_field_offset(struct upid, nr));
-	bpf_core_read(&upid.ns, sizeof(upid.ns),
-		      (const void *)&pid->numbers + level * bpf_core_type_size(struct upid) +
-			      bpf_core_field_offset(struct upid, ns));
+	bpf_probe_read_kernel(&upid.nr, sizeof(upid.nr),
+			      (const void *)&pid->numbers + level * bpf_core_type_size(struct upid) +
+				      bpf_core_field_offset(struct upid, nr));
+	bpf_probe_read_kernel(&upid.ns, sizeof(upid.ns),
+			      (const void *)&pid->numbers + level * bpf_core_type_size(struct upid) +
+				      bpf_core_field_offset(struct upid, ns));
 	return upid;
 }
 
@@ -37,7 +41,7 @@ struct own_pidns {
 static __always_inline struct own_pidns own_pidns(void)
 {
 	struct task_struct *self = bpf_get_current_task_btf();
-	struct own_pidns own = { .level = self->thread_pid->level };
+	struct own_pidns own = {.level = self->thread_pid->level};
 
 	own.ns = upid_at(self->thread_pid, own.level).ns;
 	return own;

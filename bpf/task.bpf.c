@@ -6,17 +6,17 @@
  * Run on stopped tasks the records are exact. On a running system each list is walked without its lock, by loads that
  * cannot fault, with a bound.
  */
-#include "bpf/records.bpf.h"
 #include "bpf/pidns.bpf.h"
+#include "bpf/records.bpf.h"
 #include "iterators/task_record.h"
 #include "vmlinux/io_uring_task.h"
 #include "vmlinux/sched.h"
 
-#define QUEUE_MAX      (1 << 17) /* signals in one queue; RLIMIT_SIGPENDING is thousands */
-#define GROUP_CHUNKS   (65536 / TASK_GROUP_CHUNK + 1) /* NGROUPS_MAX */
-#define SIGNALS        64
+#define QUEUE_MAX           (1 << 17)                      /* signals in one queue; RLIMIT_SIGPENDING is thousands */
+#define GROUP_CHUNKS        (65536 / TASK_GROUP_CHUNK + 1) /* NGROUPS_MAX */
+#define SIGNALS             64
 #define JOBCTL_STOP_SIGMASK 0xffff /* include/linux/sched/jobctl.h */
-#define PFA_NO_NEW_PRIVS 0         /* include/linux/sched.h: a bit of atomic_flags */
+#define PFA_NO_NEW_PRIVS    0      /* include/linux/sched.h: a bit of atomic_flags */
 
 RECORD_MAP(trees, tree_record);
 RECORD_MAP(tasks, task_record);
@@ -127,7 +127,7 @@ static long next_bare_signal(__u64 index, struct queue_walk *walk)
 
 static void read_queue(struct sigpending *queue, __u64 owner)
 {
-	struct queue_walk walk = { .head = &queue->list, .owner = owner };
+	struct queue_walk walk = {.head = &queue->list, .owner = owner};
 	long rounds;
 
 	walk.next = BPF_CORE_READ(queue, list.next);
@@ -147,8 +147,8 @@ struct action_walk {
 
 static long next_action(__u64 index, struct action_walk *walk)
 {
-	const struct k_sigaction *action = (const void *)&walk->sighand->action +
-					   index * bpf_core_type_size(struct k_sigaction);
+	const struct k_sigaction *action =
+		(const void *)&walk->sighand->action + index * bpf_core_type_size(struct k_sigaction);
 	struct sigaction_record *record;
 	__u64 handler = (__u64)BPF_CORE_READ(action, sa.sa_handler);
 	__u64 flags = BPF_CORE_READ(action, sa.sa_flags);
@@ -192,13 +192,14 @@ static long next_groups(__u64 index, struct group_walk *walk)
 	record->group_info = (__u64)walk->info;
 	record->index = first;
 	record->count = count;
-	bpf_core_read(record->gid, count * sizeof(__u32), (const void *)&walk->info->gid + first * sizeof(__u32));
+	bpf_probe_read_kernel(record->gid, count * sizeof(__u32),
+			      (const void *)&walk->info->gid + first * sizeof(__u32));
 	return 0;
 }
 
 static void read_credentials(struct task_credentials *to, const struct cred *cred)
 {
-	struct group_walk walk = { .info = cred->group_info };
+	struct group_walk walk = {.info = cred->group_info};
 
 	to->cred = (__u64)cred;
 	to->group_info = (__u64)walk.info;

@@ -70,7 +70,8 @@ Result<> TaskReader::run_tree()
 	state_->trees.clear();
 	TRY(state_->tree.run());
 	if (state_->trees.overflowed())
-		return make_error(Code::kLimit, "{} tasks, room for {}", state_->trees.needed(), state_->trees.capacity());
+		return make_error(Code::kLimit, "{} tasks, room for {}", state_->trees.needed(),
+				  state_->trees.capacity());
 	return {};
 }
 

@@ -12,12 +12,13 @@
 
 namespace bpfckpt::iterators {
 
-// How many records of each kind there is room for. needed() of a run that failed with Code::kLimit fits the next load().
+// How many records of each kind there is room for. needed() of a run that failed with Code::kLimit fits the next
+// load().
 struct TaskCapacity {
-	uint32_t trees = 4096;    // tasks of the system
-	uint32_t tasks = 1024;    // threads of the attached processes
+	uint32_t trees = 4096; // tasks of the system
+	uint32_t tasks = 1024; // threads of the attached processes
 	uint32_t processes = 256;
-	uint32_t groups = 256;    // chunks of TASK_GROUP_CHUNK supplementary groups
+	uint32_t groups = 256; // chunks of TASK_GROUP_CHUNK supplementary groups
 	uint32_t actions = 4096;
 	uint32_t pending = 1024;
 };
@@ -29,7 +30,8 @@ public:
 	TaskReader &operator=(TaskReader &&) noexcept;
 	~TaskReader();
 
-	// The processes that run() reads, in place of the earlier ones. A pid that does not exist (any more) gives no records.
+	// The processes that run() reads, in place of the earlier ones. A pid that does not exist (any more) gives no
+	// records.
 	Result<> attach(std::span<const unsigned> pids);
 
 	// detail of all attached processes.

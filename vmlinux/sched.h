@@ -2,11 +2,11 @@
 /* Tasks (include/linux/sched.h). */
 #pragma once
 
-#include "vmlinux/types.h"
 #include "vmlinux/cred.h"
 #include "vmlinux/mm_types.h"
 #include "vmlinux/pid.h"
 #include "vmlinux/signal.h"
+#include "vmlinux/types.h"
 
 #define PF_IO_WORKER   0x00000010
 #define PF_EXITING     0x00000004
@@ -125,7 +125,7 @@ struct task_struct {
 	unsigned long sas_ss_sp;
 	unsigned long sas_ss_size;
 	unsigned int sas_ss_flags;
-	kuid_t loginuid; /* AUDIT */
+	kuid_t loginuid;        /* AUDIT */
 	struct seccomp seccomp; /* SECCOMP */
 	void *robust_list;
 	void *compat_robust_list;

@@ -2,9 +2,9 @@
 /* Signals (include/linux/signal_types.h, sched/signal.h). */
 #pragma once
 
-#include "vmlinux/types.h"
 #include "vmlinux/hrtimer.h"
 #include "vmlinux/pid.h"
+#include "vmlinux/types.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
