@@ -86,11 +86,12 @@ struct queue_walk {
 
 static long next_pending(__u64 index, struct queue_walk *walk)
 {
-	struct sigqueue *entry = (void *)walk->next - bpf_core_field_offset(struct sigqueue, list);
+	struct list_head *next = walk->next;
+	struct sigqueue *entry = (void *)next - bpf_core_field_offset(struct sigqueue, list);
 	struct pending_record *record;
 	__u32 signal;
 
-	if (!walk->next || walk->next == walk->head)
+	if (!next || next == walk->head)
 		return 1;
 	signal = BPF_CORE_READ(entry, info.si_signo);
 	record = NEXT_RECORD(pending);
@@ -102,7 +103,7 @@ static long next_pending(__u64 index, struct queue_walk *walk)
 	}
 	if (signal - 1 < SIGNALS)
 		walk->bits &= ~(1ULL << (signal - 1));
-	walk->next = BPF_CORE_READ(walk->next, next);
+	walk->next = BPF_CORE_READ(next, next);
 	return 0;
 }
 
@@ -217,7 +218,7 @@ static void read_credentials(struct task_credentials *to, const struct cred *cre
 	bpf_core_read(&to->effective, sizeof(__u64), &cred->cap_effective);
 	bpf_core_read(&to->bounding, sizeof(__u64), &cred->cap_bset);
 	bpf_core_read(&to->ambient, sizeof(__u64), &cred->cap_ambient);
-	walk.count = BPF_CORE_READ(walk.info, ngroups);
+	walk.count = cred->group_info->ngroups;
 	to->group_count = walk.count;
 	if (!walk.count || (__u64)walk.info == last_group_info)
 		return;
@@ -460,7 +461,8 @@ int detail(struct bpf_iter__task *ctx)
 	if (process)
 		read_process(process, &own, task);
 	read_queue(&task->signal->shared_pending, (__u64)task->signal);
-	walk.sighand = task->sighand;
+	/* Read as a number: the verifier lets no variable offset be added to a kernel pointer. */
+	bpf_core_read(&walk.sighand, sizeof(walk.sighand), &task->sighand);
 	if (walk.sighand)
 		bpf_loop(SIGNALS, next_action, &walk, 0);
 	return 0;
