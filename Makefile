@@ -38,6 +38,11 @@ MAIN_CC  := user/cli/main.cc
 LIB_CC   := $(filter-out $(MAIN_CC),$(wildcard iterators/*.cc images/*.cc user/*/*.cc))
 LIB_O    := $(LIB_CC:%.cc=$(B)/%.o) $(PROTO_O)
 
+# Debian packages to build and test, on 12 and 13; `make deps` installs what is missing.
+PACKAGES := g++ clang-19 bpftool libbpf-dev libelf-dev zlib1g-dev protobuf-compiler libprotobuf-dev libfmt-dev libcli11-dev \
+	libxxhash-dev libcap-dev scdoc liburing-dev libgtest-dev libgmock-dev nlohmann-json3-dev util-linux \
+	libclang-rt-19-dev clang-format-19 clang-tidy-19 shellcheck
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -82,7 +87,36 @@ $(B)/bpfckpt: $(MAIN_CC:%.cc=$(B)/%.o) $(B)/libbpfckpt.a
 	$(Q)$(CXX) $(CXXFLAGS) $^ $(LIBS) -o $@
 
 # Test programs, benchmarks, fuzzers and the demo.
--include selftests/Makefile.inc
+include selftests/Makefile.inc
+
+# --- packages, installation ----------------------------------------------------------------------------------------
+
+deps: ## install the Debian packages that are missing
+	$(Q)missing=$$(for p in $(PACKAGES); do \
+		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	[ -z "$$missing" ] || { apt-get -q update && apt-get -qy --no-install-recommends install $$missing; }
+
+MAN         := $(patsubst docs/man/%.scd,$(B)/man/%,$(wildcard docs/man/*.scd))
+COMPLETIONS := bash:bpfckpt:bash-completion/completions/bpfckpt zsh:_bpfckpt:zsh/site-functions/_bpfckpt \
+	fish:bpfckpt.fish:fish/vendor_completions.d/bpfckpt.fish
+
+all: $(MAN)
+
+$(B)/man/%: docs/man/%.scd
+	$(say) MAN $<
+	@mkdir -p $(@D)
+	$(Q)scdoc < $< > $@
+
+install: all ## install the program, its man pages and completions below PREFIX (DESTDIR for packagers)
+	$(Q)install -Dm755 $(B)/bpfckpt $(DESTDIR)$(PREFIX)/bin/bpfckpt
+	$(Q)for page in $(MAN); do install -Dm644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+	$(Q)for c in $(COMPLETIONS); do to=$${c##*:} from=completions/$${c#*:}; from=$${from%%:*}; \
+		[ ! -e $$from ] || install -Dm644 $$from $(DESTDIR)$(PREFIX)/share/$$to; done
+
+uninstall: ## remove what install put there
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/bpfckpt
+	$(Q)for page in $(MAN); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+	$(Q)for c in $(COMPLETIONS); do rm -f $(DESTDIR)$(PREFIX)/share/$${c##*:}; done
 
 clean: ## remove build/
 	$(Q)rm -rf $(B)
