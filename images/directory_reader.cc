@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "images/directory_reader.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <set>
+#include <span>
+
+#include <fcntl.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "images/digest.h"
+#include "images/format.h"
+#include "images/text.h"
+#include "images/unknown_fields.h"
+#include "images/validate.h"
+#include "user/util/io.h"
+
+namespace bpfckpt::images
+{
+
+namespace
+{
+
+constexpr size_t kManifestLimit = size_t{16} << 20;
+
+Error corrupt(const char *message)
+{
+	return {Code::kCorrupt, message};
+}
+
+// Whatever goes wrong with an image file is the image's fault, except what the user can mend.
+Error as_image_error(Error error)
+{
+	if (error.code == Code::kGone || error.code == Code::kInternal)
+		error.code = Code::kCorrupt;
+	return error;
+}
+
+struct OpenFile {
+	UniqueFd fd;
+	uint64_t size = 0;
+};
+
+class Directory
+{
+public:
+	Directory(std::string path, UniqueFd fd, const ReadOptions &options)
+		: path_(std::move(path)), fd_(std::move(fd)), options_(options)
+	{
+	}
+
+	[[nodiscard]] std::string path_of(std::string_view name) const { return fmt::format("{}/{}", path_, name); }
+	UniqueFd release() { return std::move(fd_); }
+
+	[[nodiscard]] Result<> check_owner(int fd) const
+	{
+		if (!options_.require_owner)
+			return {};
+		struct stat status;
+		if (::fstat(fd, &status) < 0)
+			return errno_error(errno, "cannot stat");
+		const char *hint = "check where it comes from, then use --trust-images";
+		if (status.st_uid != ::geteuid())
+			return make_error(Code::kPermission, "belongs to uid {}, not to the caller", status.st_uid)
+				.with_hint(hint);
+		if (status.st_mode & 022)
+			return make_error(Code::kPermission, "can be written by others (mode {:04o})",
+					  status.st_mode & 07777)
+				.with_hint(hint);
+		return {};
+	}
+
+	[[nodiscard]] Result<> check_owner() const { return check_owner(fd_.get()); }
+
+	[[nodiscard]] Result<OpenFile> open(const std::string &name) const
+	{
+		OpenFile file;
+		// O_NONBLOCK: a FIFO under this name must not block.
+		file.fd = TRY(open_at(fd_.get(), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+		struct stat status;
+		if (::fstat(file.fd.get(), &status) < 0)
+			return errno_error(errno, "cannot stat");
+		if (!S_ISREG(status.st_mode))
+			return corrupt("is not a regular file");
+		TRY(check_owner(file.fd.get()));
+		file.size = static_cast<uint64_t>(status.st_size);
+		return file;
+	}
+
+	[[nodiscard]] Result<std::string> read(const std::string &name, uint64_t limit) const
+	{
+		OpenFile file = TRY(open(name));
+		if (file.size > limit)
+			return make_error(Code::kCorrupt, "{} bytes are more than any valid file has ({})", file.size,
+					  limit);
+		std::string bytes(file.size, '\0');
+		TRY(pread_exact(file.fd.get(), std::as_writable_bytes(std::span(bytes.data(), bytes.size())), 0));
+		return bytes;
+	}
+
+private:
+	std::string path_;
+	UniqueFd fd_;
+	ReadOptions options_;
+};
+
+Result<> check_header(std::string_view bytes, Kind kind)
+{
+	Header header;
+	if (bytes.size() < sizeof(header))
+		return corrupt("is truncated: it has no header");
+	memcpy(&header, bytes.data(), sizeof(header));
+	if (header.magic != kMagic)
+		return corrupt("is no image of bpfckpt");
+	if (header.version != kFormatVersion)
+		return make_error(Code::kMismatch, "has format version {}, {} than {}, which this bpfckpt reads",
+				  header.version, header.version > kFormatVersion ? "newer" : "older", kFormatVersion)
+			.with_hint("use the version of bpfckpt that wrote it");
+	if (header.kind != static_cast<uint32_t>(kind))
+		return corrupt("holds another kind of record than its name says");
+	return {};
+}
+
+Result<> check_manifest(const Manifest &manifest)
+{
+	utsname machine;
+	::uname(&machine);
+	if (manifest.architecture() != machine.machine)
+		return make_error(Code::kMismatch, "is from another architecture: {}", manifest.architecture());
+
+	std::set<std::string_view> names;
+	for (const ImageFile &file : manifest.files()) {
+		if (file.name().empty() || file.name().front() == '.' || file.name().find('/') != std::string::npos ||
+		    file.name() == kManifestName)
+			return corrupt("names a file that cannot be part of a checkpoint");
+		if (file.xxh3_128().size() != Digest::kSize)
+			return corrupt("has a digest of a wrong size");
+		if (!names.insert(file.name()).second)
+			return make_error(Code::kCorrupt, "names {} twice", file.name());
+	}
+	for (const RecordFile &file : kRecordFiles)
+		if (!names.contains(file.name))
+			return make_error(Code::kCorrupt, "does not name {}", file.name);
+	return {};
+}
+
+template <class Message>
+Result<> parse_whole(Message &message, std::string_view bytes)
+{
+	if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+		return corrupt("holds a record that cannot be decoded");
+	if (has_unknown_fields(message))
+		return make_error(Code::kMismatch, "holds state that this bpfckpt does not know")
+			.with_hint("use the version of bpfckpt that wrote it");
+	return decode_strings(message);
+}
+
+Result<Manifest> read_manifest(const Directory &directory)
+{
+	std::string bytes = TRY(directory.read(std::string(kManifestName), kManifestLimit));
+	if (bytes.size() < sizeof(Header) + Digest::kSize)
+		return corrupt("is truncated");
+	std::string_view body(bytes.data(), bytes.size() - Digest::kSize);
+	Header header;
+	memcpy(&header, body.data(), sizeof(header));
+	if (header.magic != kMagic)
+		return corrupt("is no image of bpfckpt");
+	// Header and trailing digest are the same in every version: damage is told from age.
+	if (digest_of(std::as_bytes(std::span(body))).view() != std::string_view(bytes).substr(body.size()))
+		return corrupt("is truncated or altered: its digest does not match");
+	TRY(check_header(body, Kind::kManifest));
+	Manifest manifest;
+	TRY(parse_whole(manifest, body.substr(sizeof(Header))));
+	TRY(check_manifest(manifest));
+	return manifest;
+}
+
+template <class Message>
+Result<> parse_records(std::string_view bytes, uint32_t count, google::protobuf::RepeatedPtrField<Message> &out)
+{
+	bytes.remove_prefix(sizeof(Header));
+	google::protobuf::io::CodedInputStream lengths(reinterpret_cast<const uint8_t *>(bytes.data()),
+						       static_cast<int>(bytes.size()));
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t length = 0;
+		if (!lengths.ReadVarint32(&length))
+			return make_error(Code::kCorrupt, "is truncated: {} of {} records", i, count);
+		auto position = static_cast<size_t>(lengths.CurrentPosition());
+		if (length > bytes.size() - position)
+			return make_error(Code::kCorrupt, "is truncated within record {}", i + 1);
+		TRY(parse_whole(*out.Add(), bytes.substr(position, length)));
+		lengths.Skip(static_cast<int>(length));
+	}
+	if (static_cast<size_t>(lengths.CurrentPosition()) != bytes.size())
+		return corrupt("has more than the manifest says");
+	return {};
+}
+
+Result<> parse_records(Kind kind, std::string_view bytes, uint32_t count, Document &document)
+{
+	switch (kind) {
+	case Kind::kTask:
+		return parse_records(bytes, count, *document.mutable_processes());
+	case Kind::kFile:
+		return parse_records(bytes, count, *document.mutable_files());
+	case Kind::kRing:
+		return parse_records(bytes, count, *document.mutable_rings());
+	case Kind::kMemory:
+		return parse_records(bytes, count, *document.mutable_memory());
+	case Kind::kSharedMemory:
+		return parse_records(bytes, count, *document.mutable_shared_memory());
+	case Kind::kManifest:
+		break;
+	}
+	return make_error(Code::kInternal, "no record file");
+}
+
+Result<> check_digest(const Digest &digest, const ImageFile &entry)
+{
+	if (digest.view() != entry.xxh3_128())
+		return corrupt("is altered: its digest is not the one in the manifest");
+	return {};
+}
+
+Error size_error(uint64_t size, const ImageFile &entry)
+{
+	return make_error(Code::kCorrupt, "has {} bytes, {} according to the manifest", size, entry.size());
+}
+
+Result<> read_record_file(const Directory &directory, const ImageFile &entry, Kind kind, size_t limit,
+			  Document &document)
+{
+	std::string bytes = TRY(directory.read(entry.name(), std::min<size_t>(limit, INT32_MAX)));
+	if (bytes.size() != entry.size())
+		return size_error(bytes.size(), entry);
+	TRY(check_digest(digest_of(as_bytes(bytes)), entry));
+	TRY(check_header(bytes, kind));
+	return parse_records(kind, bytes, entry.records(), document);
+}
+
+Result<> read_raw_file(const Directory &directory, const ImageFile &entry, bool verify, CheckpointImages &images)
+{
+	OpenFile file = TRY(directory.open(entry.name()));
+	if (file.size != entry.size())
+		return size_error(file.size, entry);
+	if (verify) {
+		Digest digest = TRY(digest_of_file(file.fd.get(), file.size));
+		TRY(check_digest(digest, entry));
+	}
+	if (entry.name() == kPagesName) {
+		images.pages = std::move(file.fd);
+		images.pages_size = file.size;
+	}
+	return {};
+}
+
+Kind kind_of(std::string_view name)
+{
+	for (const RecordFile &file : kRecordFiles)
+		if (file.name == name)
+			return file.kind;
+	return Kind::kManifest;
+}
+
+Result<Directory> open_directory(const std::string &path, const ReadOptions &options)
+{
+	Result<UniqueFd> fd = open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
+	if (!fd) {
+		Error error = std::move(fd).error();
+		if (error.sys_errno == ENOENT || error.sys_errno == ENOTDIR)
+			error.code = Code::kCorrupt;
+		error.message = fmt::format("is not a checkpoint: {}", strerror(error.sys_errno));
+		return error;
+	}
+	Directory directory(path, std::move(*fd), options);
+	struct stat status;
+	if (::fstatat(AT_FDCWD, directory.path_of(kManifestName).c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0 &&
+	    errno == ENOENT)
+		return make_error(Code::kCorrupt, "is not a checkpoint: it has no {}", kManifestName)
+			.on(path)
+			.with_hint("the manifest is written last: a dump that failed or was killed leaves none");
+	return directory;
+}
+
+} // namespace
+
+Result<CheckpointImages> read_checkpoint(const std::string &path, const ReadOptions &options)
+{
+	Directory directory = TRY(open_directory(path, options));
+	auto at = [&](std::string_view name, Error error) {
+		return as_image_error(std::move(error)).on(directory.path_of(name));
+	};
+
+	CheckpointImages images;
+	if (Result<> result = directory.check_owner(); !result)
+		return std::move(result).error().on(path);
+	Result<Manifest> manifest = read_manifest(directory);
+	if (!manifest)
+		return at(kManifestName, std::move(manifest).error());
+	images.manifest = std::move(*manifest);
+
+	for (const ImageFile &entry : images.manifest.files()) {
+		Kind kind = kind_of(entry.name());
+		Result<> result =
+			kind == Kind::kManifest
+				? read_raw_file(directory, entry, options.verify_pages, images)
+				: read_record_file(directory, entry, kind, options.record_file_limit, images.document);
+		if (!result)
+			return at(entry.name(), std::move(result).error());
+	}
+
+	images.document.set_version(1);
+	images.document.set_command("show");
+	images.document.mutable_not_restorable()->CopyFrom(images.manifest.not_restorable());
+	if (Result<> result = validate(images.document, images.pages_size); !result)
+		return std::move(result).error().on(directory.path_of(result.error().object));
+	images.directory = directory.release();
+	return images;
+}
+
+} // namespace bpfckpt::images

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "images/validate.h"
+
+#include <unordered_set>
+
+#include "images/format.h"
+
+namespace bpfckpt::images
+{
+
+namespace
+{
+
+constexpr uint64_t kPageSize = 4096;
+constexpr uint32_t kMaxSignal = 64;
+// struct user_regs_struct of x86-64.
+constexpr size_t kPrstatusSize = 27 * 8;
+constexpr size_t kSiginfoSize = 128;
+constexpr size_t kMaxXstate = size_t{64} << 10;
+constexpr size_t kMaxAffinity = 8192 / 8;
+constexpr uint32_t kMaxRingEntries = 32768;
+constexpr uint32_t kMaxCqEntries = 2 * kMaxRingEntries;
+
+using IdSet = std::unordered_set<uint32_t>;
+
+struct Ids {
+	IdSet files;
+	IdSet rings;
+	IdSet memory;
+	IdSet shared_memory;
+};
+
+template <class... Args>
+Error corrupt(std::string object, fmt::format_string<Args...> format, Args &&...args)
+{
+	return make_error(Code::kCorrupt, format, std::forward<Args>(args)...).on(std::move(object));
+}
+
+uint32_t id_of(const Process &process)
+{
+	return process.pid();
+}
+
+uint32_t id_of(const auto &record)
+{
+	return record.id();
+}
+
+// "uring.img: ring 1", so that the user knows which file to look at.
+Error in_file(Kind kind, Error error)
+{
+	for (const RecordFile &file : kRecordFiles)
+		if (file.kind == kind)
+			error.object = fmt::format("{}: {}", file.name, error.object);
+	return error;
+}
+
+template <class Records>
+Result<IdSet> ids_of(const Records &records, Kind kind, const char *what)
+{
+	IdSet ids;
+	for (const auto &record : records)
+		if (id_of(record) == 0 || !ids.insert(id_of(record)).second)
+			return in_file(kind,
+				       corrupt(fmt::format("{} {}", what, id_of(record)), "occurs twice, or is 0"));
+	return ids;
+}
+
+template <class Records, class Verify>
+Result<> each(const Records &records, Kind kind, Verify &&verify)
+{
+	for (const auto &record : records)
+		if (Result<> result = verify(record); !result)
+			return in_file(kind, std::move(result).error());
+	return {};
+}
+
+// 0 stands for none.
+Result<> refers_to(const IdSet &ids, uint32_t id, const char *what, const std::string &object)
+{
+	if (id && !ids.contains(id))
+		return corrupt(object, "refers to {} {}, which does not exist", what, id);
+	return {};
+}
+
+Result<> is_path(const std::string &path, const std::string &object)
+{
+	if (path.find('\0') != std::string::npos)
+		return corrupt(object, "has a path with a zero byte");
+	return {};
+}
+
+Result<> valid_signal(uint32_t signal, const std::string &object)
+{
+	if (signal < 1 || signal > kMaxSignal)
+		return corrupt(object, "has signal {}", signal);
+	return {};
+}
+
+template <class Signals>
+Result<> pending(const Signals &signals, const std::string &object)
+{
+	for (const PendingSignal &signal : signals) {
+		TRY(valid_signal(signal.signal(), object));
+		if (!signal.siginfo().empty() && signal.siginfo().size() != kSiginfoSize)
+			return corrupt(object, "has a siginfo of {} bytes", signal.siginfo().size());
+	}
+	return {};
+}
+
+// --- tasks ---------------------------------------------------------------------------------------------------------
+
+Result<> thread_is_valid(const Thread &thread, const Ids &ids)
+{
+	std::string object = fmt::format("thread {}", thread.tid());
+	if (!thread.prstatus().empty() && thread.prstatus().size() != kPrstatusSize)
+		return corrupt(object, "has {} bytes of general registers", thread.prstatus().size());
+	if (thread.xstate().size() > kMaxXstate)
+		return corrupt(object, "has {} bytes of extended registers", thread.xstate().size());
+	if (thread.scheduling().affinity().size() > kMaxAffinity)
+		return corrupt(object, "has {} bytes of CPU mask", thread.scheduling().affinity().size());
+	if (thread.has_syscall() && thread.syscall().args_size() != 0 && thread.syscall().args_size() != 6)
+		return corrupt(object, "has {} syscall arguments", thread.syscall().args_size());
+	for (const RegisteredRing &ring : thread.registered_rings()) {
+		TRY(refers_to(ids.files, ring.file(), "file", object));
+		TRY(refers_to(ids.rings, ring.ring(), "ring", object));
+	}
+	return pending(thread.pending_signals(), object);
+}
+
+Result<> threads_are_valid(const Process &process, const Ids &ids, const std::string &object)
+{
+	std::unordered_set<uint32_t> tids;
+	if (process.threads_size() && process.threads(0).tid() != process.pid())
+		return corrupt(object, "does not begin with its leader");
+	for (const Thread &thread : process.threads()) {
+		if (thread.tid() == 0 || !tids.insert(thread.tid()).second)
+			return corrupt(object, "has thread {} twice", thread.tid());
+		TRY(thread_is_valid(thread, ids));
+	}
+	return {};
+}
+
+Result<> process_is_valid(const Process &process, const Ids &ids)
+{
+	std::string object = fmt::format("pid {}", process.pid());
+	TRY(threads_are_valid(process, ids, object));
+
+	std::unordered_set<uint32_t> fds;
+	for (const FdEntry &entry : process.files()) {
+		if (!fds.insert(entry.fd()).second)
+			return corrupt(object, "has fd {} twice", entry.fd());
+		if (!entry.file())
+			return corrupt(object, "has fd {} without a file", entry.fd());
+		TRY(refers_to(ids.files, entry.file(), "file", object));
+	}
+	std::unordered_set<uint32_t> timers;
+	for (const PosixTimer &timer : process.timers())
+		if (!timers.insert(timer.id()).second)
+			return corrupt(object, "has timer {} twice", timer.id());
+	for (const SignalAction &action : process.signal_actions())
+		TRY(valid_signal(action.signal(), object));
+
+	TRY(refers_to(ids.memory, process.address_space(), "address space", object));
+	TRY(refers_to(ids.files, process.cwd_file(), "file", object));
+	TRY(refers_to(ids.files, process.exe_file(), "file", object));
+	for (const std::string *path : {&process.cwd(), &process.root(), &process.exe()})
+		TRY(is_path(*path, object));
+	return pending(process.pending_signals(), object);
+}
+
+// --- files ---------------------------------------------------------------------------------------------------------
+
+Result<> file_is_valid(const File &file, const Ids &ids)
+{
+	std::string object = fmt::format("file {}", file.id());
+	TRY(is_path(file.path(), object));
+	for (const EpollItem &item : file.epoll().items())
+		TRY(refers_to(ids.files, item.file(), "file", object));
+	for (const InotifyWatch &watch : file.inotify().watches())
+		TRY(is_path(watch.path(), object));
+	if (file.pipe().data().size() > file.pipe().size() && file.pipe().data().size() > file.pipe().queued())
+		return corrupt(object, "has more data than the pipe can hold");
+	for (const SocketMessage &message : file.socket().messages())
+		if (!message.data().empty() && message.data().size() != message.length())
+			return corrupt(object, "has a message whose length is wrong");
+	TRY(refers_to(ids.shared_memory, file.memfd().shared_memory(), "shared memory", object));
+	TRY(refers_to(ids.shared_memory, file.ghost().shared_memory(), "shared memory", object));
+	return refers_to(ids.rings, file.io_uring().ring(), "ring", object);
+}
+
+// --- rings ---------------------------------------------------------------------------------------------------------
+
+Result<> requests_are_valid(const Ring &ring, const Ids &ids, const std::string &object)
+{
+	for (const Request &request : ring.in_flight()) {
+		TRY(refers_to(ids.files, request.file(), "file", object));
+		TRY(refers_to(ids.files, request.in_flight_file2(), "file", object));
+		if (request.link() > static_cast<uint32_t>(ring.in_flight_size()))
+			return corrupt(object, "has a request that is linked to number {} of {}", request.link(),
+				       ring.in_flight_size());
+		if (!request.sqe().empty() && request.sqe().size() != 64 && request.sqe().size() != 128)
+			return corrupt(object, "has an SQE of {} bytes", request.sqe().size());
+		if (request.sockaddr().size() > 128)
+			return corrupt(object, "has a socket address of {} bytes", request.sockaddr().size());
+		TRY(is_path(request.path(), object));
+	}
+	return {};
+}
+
+template <class Slots>
+Result<> slots_are_valid(const Slots &slots, uint32_t size, const std::string &object)
+{
+	std::unordered_set<uint32_t> seen;
+	for (const auto &slot : slots) {
+		if (slot.slot() >= size)
+			return corrupt(object, "has slot {} in a table of {}", slot.slot(), size);
+		if (!seen.insert(slot.slot()).second)
+			return corrupt(object, "has slot {} twice", slot.slot());
+	}
+	return {};
+}
+
+Result<> ring_is_valid(const Ring &ring, const Ids &ids)
+{
+	std::string object = fmt::format("ring {}", ring.id());
+	TRY(refers_to(ids.files, ring.file(), "file", object));
+	TRY(refers_to(ids.files, ring.eventfd().file(), "file", object));
+	if (ring.sq_entries() > kMaxRingEntries || ring.cq_entries() > kMaxCqEntries)
+		return corrupt(object, "has {} and {} entries", ring.sq_entries(), ring.cq_entries());
+	if (static_cast<uint32_t>(ring.cqes_size()) > ring.cq_entries())
+		return corrupt(object, "has {} completions in {} entries", ring.cqes_size(), ring.cq_entries());
+	if (static_cast<uint32_t>(ring.unsubmitted_size()) > ring.sq_entries())
+		return corrupt(object, "has {} submissions in {} entries", ring.unsubmitted_size(), ring.sq_entries());
+	TRY(slots_are_valid(ring.fixed_files(), ring.fixed_file_slots(), object));
+	TRY(slots_are_valid(ring.buffers(), ring.buffer_slots(), object));
+	for (const FixedFile &file : ring.fixed_files())
+		TRY(refers_to(ids.files, file.file(), "file", object));
+	for (const RingMapping &mapping : ring.mappings()) {
+		TRY(refers_to(ids.memory, mapping.address_space(), "address space", object));
+		if (mapping.start() >= mapping.end())
+			return corrupt(object, "has an empty mapping");
+	}
+	return requests_are_valid(ring, ids, object);
+}
+
+// --- memory --------------------------------------------------------------------------------------------------------
+
+bool is_page_aligned(uint64_t value)
+{
+	return value % kPageSize == 0;
+}
+
+// Sorted, disjoint, inside [0, limit) and inside the page image.
+template <class Runs>
+Result<> page_runs_are_valid(const Runs &runs, uint64_t limit, uint64_t pages_size, const std::string &object)
+{
+	uint64_t last_end = 0;
+	for (const PageRun &run : runs) {
+		if (!is_page_aligned(run.start()) || !is_page_aligned(run.length()) || !is_page_aligned(run.offset()) ||
+		    run.length() == 0)
+			return corrupt(object, "has a run of pages that is not aligned");
+		if (run.start() < last_end || run.start() > limit || run.length() > limit - run.start())
+			return corrupt(object, "has runs of pages that overlap, are out of order or out of bounds");
+		if (run.offset() > pages_size || run.length() > pages_size - run.offset())
+			return corrupt(object, "has pages beyond the end of the page image");
+		last_end = run.start() + run.length();
+	}
+	return {};
+}
+
+Result<> vma_is_valid(const Vma &vma, uint64_t last_end, const Ids &ids, const std::string &object)
+{
+	if (!is_page_aligned(vma.start()) || !is_page_aligned(vma.end()) || vma.start() >= vma.end())
+		return corrupt(object, "has a mapping {:#x}-{:#x}", vma.start(), vma.end());
+	if (vma.start() < last_end)
+		return corrupt(object, "has mappings that overlap or are out of order at {:#x}", vma.start());
+	for (const Range &guard : vma.guards())
+		if (guard.start() < vma.start() || guard.end() > vma.end() || guard.start() >= guard.end())
+			return corrupt(object, "has a guard range outside of its mapping at {:#x}", vma.start());
+	TRY(is_path(vma.name(), object));
+	TRY(refers_to(ids.files, vma.file(), "file", object));
+	TRY(refers_to(ids.shared_memory, vma.shared_memory(), "shared memory", object));
+	return refers_to(ids.rings, vma.ring(), "ring", object);
+}
+
+Result<> memory_is_valid(const Memory &memory, const Ids &ids, uint64_t pages_size)
+{
+	std::string object = fmt::format("address space {}", memory.id());
+	uint64_t last_end = 0;
+	for (const Vma &vma : memory.vmas()) {
+		TRY(vma_is_valid(vma, last_end, ids, object));
+		last_end = vma.end();
+	}
+	TRY(refers_to(ids.files, memory.layout().exe_file(), "file", object));
+	return page_runs_are_valid(memory.pages(), last_end, pages_size, object);
+}
+
+Result<> shared_memory_is_valid(const SharedMemory &memory, uint64_t pages_size)
+{
+	// The last page may be a partial one of the object, it is whole in the image.
+	if (memory.size() > INT64_MAX)
+		return corrupt(fmt::format("shared memory {}", memory.id()), "has {} bytes", memory.size());
+	uint64_t limit = (memory.size() + kPageSize - 1) / kPageSize * kPageSize;
+	return page_runs_are_valid(memory.pages(), limit, pages_size, fmt::format("shared memory {}", memory.id()));
+}
+
+} // namespace
+
+Result<> validate(const Document &document, uint64_t pages_size)
+{
+	Ids ids;
+	TRY(ids_of(document.processes(), Kind::kTask, "pid"));
+	ids.files = TRY(ids_of(document.files(), Kind::kFile, "file"));
+	ids.rings = TRY(ids_of(document.rings(), Kind::kRing, "ring"));
+	ids.memory = TRY(ids_of(document.memory(), Kind::kMemory, "address space"));
+	ids.shared_memory = TRY(ids_of(document.shared_memory(), Kind::kSharedMemory, "shared memory"));
+
+	TRY(each(document.processes(), Kind::kTask,
+		 [&](const Process &process) { return process_is_valid(process, ids); }));
+	TRY(each(document.files(), Kind::kFile, [&](const File &file) { return file_is_valid(file, ids); }));
+	TRY(each(document.rings(), Kind::kRing, [&](const Ring &ring) { return ring_is_valid(ring, ids); }));
+	TRY(each(document.memory(), Kind::kMemory,
+		 [&](const Memory &memory) { return memory_is_valid(memory, ids, pages_size); }));
+	return each(document.shared_memory(), Kind::kSharedMemory,
+		    [&](const SharedMemory &memory) { return shared_memory_is_valid(memory, pages_size); });
+}
+
+} // namespace bpfckpt::images
