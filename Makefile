@@ -64,7 +64,7 @@ $(B)/bpf/%.bpf.o: bpf/%.bpf.c
 
 $(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
 	$(say) SKEL $<
-	$(Q)(echo '#pragma GCC system_header'; $(BPFTOOL) gen skeleton $< name $*_bpf) > $@.tmp && mv $@.tmp $@
+	$(Q)(echo '#pragma GCC diagnostic ignored "-Wcast-qual"'; $(BPFTOOL) gen skeleton $< name $*_bpf) > $@.tmp && mv $@.tmp $@
 
 # --- bpfckpt -------------------------------------------------------------------------------------------------------
 
