@@ -64,19 +64,20 @@ $(B)/bpf/%.bpf.o: bpf/%.bpf.c
 
 $(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
 	$(say) SKEL $<
-	$(Q)(echo '#pragma GCC diagnostic ignored "-Wcast-qual"'; $(BPFTOOL) gen skeleton $< name $*_bpf) > $@.tmp && mv $@.tmp $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp && mv $@.tmp $@
 
+# Generated headers count as system headers (no warnings of ours); -MD rather than -MMD still tracks them.
 # --- bpfckpt -------------------------------------------------------------------------------------------------------
 
 # Protobuf's own code does not pass our warnings.
 $(B)/%.pb.o: $(B)/%.pb.cc $(PROTO_H)
 	$(say) CXX $<
-	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -w -MMD -MP -c $< -o $@
+	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -w -MD -MP -c $< -o $@
 
 $(B)/%.o: %.cc | $(PROTO_H) $(SKELS)
 	$(say) CXX $<
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(WARN) -MMD -MP -c $< -o $@
+	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(WARN) -MD -MP -c $< -o $@
 
 $(B)/libbpfckpt.a: $(LIB_O)
 	$(say) AR $@
