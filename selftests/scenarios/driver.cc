@@ -159,12 +159,12 @@ Scenario::~Scenario()
 
 std::string Scenario::log() const
 {
-	return program_ + "'s output: " + slurp(work_dir_ + "/log");
+	return slurp(work_dir_ + "/log");
 }
 
 bool Scenario::report_failure(const std::string &file, const std::string &what)
 {
-	ADD_FAILURE() << program_ << ": " << what << "\n" << slurp(work_dir_ + "/" + file) << log();
+	ADD_FAILURE() << program_ << ": " << what << "\n" << slurp(work_dir_ + "/" + file) << "its output: " << log();
 	return false;
 }
 
@@ -194,7 +194,8 @@ bool Scenario::wait_for_file(const std::string &name, const std::string &failure
 bool Scenario::start(const std::string &program, const Args &args)
 {
 	program_ = program;
-	Args command{(build_dir() / "selftests" / "scenarios" / program).string()};
+	fs::path folder = build_dir() / "selftests" / (program.find('/') == std::string::npos ? "scenarios" : "");
+	Args command{(folder / program).string()};
 	command.insert(command.end(), args.begin(), args.end());
 	pid_ = spawn_isolated(command, work_dir_, work_dir_ + "/log");
 	if (pid_ < 0 || !wait_for_file("ready", "fail.0", kDeadline))
@@ -238,18 +239,28 @@ bool Scenario::check_target()
 	return well;
 }
 
-void Scenario::stop()
+Output Scenario::stop(int signal, milliseconds deadline)
 {
-	touch(work_dir_ + "/stop");
-	reap(milliseconds(2000));
+	if (signal)
+		kill(pid_, signal);
+	else
+		touch(work_dir_ + "/stop");
+	bool ended = reap(deadline);
+	EXPECT_TRUE(ended) << program_ << " does not end";
+	Output output{ended ? exit_ : -1, log(), {}};
 	kill_everything();
+	return output;
 }
 
 // Waits for the end of the root, which is our child in every life of it.
 bool Scenario::reap(milliseconds deadline)
 {
-	if (pid_ > 0 && !reaped_)
-		reaped_ = eventually([&] { return waitpid(pid_, nullptr, WNOHANG) != 0; }, deadline);
+	if (pid_ <= 0 || reaped_)
+		return reaped_;
+	int status = 0;
+	reaped_ = eventually([&] { return waitpid(pid_, &status, WNOHANG) != 0; }, deadline);
+	if (reaped_)
+		exit_ = exit_of(status);
 	return reaped_;
 }
 

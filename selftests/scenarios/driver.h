@@ -64,9 +64,9 @@ public:
 	Scenario(const Scenario &) = delete;
 	Scenario &operator=(const Scenario &) = delete;
 
-	// Starts build/selftests/scenarios/<program> and waits until it is ready. False when it is not, or when it
-	// skips; the test has failed or is skipped then, and should return: `ASSERT_TRUE(s.start("timer_posix"))` or
-	// the macro below.
+	// Starts build/selftests/scenarios/<program> ("echo/echo_server": that of another folder) and waits until it is
+	// ready. False when it is not, or when it skips; the test has failed or is skipped then, and should return:
+	// `ASSERT_TRUE(s.start("timer_posix"))` or the macro below.
 	bool start(const std::string &program, const Args &args = {});
 	[[nodiscard]] const std::string &skip_reason() const { return skip_reason_; }
 
@@ -74,6 +74,7 @@ public:
 	std::string fact(const std::string &key);
 	[[nodiscard]] pid_t pid() const { return pid_; }
 	[[nodiscard]] const std::string &work_dir() const { return work_dir_; }
+	[[nodiscard]] std::string log() const; // what the program has printed
 	// A fresh name for an image directory, outside of the program's own directory; not created.
 	std::string new_image_dir();
 
@@ -90,13 +91,13 @@ public:
 	bool go(milliseconds deadline = kDeadline);
 	// The program is there, runs (or sleeps), is not stopped and not traced, nor is any thread of it.
 	bool check_target();
-	// Lets the program end by itself, then does what the destructor does.
-	void stop();
+	// Lets the program end by itself, because it is told to or by a signal; gives its exit and, as `out`, its log.
+	// Then does what the destructor does.
+	Output stop(int signal = 0, milliseconds deadline = kDeadline);
 
 private:
 	bool wait_for_file(const std::string &name, const std::string &failure, milliseconds deadline);
 	bool report_failure(const std::string &file, const std::string &what);
-	[[nodiscard]] std::string log() const;
 	bool reap(milliseconds deadline);
 	void kill_everything();
 
@@ -108,6 +109,7 @@ private:
 	std::string facts_;
 	pid_t pid_ = -1;
 	bool reaped_ = false;
+	int exit_ = -1;
 	int round_ = 0;
 	int images_ = 0;
 };
