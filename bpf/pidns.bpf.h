@@ -41,9 +41,10 @@ struct own_pidns {
 static __always_inline struct own_pidns own_pidns(void)
 {
 	struct task_struct *self = bpf_get_current_task_btf();
-	struct own_pidns own = {.level = self->thread_pid->level};
+	struct pid *pid = BPF_CORE_READ(self, thread_pid);
+	struct own_pidns own = {.level = BPF_CORE_READ(pid, level)};
 
-	own.ns = upid_at(self->thread_pid, own.level).ns;
+	own.ns = upid_at(pid, own.level).ns;
 	return own;
 }
 

@@ -40,7 +40,7 @@ static __always_inline __u32 flags_of(const struct task_struct *task)
 		flags |= TASK_USER_WORKER;
 	if (task->flags & PF_EXITING)
 		flags |= TASK_EXITING;
-	if (task->ptrace && task->parent->tgid != (int)(bpf_get_current_pid_tgid() >> 32))
+	if (task->ptrace && BPF_CORE_READ(task, parent, tgid) != (int)(bpf_get_current_pid_tgid() >> 32))
 		flags |= TASK_PTRACED;
 	return flags;
 }
@@ -58,16 +58,16 @@ int tree(struct bpf_iter__task *ctx)
 	if (!record)
 		return 0;
 	record->task = (__u64)task;
-	record->real_parent = (__u64)task->real_parent->group_leader;
-	record->mm = (__u64)task->mm;
-	record->files = (__u64)task->files;
-	record->fs = (__u64)task->fs;
-	record->sighand = (__u64)task->sighand;
-	record->nsproxy = (__u64)task->nsproxy;
-	record->signal = (__u64)task->signal;
-	record->tid = own_pid_nr(&own, task->thread_pid);
-	record->pid = own_pid_nr(&own, task->group_leader->thread_pid);
-	record->ppid = own_pid_nr(&own, task->real_parent->group_leader->thread_pid);
+	record->real_parent = (__u64)BPF_CORE_READ(task, real_parent, group_leader);
+	record->mm = (__u64)BPF_CORE_READ(task, mm);
+	record->files = (__u64)BPF_CORE_READ(task, files);
+	record->fs = (__u64)BPF_CORE_READ(task, fs);
+	record->sighand = (__u64)BPF_CORE_READ(task, sighand);
+	record->nsproxy = (__u64)BPF_CORE_READ(task, nsproxy);
+	record->signal = (__u64)BPF_CORE_READ(task, signal);
+	record->tid = own_pid_nr(&own, BPF_CORE_READ(task, thread_pid));
+	record->pid = own_pid_nr(&own, BPF_CORE_READ(task, group_leader, thread_pid));
+	record->ppid = own_pid_nr(&own, BPF_CORE_READ(task, real_parent, group_leader, thread_pid));
 	record->flags = flags_of(task);
 	record->exit_state = task->exit_state;
 	record->reserved = 0;
@@ -200,25 +200,25 @@ static long next_groups(__u64 index, struct group_walk *walk)
 
 static void read_credentials(struct task_credentials *to, const struct cred *cred)
 {
-	struct group_walk walk = {.info = cred->group_info};
+	struct group_walk walk = {.info = BPF_CORE_READ(cred, group_info)};
 
 	to->cred = (__u64)cred;
 	to->group_info = (__u64)walk.info;
-	to->uid = cred->uid.val;
-	to->gid = cred->gid.val;
-	to->suid = cred->suid.val;
-	to->sgid = cred->sgid.val;
-	to->euid = cred->euid.val;
-	to->egid = cred->egid.val;
-	to->fsuid = cred->fsuid.val;
-	to->fsgid = cred->fsgid.val;
-	to->securebits = cred->securebits;
+	to->uid = BPF_CORE_READ(cred, uid.val);
+	to->gid = BPF_CORE_READ(cred, gid.val);
+	to->suid = BPF_CORE_READ(cred, suid.val);
+	to->sgid = BPF_CORE_READ(cred, sgid.val);
+	to->euid = BPF_CORE_READ(cred, euid.val);
+	to->egid = BPF_CORE_READ(cred, egid.val);
+	to->fsuid = BPF_CORE_READ(cred, fsuid.val);
+	to->fsgid = BPF_CORE_READ(cred, fsgid.val);
+	to->securebits = BPF_CORE_READ(cred, securebits);
 	bpf_core_read(&to->inheritable, sizeof(__u64), &cred->cap_inheritable);
 	bpf_core_read(&to->permitted, sizeof(__u64), &cred->cap_permitted);
 	bpf_core_read(&to->effective, sizeof(__u64), &cred->cap_effective);
 	bpf_core_read(&to->bounding, sizeof(__u64), &cred->cap_bset);
 	bpf_core_read(&to->ambient, sizeof(__u64), &cred->cap_ambient);
-	walk.count = cred->group_info->ngroups;
+	walk.count = BPF_CORE_READ(cred, group_info, ngroups);
 	to->group_count = walk.count;
 	if (!walk.count || (__u64)walk.info == last_group_info)
 		return;
@@ -230,32 +230,35 @@ static void read_credentials(struct task_credentials *to, const struct cred *cre
 
 static void read_namespaces(struct task_namespaces *to, const struct task_struct *task)
 {
-	const struct nsproxy *proxy = task->nsproxy;
+	const struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	__u32 level = BPF_CORE_READ(pid, level);
+	struct pid_namespace *pid_ns;
+	const struct nsproxy *proxy = BPF_CORE_READ(task, nsproxy);
 
 	__builtin_memset(to, 0, sizeof(*to));
-	to->user = task->real_cred->user_ns->ns.inum;
-	if (task->thread_pid)
-		to->pid = BPF_CORE_READ(upid_at(task->thread_pid, task->thread_pid->level).ns, ns.inum);
+	to->user = BPF_CORE_READ(task, real_cred, user_ns, ns.inum);
+	pid_ns = upid_at(pid, level).ns;
+	to->pid = BPF_CORE_READ(pid_ns, ns.inum);
 	if (!proxy)
 		return;
-	to->uts = proxy->uts_ns->ns.inum;
-	to->ipc = proxy->ipc_ns->ns.inum;
+	to->uts = BPF_CORE_READ(proxy, uts_ns, ns.inum);
+	to->ipc = BPF_CORE_READ(proxy, ipc_ns, ns.inum);
 	to->mnt = BPF_CORE_READ(proxy, mnt_ns, ns.inum);
-	to->pid_for_children = proxy->pid_ns_for_children->ns.inum;
-	to->net = proxy->net_ns->ns.inum;
-	to->time = proxy->time_ns->ns.inum;
-	to->time_for_children = proxy->time_ns_for_children->ns.inum;
-	to->cgroup = proxy->cgroup_ns->ns.inum;
+	to->pid_for_children = BPF_CORE_READ(proxy, pid_ns_for_children, ns.inum);
+	to->net = BPF_CORE_READ(proxy, net_ns, ns.inum);
+	to->time = BPF_CORE_READ(proxy, time_ns, ns.inum);
+	to->time_for_children = BPF_CORE_READ(proxy, time_ns_for_children, ns.inum);
+	to->cgroup = BPF_CORE_READ(proxy, cgroup_ns, ns.inum);
 }
 
 static void read_numbers(struct task_record *record, const struct own_pidns *own, const struct task_struct *task)
 {
-	const struct pid *pid = task->thread_pid;
+	const struct pid *pid = BPF_CORE_READ(task, thread_pid);
 	__u32 level = BPF_CORE_READ(pid, level);
 
 	record->tid = own_pid_nr(own, pid);
-	record->pid = own_pid_nr(own, task->group_leader->thread_pid);
-	record->tracer = record->flags & TASK_PTRACED ? own_pid_nr(own, task->parent->thread_pid) : 0;
+	record->pid = own_pid_nr(own, BPF_CORE_READ(task, group_leader, thread_pid));
+	record->tracer = record->flags & TASK_PTRACED ? own_pid_nr(own, BPF_CORE_READ(task, parent, thread_pid)) : 0;
 	record->nested_count = level > own->level ? level - own->level : 0;
 	for (int i = 0; i < TASK_NESTED_MAX; i++)
 		record->nested[i] = i < record->nested_count ? upid_at(pid, own->level + 1 + i).nr : 0;
@@ -293,22 +296,22 @@ static void read_user_pointers(struct task_record *record, const struct task_str
 	record->altstack_sp = task->sas_ss_sp;
 	record->altstack_size = task->sas_ss_size;
 	record->altstack_flags = task->sas_ss_flags;
-	record->clear_child_tid = (__u64)task->clear_child_tid;
+	record->clear_child_tid = (__u64)BPF_CORE_READ(task, clear_child_tid);
 	record->robust_list = 0;
 	record->compat_robust_list = 0;
 	record->rseq = 0;
 	record->rseq_length = 0;
 	record->rseq_signature = 0;
 	if (bpf_core_field_exists(task->robust_list))
-		record->robust_list = (__u64)task->robust_list;
+		record->robust_list = (__u64)BPF_CORE_READ(task, robust_list);
 	if (bpf_core_field_exists(task->compat_robust_list))
-		record->compat_robust_list = (__u64)task->compat_robust_list;
+		record->compat_robust_list = (__u64)BPF_CORE_READ(task, compat_robust_list);
 	if (bpf_core_field_exists(task_v70->rseq)) {
-		record->rseq = (__u64)task_v70->rseq.usrptr;
+		record->rseq = (__u64)BPF_CORE_READ(task_v70, rseq.usrptr);
 		record->rseq_length = task_v70->rseq.len;
 		record->rseq_signature = task_v70->rseq.sig;
 	} else if (bpf_core_field_exists(task->rseq)) {
-		record->rseq = (__u64)task->rseq;
+		record->rseq = (__u64)BPF_CORE_READ(task, rseq);
 		/* v6.3 (ee3e3ac05c26); before, there was one length */
 		record->rseq_length = bpf_core_field_exists(task->rseq_len) ? task->rseq_len : 32;
 		record->rseq_signature = task->rseq_sig;
@@ -340,19 +343,19 @@ static void read_security(struct task_record *record, const struct task_struct *
 
 static void read_identities(struct task_record *record, const struct task_struct *task)
 {
+	const struct io_uring_task *io_uring = BPF_CORE_READ(task, io_uring);
+
 	record->task = (__u64)task;
-	record->mm = (__u64)task->mm;
-	record->files = (__u64)task->files;
-	record->fs = (__u64)task->fs;
-	record->sighand = (__u64)task->sighand;
-	record->signal = (__u64)task->signal;
-	record->subjective_cred = (__u64)task->cred;
-	record->vfork_done = (__u64)task->vfork_done;
-	record->io_uring = (__u64)task->io_uring;
-	if (task->io_uring)
-		bpf_core_read(record->registered_rings, sizeof(record->registered_rings),
-			      &task->io_uring->registered_rings);
-	else
+	record->mm = (__u64)BPF_CORE_READ(task, mm);
+	record->files = (__u64)BPF_CORE_READ(task, files);
+	record->fs = (__u64)BPF_CORE_READ(task, fs);
+	record->sighand = (__u64)BPF_CORE_READ(task, sighand);
+	record->signal = (__u64)BPF_CORE_READ(task, signal);
+	record->subjective_cred = (__u64)BPF_CORE_READ(task, cred);
+	record->vfork_done = (__u64)BPF_CORE_READ(task, vfork_done);
+	record->io_uring = (__u64)io_uring;
+	if (bpf_core_read(record->registered_rings, sizeof(record->registered_rings),
+			  &io_uring->registered_rings))
 		__builtin_memset(record->registered_rings, 0, sizeof(record->registered_rings));
 }
 
@@ -366,8 +369,8 @@ static void read_thread(struct task_record *record, const struct own_pidns *own,
 	record->pdeath_signal = task->pdeath_signal;
 	record->personality = task->personality;
 	record->start_boottime = task->start_boottime;
-	record->umask = task->fs ? task->fs->umask : 0;
-	record->restart_function = (__u64)task->restart_block.fn;
+	record->umask = BPF_CORE_READ(task, fs, umask);
+	record->restart_function = (__u64)BPF_CORE_READ(task, restart_block.fn);
 	/* Waiting with a temporary mask; stale otherwise (kernel/signal.c: set_user_sigmask()). */
 	if (BPF_CORE_READ_BITFIELD(task, restore_sigmask))
 		record->blocked = task->saved_sigmask.sig[0];
@@ -384,23 +387,23 @@ static void read_mm(struct process_record *record, const struct mm_struct *mm)
 	const struct mm_struct___v617 *mm_v617 = (const void *)mm;
 	__u32 size = bpf_core_field_size(mm->saved_auxv);
 
-	record->exe_file = (__u64)mm->exe_file;
-	record->def_flags = mm->def_flags;
-	record->start_code = mm->start_code;
-	record->end_code = mm->end_code;
-	record->start_data = mm->start_data;
-	record->end_data = mm->end_data;
-	record->start_brk = mm->start_brk;
-	record->brk = mm->brk;
-	record->start_stack = mm->start_stack;
-	record->arg_start = mm->arg_start;
-	record->arg_end = mm->arg_end;
-	record->env_start = mm->env_start;
-	record->env_end = mm->env_end;
+	record->exe_file = (__u64)BPF_CORE_READ(mm, exe_file);
+	record->def_flags = BPF_CORE_READ(mm, def_flags);
+	record->start_code = BPF_CORE_READ(mm, start_code);
+	record->end_code = BPF_CORE_READ(mm, end_code);
+	record->start_data = BPF_CORE_READ(mm, start_data);
+	record->end_data = BPF_CORE_READ(mm, end_data);
+	record->start_brk = BPF_CORE_READ(mm, start_brk);
+	record->brk = BPF_CORE_READ(mm, brk);
+	record->start_stack = BPF_CORE_READ(mm, start_stack);
+	record->arg_start = BPF_CORE_READ(mm, arg_start);
+	record->arg_end = BPF_CORE_READ(mm, arg_end);
+	record->env_start = BPF_CORE_READ(mm, env_start);
+	record->env_end = BPF_CORE_READ(mm, env_end);
 	if (bpf_core_field_exists(mm->flags.__mm_flags))
 		bpf_core_read(&record->mm_flags, sizeof(__u64), &mm->flags.__mm_flags);
 	else
-		record->mm_flags = mm_v617->flags;
+		record->mm_flags = BPF_CORE_READ(mm_v617, flags);
 	if (size > sizeof(record->auxv))
 		size = sizeof(record->auxv);
 	record->auxv_words = size / sizeof(__u64);
@@ -409,28 +412,28 @@ static void read_mm(struct process_record *record, const struct mm_struct *mm)
 
 static void read_process(struct process_record *record, const struct own_pidns *own, const struct task_struct *leader)
 {
-	const struct signal_struct *signal = leader->signal;
+	const struct signal_struct *signal = BPF_CORE_READ(leader, signal);
 
 	record->signal = (__u64)signal;
-	record->mm = (__u64)leader->mm;
-	record->pid = own_pid_nr(own, leader->thread_pid);
-	record->ppid = own_pid_nr(own, leader->real_parent->group_leader->thread_pid);
-	record->pgid = own_pid_nr(own, signal->pids[PIDTYPE_PGID]);
-	record->sid = own_pid_nr(own, signal->pids[PIDTYPE_SID]);
+	record->mm = (__u64)BPF_CORE_READ(leader, mm);
+	record->pid = own_pid_nr(own, BPF_CORE_READ(leader, thread_pid));
+	record->ppid = own_pid_nr(own, BPF_CORE_READ(leader, real_parent, group_leader, thread_pid));
+	record->pgid = own_pid_nr(own, BPF_CORE_READ(signal, pids[PIDTYPE_PGID]));
+	record->sid = own_pid_nr(own, BPF_CORE_READ(signal, pids[PIDTYPE_SID]));
 	record->exit_signal = leader->exit_signal;
-	record->live_threads = signal->live.counter;
-	record->signal_flags = signal->flags;
-	record->group_exit_code = signal->group_exit_code;
-	record->child_subreaper = BPF_CORE_READ_BITFIELD(signal, is_child_subreaper);
-	record->oom_score_adj = signal->oom_score_adj;
+	record->live_threads = BPF_CORE_READ(signal, live.counter);
+	record->signal_flags = BPF_CORE_READ(signal, flags);
+	record->group_exit_code = BPF_CORE_READ(signal, group_exit_code);
+	record->child_subreaper = BPF_CORE_READ_BITFIELD_PROBED(signal, is_child_subreaper);
+	record->oom_score_adj = BPF_CORE_READ(signal, oom_score_adj);
 	record->limit_count = bpf_core_field_size(signal->rlim) / sizeof(struct process_limit);
 	bpf_core_read(record->limits, sizeof(record->limits), &signal->rlim);
 	record->exe_file = 0;
 	record->mm_flags = 0;
 	record->def_flags = 0;
 	record->auxv_words = 0;
-	if (leader->mm)
-		read_mm(record, leader->mm);
+	if (record->mm)
+		read_mm(record, BPF_CORE_READ(leader, mm));
 }
 
 SEC("iter/task")
@@ -440,6 +443,7 @@ int detail(struct bpf_iter__task *ctx)
 	struct own_pidns own = own_pidns();
 	struct task_record *record;
 	struct process_record *process;
+	struct signal_struct *signal;
 	struct action_walk walk = {};
 
 	if (!task)
@@ -452,17 +456,17 @@ int detail(struct bpf_iter__task *ctx)
 		read_user_pointers(record, task);
 		read_security(record, task);
 		read_namespaces(&record->namespaces, task);
-		read_credentials(&record->credentials, task->real_cred);
+		read_credentials(&record->credentials, BPF_CORE_READ(task, real_cred));
 	}
 	read_queue(&task->pending, (__u64)task);
-	if (task != task->group_leader)
+	if (task != BPF_CORE_READ(task, group_leader))
 		return 0;
 	process = NEXT_RECORD(processes);
 	if (process)
 		read_process(process, &own, task);
-	read_queue(&task->signal->shared_pending, (__u64)task->signal);
-	/* Read as a number: the verifier lets no variable offset be added to a kernel pointer. */
-	bpf_core_read(&walk.sighand, sizeof(walk.sighand), &task->sighand);
+	signal = BPF_CORE_READ(task, signal);
+	read_queue(&signal->shared_pending, (__u64)signal);
+	walk.sighand = BPF_CORE_READ(task, sighand);
 	if (walk.sighand)
 		bpf_loop(SIGNALS, next_action, &walk, 0);
 	return 0;
