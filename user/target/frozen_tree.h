@@ -25,7 +25,8 @@
 #include "user/target/pid_ref.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::target {
+namespace bpfckpt::target
+{
 
 struct FreezeOptions {
 	pid_t root = 0;
@@ -35,7 +36,9 @@ struct FreezeOptions {
 	// Runs in freeze(), once, between SEIZE and INTERRUPT: the last moment at which the threads still sleep.
 	// For SleeperReader::run().
 	std::function<Result<>()> before_interrupt;
-	// What before_interrupt found. Absent: timed calls that the kernel does not resume by itself start their time anew.
+	// What before_interrupt found for a thread, if it slept from then to the stop without a break (a deadline of an
+	// earlier sleep would end this one early). Asked once, by describe() or at the thaw, so task records can be
+	// used. Absent: timed calls that the kernel does not resume by itself start their time anew.
 	std::function<std::optional<Deadline>(pid_t tid)> deadline_of;
 	// Whether an io-wq worker has nothing to do (io_worker.cur_work == NULL), so may be stopped. Absent: none is.
 	std::function<bool(pid_t tid)> worker_is_idle;
@@ -43,22 +46,23 @@ struct FreezeOptions {
 
 struct FrozenThread {
 	enum class Stop {
-		kTrapped,   // in a ptrace stop
-		kVfork,     // cannot stop until its vfork(2) child execs or exits, and cannot run; no registers
-		kWorker,    // an io-wq worker, left alone
-		kDead,      // a leader that has exited before its threads; no registers
+		kRunning, // not stopped (yet)
+		kTrapped, // in a ptrace stop
+		kVfork,   // inside vfork(2): cannot run until its child, which is frozen, execs or exits; no registers
+		kWorker,  // an io-wq worker, left alone
+		kDead,    // a leader that has exited before its threads; no registers
 	};
 
 	pid_t tid = 0;
 	images::Thread::Role role = images::Thread::USER;
-	Stop stop = Stop::kTrapped;
-	user_regs_struct regs{};             // as at the stop
-	std::span<const std::byte> xstate;   // NT_X86_XSTATE; owned by the FrozenTree
-	uint64_t signal_mask = 0;            // as PTRACE_GETSIGMASK gives it: the saved one in sigsuspend(2) and its kin
-	std::optional<InterruptedSyscall> syscall;  // absent: was in user mode
+	Stop stop = Stop::kRunning;
+	user_regs_struct regs{};           // as at the stop
+	std::span<const std::byte> xstate; // NT_X86_XSTATE; owned by the FrozenTree
+	uint64_t signal_mask = 0;          // as PTRACE_GETSIGMASK gives it: the saved one in sigsuspend(2) and its kin
+	std::optional<InterruptedSyscall> syscall; // absent: was in user mode
 
-	// tid, role, prstatus, xstate, syscall, signal_mask.
-	void describe(images::Thread *message) const;
+	bool seized = false; // bookkeeping of FrozenTree
+	bool in_stop = false;
 };
 
 struct FrozenProcess {
@@ -66,29 +70,31 @@ struct FrozenProcess {
 	pid_t pid = 0;
 	pid_t ppid = 0;
 	std::string comm;
-	bool zombie = false;         // no threads then
-	bool group_stopped = false;  // by job control, before we came; stays so after the thaw
-	std::vector<FrozenThread> threads;  // the leader first
+	bool zombie = false;               // no threads then
+	bool group_stopped = false;        // by job control, before we came; stays so after the thaw
+	std::vector<FrozenThread> threads; // the leader first
 };
 
 struct FreezeStats {
 	size_t processes = 0;
 	size_t threads = 0;
-	unsigned passes = 0;             // listings until nothing new appeared
-	unsigned fixed_syscalls = 0;     // waits that would have shown our EINTR
+	unsigned passes = 0;         // listings until nothing new appeared
+	unsigned fixed_syscalls = 0; // waits that would have shown our EINTR
 	std::chrono::nanoseconds freeze{};
 	std::chrono::nanoseconds thaw{};
 };
 
-class FrozenTree {
+class FrozenTree
+{
 public:
-	// Everything that can be done while the tree runs: finds it, opens pidfds, checks that it may be traced, allocates.
-	// Errors: kGone, kUsage (ourselves, an ancestor, a kernel thread, a thread ID), kUnsupported (in another PID
-	// namespace), kBusy (already traced; names the tracer), kPermission.
+	// Everything that can be done while the tree runs: finds it, opens pidfds, checks that it may be traced,
+	// allocates. Errors: kGone, kUsage (ourselves, an ancestor, a kernel thread, a thread ID), kUnsupported (in
+	// another PID namespace), kBusy (already traced; names the tracer), kPermission.
 	static Result<FrozenTree> prepare(FreezeOptions options);
 
-	// Returns with every thread stopped, or with an error and everything released. Errors: kTimeout (names the thread,
-	// its state and where it sits), kGone (the root exited), kBusy (cancelled, or somebody else began tracing).
+	// Returns with every thread stopped, or with an error and everything released. Errors: kTimeout (names the
+	// thread, its state and where it sits), kGone (the root exited), kBusy (cancelled, or somebody else began
+	// tracing).
 	Result<> freeze();
 
 	// The target goes on. Idempotent; the destructor does it too.
@@ -97,6 +103,10 @@ public:
 	Result<> kill();
 	// As after SIGSTOP: released from ptrace, stopped until SIGCONT.
 	Result<> leave_stopped();
+
+	// Fills tid, role, prstatus, xstate (without trailing zeroes), syscall, signal_mask. Also after the end of the
+	// freeze.
+	void describe(const FrozenThread &thread, images::Thread *message) const;
 
 	// Parents before their children. Before freeze(): what prepare() found, without registers.
 	[[nodiscard]] std::span<const FrozenProcess> processes() const;

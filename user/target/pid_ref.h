@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-// PidRef: one process (struct pid of a thread-group leader), held by a pidfd, so that its number can never mean another.
+// PidRef: one process (struct pid of a thread-group leader), held by a pidfd, so that its number can never mean
+// another.
 //
 // The number is that of our own PID namespace. The pidfd is O_CLOEXEC (always so). Where pidfs exists (6.9) the inode
 // is unique for the life of the system; the start time identifies the process on every kernel.
@@ -13,11 +14,13 @@
 #include "user/util/result.h"
 #include "user/util/unique_fd.h"
 
-namespace bpfckpt::target {
+namespace bpfckpt::target
+{
 
 using Clock = std::chrono::steady_clock;
 
-class PidRef {
+class PidRef
+{
 public:
 	// Errors: kGone (no such process), kUsage (a thread, not a process).
 	static Result<PidRef> open(pid_t pid);

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The way into the freeze: seize all, interrupt all, wait for each by tid (a wait for "any" walks all children every
+// time), and again until /proc shows nothing new. io_uring's SQ threads come last: others may have to wait for them to
+// stop.
+#include <algorithm>
+
+#include <elf.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "user/target/frozen_tree_state.h"
+#include "user/target/thread_stop.h"
+#include "user/target/tree_scan.h"
+
+#ifndef PTRACE_GETSIGMASK
+#define PTRACE_GETSIGMASK static_cast<__ptrace_request>(0x420a)
+#endif
+
+namespace bpfckpt::target
+{
+
+using Stop = FrozenThread::Stop;
+using Role = images::Thread::Role;
+
+int64_t now_on(uint32_t clock)
+{
+	timespec now = {};
+	::clock_gettime(static_cast<clockid_t>(clock), &now);
+	return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+Result<> FrozenTree::State::seize_new()
+{
+	Result<> result;
+	for_each_thread([&](FrozenProcess &process, FrozenThread &thread) {
+		bool idle =
+			thread.stop == Stop::kWorker && options.worker_is_idle && options.worker_is_idle(thread.tid);
+		if (!result || thread.seized || (thread.stop != Stop::kRunning && !idle))
+			return;
+		auto seized = seize(thread.tid);
+		if (seized) {
+			thread.seized = true;
+			thread.stop = Stop::kRunning;
+			return;
+		}
+		// A leader that has exited cannot be attached to (EPERM), and stays until its threads have exited too.
+		auto stat = read_thread_stat(process.pid, thread.tid);
+		if (!stat || (stat->dead() && thread.tid != process.pid) || seized.error().code == Code::kGone) {
+			lost_threads_ = true;
+			thread.tid = 0;
+		} else if (stat->dead()) {
+			thread.stop = Stop::kDead;
+		} else {
+			result = std::move(seized).error();
+		}
+	});
+	return result;
+}
+
+Error FrozenTree::State::stuck(const FrozenProcess &process, const FrozenThread &thread) const
+{
+	auto stat = read_thread_stat(process.pid, thread.tid);
+	bool vfork = inside_vfork(process.pid, thread.tid);
+	auto seconds = std::chrono::duration<double>(options.timeout).count();
+	return make_error(Code::kTimeout, "thread {} ({}) did not stop within {:g} s: {}state {}, in {}", thread.tid,
+			  stat ? stat->comm : "?", seconds, vfork ? "inside vfork(2), " : "", stat ? stat->state : '?',
+			  kernel_stack(process.pid, thread.tid))
+		.on(fmt::format("pid {} ({})", process.pid, process.comm))
+		.with_hint(vfork ? "try again when its child has called execve(2) or exited"
+				 : "it waits uninterruptibly, for example for a disk or a network file system: try "
+				   "again, or "
+				   "give a longer --timeout");
+}
+
+// The child of a vfork(2) that began just before we came: nobody but it can let its parent stop.
+bool FrozenTree::State::let_vfork_child_go(pid_t parent)
+{
+	bool any = false;
+	for (FrozenProcess &process : processes) {
+		if (process.ppid != parent)
+			continue;
+		for (FrozenThread &thread : process.threads) {
+			if (!thread.in_stop)
+				continue;
+			::ptrace(PTRACE_CONT, thread.tid, 0, 0); // execve(2) stops it: PTRACE_O_TRACEEXEC
+			thread.in_stop = false;
+			thread.stop = Stop::kRunning;
+			any = true;
+		}
+	}
+	return any;
+}
+
+Result<> FrozenTree::State::on_tick(FrozenProcess *process, FrozenThread *thread, Clock::time_point deadline)
+{
+	if (options.cancelled && options.cancelled())
+		return make_error(Code::kBusy, "interrupted by a signal");
+	auto stat = read_thread_stat(process->pid, thread->tid);
+	if (stat && stat->dead()) {
+		// A leader is not reported before its threads are gone, which we hold.
+		thread->stop = Stop::kDead;
+		return {};
+	}
+	if (stat && stat->state == 'D' && inside_vfork(process->pid, thread->tid))
+		let_vfork_child_go(process->pid);
+	if (Clock::now() >= deadline)
+		return stuck(*process, *thread);
+	return {};
+}
+
+Result<> FrozenTree::State::capture(const FrozenProcess &process, FrozenThread *thread, bool stopped_by_us)
+{
+	thread->in_stop = true;
+	thread->stop = Stop::kTrapped;
+	if (thread->role != images::Thread::USER)
+		return {};
+	iovec set = {&thread->regs, sizeof(thread->regs)};
+	if (::ptrace(PTRACE_GETREGSET, thread->tid, NT_PRSTATUS, &set) < 0)
+		return errno_error(errno, "cannot read registers").on(fmt::format("thread {}", thread->tid));
+	if (set.iov_len != sizeof(thread->regs))
+		return make_error(Code::kUnsupported, "thread {} runs 32-bit code", thread->tid)
+			.on(fmt::format("pid {} ({})", process.pid, process.comm))
+			.with_hint("only 64-bit programs can be dumped");
+	thread->syscall = analyse_stop(thread->regs, stopped_by_us);
+	// At once: whoever kills us from here on does no harm to this thread.
+	if (thread->syscall && thread->syscall->fix) {
+		auto fixed = thread->syscall->resume_registers(thread->regs, std::nullopt);
+		::ptrace(PTRACE_POKEUSER, thread->tid, offsetof(user_regs_struct, rax), fixed.rax);
+		stats.fixed_syscalls++;
+	}
+	std::span<std::byte> room = TRY(xstates.next());
+	iovec extended = {room.data(), room.size()};
+	if (::ptrace(PTRACE_GETREGSET, thread->tid, NT_X86_XSTATE, &extended) < 0)
+		return errno_error(errno, "cannot read extended registers").on(fmt::format("thread {}", thread->tid));
+	thread->xstate = room.first(extended.iov_len);
+	::ptrace(PTRACE_GETSIGMASK, thread->tid, sizeof(thread->signal_mask), &thread->signal_mask);
+	return {};
+}
+
+Result<> FrozenTree::State::wait_until_stopped(FrozenProcess *process, FrozenThread *thread, Clock::time_point deadline)
+{
+	while (thread->stop == Stop::kRunning) {
+		ThreadStop stop = TRY(wait_for_stop(thread->tid));
+		switch (stop.kind) {
+		case ThreadStop::kTick:
+			TRY(on_tick(process, thread, deadline));
+			break;
+		case ThreadStop::kGone:
+			lost_threads_ = true;
+			thread->tid = 0;
+			return {};
+		case ThreadStop::kNewChild:
+			auto_attached.push_back(stop.child);
+			break;
+		case ThreadStop::kVfork:
+			auto_attached.push_back(stop.child);
+			thread->in_stop = true;
+			thread->stop = Stop::kVfork;
+			break;
+		case ThreadStop::kGroupStopped:
+			process->group_stopped = true;
+			[[fallthrough]];
+		case ThreadStop::kTrapped:
+			TRY(capture(*process, thread, stop.kind == ThreadStop::kTrapped));
+		}
+	}
+	return {};
+}
+
+Result<> FrozenTree::State::interrupt_and_wait(Role role, Clock::time_point deadline)
+{
+	auto waits = [role](const FrozenThread &thread) {
+		return thread.role == role && thread.seized && thread.stop == Stop::kRunning;
+	};
+	for_each_thread([&](FrozenProcess &, FrozenThread &thread) {
+		if (waits(thread))
+			interrupt(thread.tid);
+	});
+	Result<> result;
+	for_each_thread([&](FrozenProcess &process, FrozenThread &thread) {
+		if (result && waits(thread))
+			result = wait_until_stopped(&process, &thread, deadline);
+	});
+	return result;
+}
+
+// Whoever was inside vfork(2) is left alone, as long as it is there: it is when its child, which is stopped, has not
+// let it go. Otherwise it is a thread like all others.
+void FrozenTree::State::recheck_vforks()
+{
+	for_each_thread([&](FrozenProcess &process, FrozenThread &thread) {
+		if (thread.stop == Stop::kVfork && !thread.seized && !inside_vfork(process.pid, thread.tid))
+			thread.stop = Stop::kRunning;
+	});
+}
+
+// An execve(2) kills the other threads, stopped or not, and goes on under the leader's tid.
+void FrozenTree::State::recheck_stops()
+{
+	for_each_thread([](FrozenProcess &, FrozenThread &thread) {
+		siginfo_t info;
+		if (thread.in_stop && ::ptrace(PTRACE_GETSIGINFO, thread.tid, 0, &info) < 0 && errno == ESRCH) {
+			thread.in_stop = false;
+			thread.stop = Stop::kRunning;
+		}
+	});
+}
+
+void FrozenTree::State::drop_gone()
+{
+	for (FrozenProcess &process : processes) {
+		std::erase_if(process.threads, [](const FrozenThread &thread) { return thread.tid == 0; });
+		if (process.threads.empty())
+			process.zombie = true;
+	}
+	std::erase_if(processes, [](const FrozenProcess &process) {
+		auto stat = read_task_stat(fmt::format("/proc/{}/stat", process.pid));
+		return process.zombie && (!stat || stat->start_time != process.ref.start_time());
+	});
+	known_tids.clear();
+	for_each_thread([this](FrozenProcess &, FrozenThread &thread) { known_tids.insert(thread.tid); });
+}
+
+bool FrozenTree::State::anything_running()
+{
+	bool running = false;
+	for_each_thread([&](FrozenProcess &, FrozenThread &thread) { running |= thread.stop == Stop::kRunning; });
+	return running;
+}
+
+Result<> FrozenTree::State::stop_everything(Clock::time_point deadline)
+{
+	for (bool again = true; again;) {
+		stats.passes++;
+		lost_threads_ = false;
+		TRY(seize_new());
+		if (stats.passes == 1 && options.before_interrupt)
+			TRY(options.before_interrupt());
+		TRY(interrupt_and_wait(images::Thread::USER, deadline));
+		TRY(interrupt_and_wait(images::Thread::IO_URING_SQ_THREAD, deadline));
+		TRY(interrupt_and_wait(images::Thread::IO_URING_WORKER, deadline));
+		if (lost_threads_) {
+			recheck_stops();
+			drop_gone();
+			changed = true;
+		}
+		recheck_vforks();
+		size_t added = TRY(add_new_tasks());
+		changed |= added > 0;
+		again = added || anything_running();
+		// Whoever makes tasks faster than we stop them is met by the same limit.
+		if (again && Clock::now() >= deadline)
+			return make_error(Code::kTimeout, "new threads or processes keep appearing")
+				.on(fmt::format("pid {}", options.root));
+	}
+	FrozenProcess *root = process_of(options.root);
+	if (!root || root->zombie)
+		return make_error(Code::kGone, "exited before it could be stopped")
+			.on(fmt::format("pid {}", options.root));
+	return {};
+}
+
+Result<> FrozenTree::State::freeze()
+{
+	frozen_at = Clock::now();
+	WaitTicks ticks = TRY(WaitTicks::create());
+	ticks.start();
+	auto stopped = stop_everything(frozen_at + options.timeout);
+	ticks.stop();
+	if (!stopped) {
+		release();
+		return stopped;
+	}
+	frozen = true;
+	for (uint32_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI})
+		time_at_freeze[clock] = now_on(clock);
+	stats.processes = processes.size();
+	stats.threads = known_tids.size();
+	stats.freeze = Clock::now() - frozen_at;
+	return {};
+}
+
+} // namespace bpfckpt::target

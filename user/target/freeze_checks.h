@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// What must not be frozen, or cannot be, found out before anything is touched.
+#pragma once
+
+#include <sys/types.h>
+
+#include "user/util/result.h"
+
+namespace bpfckpt::target
+{
+
+// Errors: kGone, kUsage (ourselves, an ancestor, a kernel thread, a thread ID), kBusy (traced), kPermission
+// (CAP_SYS_PTRACE).
+Result<> check_may_freeze(pid_t root);
+
+} // namespace bpfckpt::target

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/target/frozen_tree.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <cpuid.h>
+
+#include "user/target/freeze_checks.h"
+#include "user/target/frozen_tree_state.h"
+#include "user/target/tree_scan.h"
+
+namespace bpfckpt::target
+{
+
+namespace
+{
+
+images::Thread::Role role_of(const TaskStat &stat)
+{
+	if (!stat.io_worker())
+		return images::Thread::USER;
+	return stat.comm.starts_with("iou-sqp-") ? images::Thread::IO_URING_SQ_THREAD : images::Thread::IO_URING_WORKER;
+}
+
+Result<FrozenThread> describe_new_thread(const FrozenProcess &process, pid_t tid, const TaskStat &stat)
+{
+	FrozenThread thread;
+	thread.tid = tid;
+	thread.role = role_of(stat);
+	if (stat.user_worker() && !stat.io_worker())
+		return make_error(Code::kUnsupported, "thread {} ({}) is a kernel worker that is not io_uring's", tid,
+				  stat.comm)
+			.on(fmt::format("pid {} ({})", process.pid, process.comm))
+			.with_hint("stop what uses it, for example vhost, then try again");
+	if (thread.role == images::Thread::IO_URING_WORKER)
+		thread.stop = FrozenThread::Stop::kWorker;
+	else if (stat.dead())
+		thread.stop = FrozenThread::Stop::kDead;
+	else if (stat.state == 'D' && inside_vfork(process.pid, tid))
+		thread.stop = FrozenThread::Stop::kVfork;
+	return thread;
+}
+
+} // namespace
+
+size_t XstateArena::register_set_size()
+{
+	unsigned eax, ebx, ecx = 0, edx;
+	// CPUID.(EAX=0DH,ECX=0):ECX is the size for all that the CPU has, so never too small.
+	if (!__get_cpuid_count(0xd, 0, &eax, &ebx, &ecx, &edx) || ecx < 576)
+		ecx = 576;
+	return (ecx + 63) & ~63u;
+}
+
+Result<> XstateArena::reserve(size_t threads)
+{
+	chunks_.push_back(TRY(
+		Mapping::create(threads * size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE)));
+	left_ = threads;
+	return {};
+}
+
+Result<std::span<std::byte>> XstateArena::next()
+{
+	if (!left_)
+		TRY(reserve(64));
+	return chunks_.back().bytes().subspan(--left_ * size_, size_);
+}
+
+FrozenProcess *FrozenTree::State::process_of(pid_t pid)
+{
+	auto it = std::find_if(processes.begin(), processes.end(), [&](auto &process) { return process.pid == pid; });
+	return it == processes.end() ? nullptr : &*it;
+}
+
+Result<> FrozenTree::State::add_process(pid_t pid, const TaskStat &stat)
+{
+	auto ref = PidRef::open(pid);
+	if (!ref)
+		return ref.error().code == Code::kGone ? Result<>() : Result<>(std::move(ref).error());
+	FrozenProcess process;
+	process.ref = std::move(*ref);
+	process.pid = pid;
+	process.ppid = stat.ppid;
+	process.comm = stat.comm;
+	process.zombie = stat.dead() && stat.num_threads <= 1;
+	processes.push_back(std::move(process));
+	return {};
+}
+
+Result<size_t> FrozenTree::State::add_new_threads(FrozenProcess *process)
+{
+	if (process->zombie)
+		return 0;
+	// The count alone proves that a stopped process has no thread that we do not know.
+	auto stat = read_task_stat(fmt::format("/proc/{}/stat", process->pid));
+	if (stat && stat->num_threads == process->threads.size())
+		return 0;
+	auto tids = list_threads(process->pid);
+	size_t added = 0;
+	for (pid_t tid : tids ? *tids : std::vector<pid_t>()) {
+		if (known_tids.contains(tid))
+			continue;
+		auto thread_stat = read_thread_stat(process->pid, tid);
+		if (!thread_stat)
+			continue;
+		process->threads.push_back(TRY(describe_new_thread(*process, tid, *thread_stat)));
+		known_tids.insert(tid);
+		added += process->threads.back().stop == FrozenThread::Stop::kRunning;
+	}
+	return added;
+}
+
+Result<size_t> FrozenTree::State::add_new_children()
+{
+	std::vector<Parent> parents;
+	for (const FrozenProcess &process : processes) {
+		Parent parent = {process.pid, {}};
+		for (const FrozenThread &thread : process.threads)
+			parent.tids.push_back(thread.tid);
+		if (!process.zombie)
+			parents.push_back(std::move(parent));
+	}
+	size_t added = 0;
+	for (const Child &child : TRY(list_children(parents))) {
+		if (process_of(child.pid))
+			continue;
+		auto stat = read_task_stat(fmt::format("/proc/{}/stat", child.pid));
+		if (!stat)
+			continue;
+		TRY(add_process(child.pid, *stat));
+		added++;
+	}
+	return added;
+}
+
+Result<size_t> FrozenTree::State::add_new_tasks()
+{
+	size_t added = 0;
+	for (size_t first = 0; first < processes.size();) {
+		for (; first < processes.size(); first++)
+			added += TRY(add_new_threads(&processes[first]));
+		added += TRY(add_new_children());
+	}
+	return added;
+}
+
+FrozenTree::FrozenTree(std::unique_ptr<State> state) : state_(std::move(state)) {}
+FrozenTree::FrozenTree(FrozenTree &&) noexcept = default;
+
+FrozenTree &FrozenTree::operator=(FrozenTree &&other) noexcept
+{
+	if (state_)
+		(void)state_->thaw();
+	state_ = std::move(other.state_);
+	return *this;
+}
+
+FrozenTree::~FrozenTree()
+{
+	if (state_)
+		(void)state_->thaw();
+}
+
+Result<FrozenTree> FrozenTree::prepare(FreezeOptions options)
+{
+	TRY(check_may_freeze(options.root));
+	auto state = std::make_unique<State>();
+	state->options = std::move(options);
+	TaskStat stat = TRY(read_task_stat(fmt::format("/proc/{}/stat", state->options.root)));
+	TRY(state->add_process(state->options.root, stat));
+	if (state->processes.empty())
+		return make_error(Code::kGone, "no such process").on(fmt::format("pid {}", state->options.root));
+	TRY(state->add_new_tasks());
+	// Threads may be added meanwhile; more room than this is taken in the freeze.
+	size_t threads = state->known_tids.size();
+	TRY(state->xstates.reserve(threads + threads / 16 + 4));
+	return FrozenTree(std::move(state));
+}
+
+Result<> FrozenTree::freeze()
+{
+	return state_->freeze();
+}
+
+Result<> FrozenTree::thaw()
+{
+	return state_->thaw();
+}
+
+Result<> FrozenTree::kill()
+{
+	return state_->kill();
+}
+
+Result<> FrozenTree::leave_stopped()
+{
+	return state_->leave_stopped();
+}
+
+void FrozenTree::describe(const FrozenThread &thread, images::Thread *message) const
+{
+	state_->resolve_deadlines();
+	message->set_tid(static_cast<uint32_t>(thread.tid));
+	message->set_role(thread.role);
+	if (thread.stop != FrozenThread::Stop::kTrapped || thread.role != images::Thread::USER)
+		return;
+	message->set_prstatus(&thread.regs, sizeof(thread.regs));
+	size_t size = thread.xstate.size();
+	while (size > 576 && thread.xstate[size - 1] == std::byte{})
+		size--;
+	message->set_xstate(thread.xstate.data(), size);
+	message->set_signal_mask(thread.signal_mask);
+	if (thread.syscall)
+		*message->mutable_syscall() = thread.syscall->message;
+}
+
+std::span<const FrozenProcess> FrozenTree::processes() const
+{
+	return state_->processes;
+}
+
+std::vector<pid_t> FrozenTree::pids() const
+{
+	std::vector<pid_t> out;
+	for (const FrozenProcess &process : state_->processes)
+		out.push_back(process.pid);
+	return out;
+}
+
+std::vector<pid_t> FrozenTree::tids() const
+{
+	std::vector<pid_t> out;
+	for (const FrozenProcess &process : state_->processes)
+		for (const FrozenThread &thread : process.threads)
+			out.push_back(thread.tid);
+	return out;
+}
+
+bool FrozenTree::changed_since_prepare() const
+{
+	return state_->changed;
+}
+
+bool FrozenTree::frozen() const
+{
+	return state_->frozen;
+}
+
+const FreezeStats &FrozenTree::stats() const
+{
+	return state_->stats;
+}
+
+} // namespace bpfckpt::target

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// What FrozenTree consists of; shared by its three parts: finding (frozen_tree.cc), freeze.cc and release.cc.
+#pragma once
+
+#include <array>
+#include <ctime>
+#include <unordered_set>
+#include <vector>
+
+#include "user/target/frozen_tree.h"
+#include "user/util/mapping.h"
+
+namespace bpfckpt::target
+{
+
+// Room for extended register sets (11 KiB a thread where the CPU has AMX), touched before it is needed in the freeze.
+class XstateArena
+{
+public:
+	// The size of NT_X86_XSTATE on this CPU.
+	static size_t register_set_size();
+
+	Result<> reserve(size_t threads);
+	Result<std::span<std::byte>> next();
+
+private:
+	std::vector<Mapping> chunks_;
+	size_t size_ = register_set_size();
+	size_t left_ = 0;
+};
+
+struct TaskStat;
+
+struct FrozenTree::State {
+	FreezeOptions options;
+	std::vector<FrozenProcess> processes;
+	std::unordered_set<pid_t> known_tids;
+	std::vector<pid_t>
+		auto_attached; // made while their parents were seized; known_tids has those that stayed in the tree
+	XstateArena xstates;
+	FreezeStats stats;
+	std::array<int64_t, 16> time_at_freeze{}; // by clockid_t
+	bool frozen = false;
+	bool changed = false;
+	bool deadlines_known = false;
+	Clock::time_point frozen_at;
+
+	Result<> add_process(pid_t pid, const TaskStat &stat);
+	// Adds the tasks that /proc shows and we do not know; says how many.
+	Result<size_t> add_new_tasks();
+	Result<> freeze();
+	Result<> thaw();
+	Result<> kill();
+	Result<> leave_stopped();
+	void release();
+	void resolve_deadlines();
+	void resume_timeouts();
+
+	FrozenProcess *process_of(pid_t pid);
+	template <class Function>
+	void for_each_thread(Function function)
+	{
+		for (FrozenProcess &process : processes)
+			for (FrozenThread &thread : process.threads)
+				function(process, thread);
+	}
+
+private:
+	Result<size_t> add_new_threads(FrozenProcess *process);
+	Result<size_t> add_new_children();
+	Result<> stop_everything(Clock::time_point deadline);
+	Result<> seize_new();
+	Result<> interrupt_and_wait(images::Thread::Role role, Clock::time_point deadline);
+	Result<> wait_until_stopped(FrozenProcess *process, FrozenThread *thread, Clock::time_point deadline);
+	Result<> on_tick(FrozenProcess *process, FrozenThread *thread, Clock::time_point deadline);
+	Result<> capture(const FrozenProcess &process, FrozenThread *thread, bool stopped_by_us);
+	bool let_vfork_child_go(pid_t parent);
+	void recheck_vforks();
+	void recheck_stops();
+	void drop_gone();
+	[[nodiscard]] bool anything_running();
+	Error stuck(const FrozenProcess &process, const FrozenThread &thread) const;
+
+	bool lost_threads_ = false; // one of them exited or called execve(2) while we waited
+};
+
+// Nanoseconds now on a clock that an hrtimer can be on.
+int64_t now_on(uint32_t clock);
+
+} // namespace bpfckpt::target

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The ways out of the freeze: thaw, kill, stay stopped.
+#include <csignal>
+
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#include "user/target/frozen_tree_state.h"
+#include "user/target/resume_timeout.h"
+#include "user/target/thread_stop.h"
+
+namespace bpfckpt::target
+{
+
+using Timeout = InterruptedSyscall::Timeout;
+
+namespace
+{
+
+// How long killed processes may take to exit: freeing terabytes of memory takes its time.
+constexpr auto kExitWithin = std::chrono::seconds(60);
+
+} // namespace
+
+void FrozenTree::State::resolve_deadlines()
+{
+	if (deadlines_known || !options.deadline_of)
+		return;
+	deadlines_known = true;
+	for_each_thread([this](FrozenProcess &, FrozenThread &thread) {
+		if (!thread.syscall)
+			return;
+		auto deadline = options.deadline_of(thread.tid);
+		if (deadline && deadline->clock < time_at_freeze.size())
+			set_deadline(&*thread.syscall, *deadline, time_at_freeze[deadline->clock]);
+	});
+}
+
+// Timed calls that the kernel would start anew get what remains by now.
+void FrozenTree::State::resume_timeouts()
+{
+	for_each_thread([](FrozenProcess &process, FrozenThread &thread) {
+		if (!thread.in_stop || !thread.syscall || !thread.syscall->message.timed())
+			return;
+		const InterruptedSyscall &call = *thread.syscall;
+		int64_t remaining = call.message.deadline_ns() - now_on(call.message.clock());
+		if (call.timeout == Timeout::kMillisecondsR10) {
+			auto regs = call.resume_registers(thread.regs, remaining);
+			::ptrace(PTRACE_POKEUSER, thread.tid, offsetof(user_regs_struct, r10), regs.r10);
+		} else if (call.timeout != Timeout::kNone) {
+			auto change = ShortenedTimeout::apply(process.pid, call, remaining);
+			if (!change.temporary())
+				return;
+			detach(thread.tid);
+			thread.in_stop = thread.seized = false;
+			change.put_back_when_read(process.pid, thread.tid, call.message.nr());
+		}
+	});
+}
+
+// Those that cannot be detached because they never stopped are let go by the kernel when bpfckpt exits.
+void FrozenTree::State::release()
+{
+	for_each_thread([](FrozenProcess &, FrozenThread &thread) {
+		if (thread.seized)
+			detach(thread.tid);
+		thread.seized = thread.in_stop = false;
+	});
+	// Children whose parents died, so that they are nobody's descendants any more.
+	for (pid_t child : auto_attached)
+		if (!known_tids.contains(child) && ::waitpid(child, nullptr, __WALL | WNOHANG) == child)
+			detach(child);
+	auto_attached.clear();
+}
+
+Result<> FrozenTree::State::thaw()
+{
+	if (!frozen)
+		return {};
+	auto start = Clock::now();
+	frozen = false;
+	resolve_deadlines();
+	resume_timeouts();
+	release();
+	stats.thaw = Clock::now() - start;
+	return {};
+}
+
+Result<> FrozenTree::State::leave_stopped()
+{
+	if (!frozen)
+		return {};
+	// Queued while all are still held, so that none gets back to user mode first.
+	for (FrozenProcess &process : processes)
+		if (!process.zombie && !process.group_stopped)
+			TRY(process.ref.signal(SIGSTOP));
+	frozen = false;
+	release();
+	return {};
+}
+
+Result<> FrozenTree::State::kill()
+{
+	if (!frozen)
+		return {};
+	resolve_deadlines();
+	Result<> result;
+	for (FrozenProcess &process : processes)
+		if (auto sent = process.ref.signal(SIGKILL); !sent && sent.error().code != Code::kGone && result)
+			result = std::move(sent);
+	if (!result)
+		return result;
+	frozen = false;
+	// A tracee's parent hears of its end when its tracer has; a leader's end is told last.
+	for (FrozenProcess &process : processes) {
+		for (auto thread = process.threads.rbegin(); thread != process.threads.rend(); ++thread) {
+			int status;
+			while (thread->seized && ::waitpid(thread->tid, &status, __WALL) == thread->tid &&
+			       WIFSTOPPED(status))
+				;
+			thread->seized = thread->in_stop = false;
+		}
+	}
+	release();
+	for (FrozenProcess &process : processes)
+		TRY(process.ref.wait_for_exit(Clock::now() + kExitWithin));
+	return {};
+}
+
+} // namespace bpfckpt::target

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// The relative timeout of a call that is entered again, where it lies in the target's memory (struct timespec,
+// timeval).
+//
+// select(2) and its kin keep there what remains, so we do too. Others must find it as it was: it is changed, the one
+// thread goes on until it sleeps again and has read it, and it is put back while all its kin are still stopped. Memory
+// that the target cannot write (a constant) is left alone: then the wait starts anew.
+#pragma once
+
+#include <cstdint>
+
+#include <sys/types.h>
+
+#include "user/target/interrupted_syscall.h"
+
+namespace bpfckpt::target
+{
+
+class ShortenedTimeout
+{
+public:
+	// Writes what remains; nothing if the call has no timeout in memory, or not more than what is there.
+	static ShortenedTimeout apply(pid_t pid, const InterruptedSyscall &syscall, int64_t remaining_ns);
+
+	// Whether it has to be put back once the thread sleeps in the call again.
+	[[nodiscard]] bool temporary() const { return temporary_; }
+	void put_back_when_read(pid_t pid, pid_t tid, uint32_t nr) const;
+
+private:
+	uint64_t address_ = 0;
+	bool temporary_ = false;
+	struct Value {
+		int64_t seconds = 0;
+		int64_t fraction = 0;
+		bool operator==(const Value &) const = default;
+	} before_, written_;
+};
+
+} // namespace bpfckpt::target
