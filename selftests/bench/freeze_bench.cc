@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// How long freeze (with registers) and thaw take, for processes of 1 and of 1000 threads.
-#include <algorithm>
-#include <cstdio>
+// How long freeze (with registers) and thaw take, by the number of threads of an idle process.
+#include <chrono>
 #include <cstdlib>
 #include <thread>
 #include <vector>
@@ -10,19 +9,24 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <benchmark/benchmark.h>
+
 #include "user/target/frozen_tree.h"
 
-using namespace bpfckpt;
+namespace bpfckpt::target {
 
-static pid_t start(int threads)
+namespace {
+
+// A child with so many threads, all asleep.
+pid_t start_threads(int64_t threads)
 {
 	int ready[2];
 	if (::pipe(ready) < 0)
-		std::exit(1);
+		std::abort();
 	pid_t pid = ::fork();
 	if (pid == 0) {
 		std::vector<std::thread> all;
-		for (int i = 1; i < threads; i++)
+		for (int64_t i = 1; i < threads; i++)
 			all.emplace_back([] { ::pause(); });
 		(void)!::write(ready[1], "", 1);
 		::pause();
@@ -35,40 +39,28 @@ static pid_t start(int threads)
 	return pid;
 }
 
-static double ms(std::chrono::nanoseconds time)
+void freeze_and_thaw(benchmark::State &state)
 {
-	return std::chrono::duration<double, std::milli>(time).count();
-}
-
-static void measure(int threads, int rounds)
-{
-	pid_t pid = start(threads);
-	std::vector<double> freeze, thaw;
-	for (int i = 0; i < rounds; i++) {
-		target::FreezeOptions options;
+	pid_t pid = start_threads(state.range(0));
+	double thaw = 0;
+	for (auto _ : state) {
+		FreezeOptions options;
 		options.root = pid;
-		auto tree = target::FrozenTree::prepare(std::move(options));
+		auto tree = FrozenTree::prepare(std::move(options));
 		if (!tree || !tree->freeze() || !tree->thaw()) {
-			std::fprintf(stderr, "cannot freeze pid %d\n", pid);
+			state.SkipWithError("cannot freeze");
 			break;
 		}
-		freeze.push_back(ms(tree->stats().freeze));
-		thaw.push_back(ms(tree->stats().thaw));
+		state.SetIterationTime(std::chrono::duration<double>(tree->stats().freeze).count());
+		thaw += std::chrono::duration<double>(tree->stats().thaw).count();
 	}
+	state.counters["thaw_ms"] = benchmark::Counter(thaw * 1000, benchmark::Counter::kAvgIterations);
 	::kill(pid, SIGKILL);
 	::waitpid(pid, nullptr, 0);
-	if (freeze.empty())
-		return;
-	std::sort(freeze.begin(), freeze.end());
-	std::sort(thaw.begin(), thaw.end());
-	std::printf("%5d threads: freeze and registers %.3f ms (best %.3f), thaw %.3f ms (best %.3f), medians of %zu\n", threads,
-		    freeze[freeze.size() / 2], freeze[0], thaw[thaw.size() / 2], thaw[0], freeze.size());
 }
 
-int main()
-{
-	measure(1, 50);
-	measure(10, 50);
-	measure(1000, 15);
-	return 0;
-}
+} // namespace
+
+BENCHMARK(freeze_and_thaw)->Arg(1)->Arg(10)->Arg(1000)->UseManualTime()->Unit(benchmark::kMillisecond)->MinTime(0.05);
+
+} // namespace bpfckpt::target

@@ -6,11 +6,9 @@
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
-namespace
-{
+namespace {
 
 using Message = images::InterruptedSyscall;
 
