@@ -13,8 +13,7 @@
 #include "iterators/uring_record.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::iterators
-{
+namespace bpfckpt::iterators {
 
 // How many records of each kind there is room for.
 struct UringCapacity {
@@ -35,8 +34,7 @@ struct UringCapacity {
 	[[nodiscard]] UringCapacity grown_to(const UringCapacity &needed) const;
 };
 
-class UringReader
-{
+class UringReader {
 public:
 	// Loads the BPF objects. Errors: those of BpfObject::load().
 	static Result<UringReader> load(const UringCapacity &capacity = {});
@@ -51,6 +49,7 @@ public:
 	[[nodiscard]] UringCapacity needed() const;
 
 	[[nodiscard]] std::span<const uring_ring_record> rings() const;
+	[[nodiscard]] std::span<const uring_count_record> counts() const; // all before the walk, then all after it
 	[[nodiscard]] std::span<const uring_attachment_record> attachments() const;
 	[[nodiscard]] std::span<const uring_task_record> tasks() const;
 	[[nodiscard]] std::span<const uring_request_record> requests() const; // a request may appear more than once
@@ -63,6 +62,9 @@ public:
 	[[nodiscard]] std::span<const uring_blob_record> blobs() const;
 	[[nodiscard]] std::span<const uring_page_record> pages() const;
 
+	// A list did not end, or a request was no longer there: the records are no snapshot.
+	[[nodiscard]] bool truncated() const;
+
 	// struct file of every fixed slot and every request, each once: for FileReader::describe().
 	[[nodiscard]] std::vector<uint64_t> referenced_files() const;
 
@@ -70,6 +72,7 @@ private:
 	struct Objects;
 	explicit UringReader(std::unique_ptr<Objects> objects);
 	std::unique_ptr<Objects> objects_;
+	uint32_t wanted_rings_ = 0;
 };
 
 } // namespace bpfckpt::iterators

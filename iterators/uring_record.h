@@ -23,6 +23,15 @@ struct uring_counters {
 };
 RECORD_LAYOUT(uring_counters, 40, mutex_owner, 32);
 
+/* One taking of the counters. */
+struct uring_count_record {
+	__u64 ring;
+	struct uring_counters counters;
+	__u32 unknown; /* counters.allocated could not be taken: the ring is being torn down */
+	__u32 pad;
+};
+RECORD_LAYOUT(uring_count_record, 56, pad, 52);
+
 /* uring_ring_record.state */
 enum {
 	URING_DRAIN_NEXT = 1 << 0,
@@ -33,7 +42,6 @@ enum {
 	URING_IOWQ_LIMITS = 1 << 5,
 	URING_OFF_TIMEOUT = 1 << 6,
 	URING_SUBMITTER_DEAD = 1 << 7,
-	URING_COUNT_UNKNOWN = 1 << 8, /* counters.allocated could not be taken */
 	URING_ZCRX = 1 << 9,
 	URING_BPF = 1 << 10,       /* BPF filters or loop operations */
 	URING_TRUNCATED = 1 << 11, /* a list was longer than the walk goes: counts are lower bounds */
@@ -48,9 +56,7 @@ struct uring_ring_record {
 	__u64 sq_data;     /* equal: shared SQ thread */
 	__u64 sq_thread_task;
 	__u64 sq_creds;
-	__u64 param_region_pages; /* struct page **; 0: none */
-	struct uring_counters before;
-	struct uring_counters after;
+	__u64 param_region_pages;   /* struct page **; 0: none */
 	__u64 restrict_register[2]; /* bit n: register operation n is allowed */
 	__u64 restrict_sqe[2];
 	__u64 napi_busy_poll_ns;
@@ -95,10 +101,9 @@ struct uring_ring_record {
 	__u32 param_region_npages;
 	__u8 sqe_flags_allowed;
 	__u8 sqe_flags_required;
-	__u8 header_spread; /* each head and tail in its own cache line (6.1) */
-	__u8 pad[5];
+	__u8 pad[6];
 };
-RECORD_LAYOUT(uring_ring_record, 360, pad, 355);
+RECORD_LAYOUT(uring_ring_record, 280, pad, 274);
 
 struct uring_file_record {
 	__u64 ring;

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "iterators/uring_reader.h"
+
+#include <algorithm>
+#include <thread>
+#include <unordered_set>
+
+#include "bpf/uring.skel.h"
+#include "bpf/uring_request.skel.h"
+#include "iterators/bpf_object.h"
+#include "iterators/record_map.h"
+#include "user/util/io.h"
+
+namespace bpfckpt::iterators {
+
+UringCapacity UringCapacity::grown_to(const UringCapacity &needed) const
+{
+	auto grown = [](uint32_t have, uint32_t need) { return std::max(have, need + need / 8); };
+	return {
+		.rings = grown(rings, needed.rings),
+		.attachments = grown(attachments, needed.attachments),
+		.tasks = grown(tasks, needed.tasks),
+		.requests = grown(requests, needed.requests),
+		.files = grown(files, needed.files),
+		.buffers = grown(buffers, needed.buffers),
+		.personalities = grown(personalities, needed.personalities),
+		.groups = grown(groups, needed.groups),
+		.provided = grown(provided, needed.provided),
+		.overflow = grown(overflow, needed.overflow),
+		.blobs = grown(blobs, needed.blobs),
+		.pages = grown(pages, needed.pages),
+	};
+}
+
+namespace {
+
+// Addresses for a program to walk: the map `uring_inputs` and its counter.
+class InputMap {
+public:
+	static Result<InputMap> create(const bpf_map *map, uint32_t *count)
+	{
+		InputMap result;
+		result.capacity_ = bpf_map__max_entries(map);
+		result.count_ = count;
+		result.mapping_ = TRY(Mapping::create((result.capacity_ * sizeof(uint64_t) + 4095) / 4096 * 4096,
+						      PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map)));
+		return result;
+	}
+	[[nodiscard]] uint32_t capacity() const { return capacity_; }
+	void set(std::span<const uint64_t> addresses)
+	{
+		*count_ = static_cast<uint32_t>(std::min<size_t>(addresses.size(), capacity_));
+		std::copy_n(addresses.begin(), *count_, static_cast<uint64_t *>(mapping_.data()));
+	}
+
+private:
+	Mapping mapping_;
+	uint32_t *count_ = nullptr;
+	uint32_t capacity_ = 0;
+};
+
+// Our own depth in PID namespaces: the numbers behind "NSpid:" less one.
+Result<uint32_t> own_pid_level()
+{
+	std::string status = TRY(read_file("/proc/self/status"));
+	size_t start = status.find("NSpid:");
+	if (start == std::string::npos)
+		return 0;
+	std::string line = status.substr(start, status.find('\n', start) - start);
+	return static_cast<uint32_t>(std::count(line.begin(), line.end(), '\t')) - 1;
+}
+
+Result<> run_program(const bpf_program *program)
+{
+	TRY(run_syscall_program(program, {}));
+	return {};
+}
+
+} // namespace
+
+struct UringReader::Objects {
+	BpfObject<uring_bpf> ring;
+	BpfObject<uring_request_bpf> request;
+
+	InputMap ring_inputs;
+	InputMap request_inputs;
+	RecordMap<uring_ring_record> rings;
+	RecordMap<uring_file_record> files;
+	RecordMap<uring_buffer_record> buffers;
+	RecordMap<uring_personality_record> personalities;
+	RecordMap<uring_group_record> groups;
+	RecordMap<uring_provided_record> provided;
+	RecordMap<uring_overflow_record> overflow;
+	RecordMap<uring_page_record> pages;
+	RecordMap<uring_request_record> requests;
+	RecordMap<uring_blob_record> blobs;
+	RecordMap<uring_attachment_record> attachments;
+	RecordMap<uring_task_record> tasks;
+	RecordMap<uring_count_record> counts;
+
+	Objects(BpfObject<uring_bpf> ring_in, BpfObject<uring_request_bpf> request_in)
+		: ring(std::move(ring_in)), request(std::move(request_in))
+	{
+	}
+	Result<> map_records();
+	void clear();
+	Result<> walk_tasks(std::unordered_set<uint64_t> &seen);
+	[[nodiscard]] bool overflowed() const;
+};
+
+Result<> UringReader::Objects::map_records()
+{
+	auto *r = ring.operator->();
+	ring_inputs = TRY(InputMap::create(r->maps.uring_inputs, &r->bss->uring_inputs_count));
+	rings = TRY(RecordMap<uring_ring_record>::create(r->maps.uring_rings, &r->bss->uring_rings_count));
+	files = TRY(RecordMap<uring_file_record>::create(r->maps.uring_files, &r->bss->uring_files_count));
+	buffers = TRY(RecordMap<uring_buffer_record>::create(r->maps.uring_buffers, &r->bss->uring_buffers_count));
+	personalities = TRY(RecordMap<uring_personality_record>::create(r->maps.uring_personalities,
+									&r->bss->uring_personalities_count));
+	groups = TRY(RecordMap<uring_group_record>::create(r->maps.uring_groups, &r->bss->uring_groups_count));
+	provided = TRY(RecordMap<uring_provided_record>::create(r->maps.uring_provided, &r->bss->uring_provided_count));
+	overflow = TRY(RecordMap<uring_overflow_record>::create(r->maps.uring_overflow, &r->bss->uring_overflow_count));
+	pages = TRY(RecordMap<uring_page_record>::create(r->maps.uring_pages, &r->bss->uring_pages_count));
+
+	auto *q = request.operator->();
+	request_inputs = TRY(InputMap::create(q->maps.uring_inputs, &q->bss->uring_inputs_count));
+	requests = TRY(RecordMap<uring_request_record>::create(q->maps.uring_requests, &q->bss->uring_requests_count));
+	blobs = TRY(RecordMap<uring_blob_record>::create(q->maps.uring_blobs, &q->bss->uring_blobs_count));
+	attachments = TRY(RecordMap<uring_attachment_record>::create(q->maps.uring_attachments,
+								     &q->bss->uring_attachments_count));
+	tasks = TRY(RecordMap<uring_task_record>::create(q->maps.uring_tasks, &q->bss->uring_tasks_count));
+	counts = TRY(RecordMap<uring_count_record>::create(q->maps.uring_counts, &q->bss->uring_counts_count));
+	return {};
+}
+
+void UringReader::Objects::clear()
+{
+	rings.clear();
+	files.clear();
+	buffers.clear();
+	personalities.clear();
+	groups.clear();
+	provided.clear();
+	overflow.clear();
+	pages.clear();
+	requests.clear();
+	blobs.clear();
+	attachments.clear();
+	tasks.clear();
+	counts.clear();
+	request->bss->uring_followed = 0;
+	request->bss->truncated = 0;
+}
+
+bool UringReader::Objects::overflowed() const
+{
+	return rings.overflowed() || files.overflowed() || buffers.overflowed() || personalities.overflowed() ||
+	       groups.overflowed() || provided.overflowed() || overflow.overflowed() || pages.overflowed() ||
+	       requests.overflowed() || blobs.overflowed() || attachments.overflowed() || tasks.overflowed() ||
+	       counts.overflowed();
+}
+
+// Threads whose work queues may hold requests: those attached to a ring, and those that a request names although they
+// have left it (their context lives as long as its requests).
+Result<> UringReader::Objects::walk_tasks(std::unordered_set<uint64_t> &seen)
+{
+	for (;;) {
+		std::vector<uint64_t> found;
+		auto add = [&](uint64_t tctx) {
+			if (tctx && found.size() < request_inputs.capacity() && seen.insert(tctx).second)
+				found.push_back(tctx);
+		};
+		for (const auto &record : attachments.records())
+			add(record.tctx);
+		for (const auto &record : requests.records())
+			add(record.tctx);
+		if (!found.empty()) {
+			request_inputs.set(found);
+			TRY(run_program(request->progs.uring_walk_tasks));
+		}
+		uint32_t before = request->bss->uring_requests_count;
+		TRY(run_program(request->progs.uring_follow_requests));
+		if (found.empty() && before == request->bss->uring_requests_count)
+			return {};
+	}
+}
+
+UringReader::UringReader(std::unique_ptr<Objects> objects) : objects_(std::move(objects)) {}
+UringReader::UringReader(UringReader &&) noexcept = default;
+UringReader &UringReader::operator=(UringReader &&) noexcept = default;
+UringReader::~UringReader() = default;
+
+static void size_maps(uring_bpf &ring, uring_request_bpf &request, const UringCapacity &capacity)
+{
+	auto at_least_one = [](bpf_map *map, uint32_t entries) {
+		bpf_map__set_max_entries(map, std::max(entries, 1U));
+	};
+	at_least_one(ring.maps.uring_inputs, capacity.rings);
+	at_least_one(ring.maps.uring_rings, capacity.rings);
+	at_least_one(ring.maps.uring_files, capacity.files);
+	at_least_one(ring.maps.uring_buffers, capacity.buffers);
+	at_least_one(ring.maps.uring_personalities, capacity.personalities);
+	at_least_one(ring.maps.uring_groups, capacity.groups);
+	at_least_one(ring.maps.uring_provided, capacity.provided);
+	at_least_one(ring.maps.uring_overflow, capacity.overflow);
+	at_least_one(ring.maps.uring_pages, capacity.pages);
+	at_least_one(request.maps.uring_inputs, std::max(capacity.rings, capacity.tasks));
+	at_least_one(request.maps.uring_requests, capacity.requests);
+	at_least_one(request.maps.uring_blobs, capacity.blobs);
+	at_least_one(request.maps.uring_attachments, capacity.attachments);
+	at_least_one(request.maps.uring_tasks, capacity.tasks);
+	at_least_one(request.maps.uring_counts, capacity.rings * 2);
+}
+
+Result<UringReader> UringReader::load(const UringCapacity &capacity)
+{
+	auto ring = TRY(BpfObject<uring_bpf>::open());
+	auto request = TRY(BpfObject<uring_request_bpf>::open());
+	size_maps(*ring.operator->(), *request.operator->(), capacity);
+	uint32_t level = TRY(own_pid_level());
+	ring->rodata->own_pid_level = level;
+	request->rodata->own_pid_level = level;
+
+	Result<> ring_loaded;
+	std::jthread other([&] { ring_loaded = ring.load(); });
+	TRY(request.load());
+	other.join();
+	TRY(std::move(ring_loaded));
+
+	auto objects = std::make_unique<Objects>(std::move(ring), std::move(request));
+	TRY(objects->map_records());
+	return UringReader(std::move(objects));
+}
+
+Result<> UringReader::run(std::span<const uint64_t> rings)
+{
+	std::vector<uint64_t> unique(rings.begin(), rings.end());
+	std::ranges::sort(unique);
+	unique.erase(std::ranges::unique(unique).begin(), unique.end());
+
+	Objects &o = *objects_;
+	o.clear();
+	wanted_rings_ = static_cast<uint32_t>(unique.size());
+	if (unique.empty())
+		return {};
+	if (unique.size() > o.ring_inputs.capacity())
+		return make_error(Code::kLimit, "{} rings, room for {}", unique.size(), o.ring_inputs.capacity());
+
+	o.request_inputs.set(unique);
+	TRY(run_program(o.request->progs.uring_count_requests));
+	TRY(run_program(o.request->progs.uring_walk_requests));
+	std::unordered_set<uint64_t> seen;
+	TRY(o.walk_tasks(seen));
+	o.ring_inputs.set(unique);
+	TRY(run_program(o.ring->progs.uring_walk_rings));
+	o.request_inputs.set(unique);
+	TRY(run_program(o.request->progs.uring_count_requests));
+	if (o.overflowed())
+		return make_error(Code::kLimit, "the rings hold more than there is room for");
+	return {};
+}
+
+UringCapacity UringReader::needed() const
+{
+	const Objects &o = *objects_;
+	return {
+		.rings = std::max(wanted_rings_, o.rings.needed()),
+		.attachments = o.attachments.needed(),
+		// Each attachment beyond the room for them may be a thread of its own.
+		.tasks = std::max(o.tasks.needed(), o.attachments.needed()),
+		.requests = o.requests.needed(),
+		.files = o.files.needed(),
+		.buffers = o.buffers.needed(),
+		.personalities = o.personalities.needed(),
+		.groups = o.groups.needed(),
+		.provided = o.provided.needed(),
+		.overflow = o.overflow.needed(),
+		.blobs = o.blobs.needed(),
+		.pages = o.pages.needed(),
+	};
+}
+
+std::span<const uring_ring_record> UringReader::rings() const
+{
+	return objects_->rings.records();
+}
+std::span<const uring_count_record> UringReader::counts() const
+{
+	return objects_->counts.records();
+}
+std::span<const uring_attachment_record> UringReader::attachments() const
+{
+	return objects_->attachments.records();
+}
+std::span<const uring_task_record> UringReader::tasks() const
+{
+	return objects_->tasks.records();
+}
+std::span<const uring_request_record> UringReader::requests() const
+{
+	return objects_->requests.records();
+}
+std::span<const uring_file_record> UringReader::files() const
+{
+	return objects_->files.records();
+}
+std::span<const uring_buffer_record> UringReader::buffers() const
+{
+	return objects_->buffers.records();
+}
+std::span<const uring_personality_record> UringReader::personalities() const
+{
+	return objects_->personalities.records();
+}
+std::span<const uring_group_record> UringReader::groups() const
+{
+	return objects_->groups.records();
+}
+std::span<const uring_provided_record> UringReader::provided() const
+{
+	return objects_->provided.records();
+}
+std::span<const uring_overflow_record> UringReader::overflow() const
+{
+	return objects_->overflow.records();
+}
+std::span<const uring_blob_record> UringReader::blobs() const
+{
+	return objects_->blobs.records();
+}
+std::span<const uring_page_record> UringReader::pages() const
+{
+	return objects_->pages.records();
+}
+bool UringReader::truncated() const
+{
+	return objects_->request->bss->truncated;
+}
+
+std::vector<uint64_t> UringReader::referenced_files() const
+{
+	std::unordered_set<uint64_t> wanted;
+	for (const auto &record : rings())
+		wanted.insert(record.ring);
+	std::vector<uint64_t> result;
+	for (const auto &record : files())
+		result.push_back(record.file);
+	for (const auto &record : requests())
+		if (record.file && wanted.contains(record.ring))
+			result.push_back(record.file);
+	std::ranges::sort(result);
+	result.erase(std::ranges::unique(result).begin(), result.end());
+	return result;
+}
+
+} // namespace bpfckpt::iterators
