@@ -54,7 +54,10 @@ RECORD_LAYOUT(fd_record, 32, cloexec, 28);
 #define FILE_PATH_UNLINKED  1u /* the dentry is unhashed */
 #define FILE_PATH_DETACHED  2u /* the walk ended at a root that is not that of a mount namespace */
 #define FILE_PATH_TRUNCATED 4u /* deeper than the walk goes */
-#define FILE_PATH_PSEUDO    8u /* a single name, of a file system that cannot be mounted */
+#define FILE_PATH_PSEUDO    8u /* a single name, of a mount that only the kernel has */
+#define FILE_PATH_MEMFD	    16u
+
+#define FILE_MAGIC_TMPFS 0x01021994u
 
 struct file_eventfd {
 	__u64 count;

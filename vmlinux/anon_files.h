@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What private_data of the small file kinds points to (fs/eventfd.c, timerfd.c, signalfd.c, eventpoll.c, pipe.c, notify/). */
+#pragma once
+
+#include "vmlinux/fs.h"
+#include "vmlinux/hrtimer.h"
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct eventfd_ctx {
+	__u64 count;
+	unsigned int flags;
+};
+
+struct alarm {
+	struct timerqueue_node node;
+	int state;
+};
+
+struct timerfd_ctx {
+	union {
+		struct hrtimer tmr;
+		struct alarm alarm;
+	} t;
+	ktime_t tintv;
+	__u64 ticks;
+	int clockid;
+	short unsigned int expired;
+	short unsigned int settime_flags;
+};
+
+struct signalfd_ctx {
+	sigset_t sigmask; /* inverted */
+};
+
+struct epoll_filefd {
+	struct file *file;
+	int fd;
+} __attribute__((packed));
+
+struct epoll_event {
+	__u32 events;
+	__u64 data;
+} __attribute__((packed));
+
+struct epitem {
+	struct rb_node rbn;
+	struct list_head rdllink;
+	struct epitem *ovflist_next;
+	struct epoll_filefd ffd;
+	struct epoll_event event;
+};
+
+struct eventpoll {
+	struct rb_root_cached rbr;
+};
+
+struct pipe_buffer {
+	unsigned int offset;
+	unsigned int len;
+	unsigned int flags;
+};
+
+struct pipe_inode_info {
+	unsigned int head;
+	unsigned int tail;
+	unsigned int max_usage;
+	unsigned int ring_size;
+	unsigned int readers;
+	unsigned int writers;
+	struct pipe_buffer *bufs;
+};
+
+struct idr {
+	unsigned int idr_next;
+};
+
+struct inotify_group_private_data {
+	struct idr idr;
+};
+
+struct fsnotify_group {
+	unsigned int q_len;
+	struct list_head marks_list;
+	struct inotify_group_private_data inotify_data;
+};
+
+struct fsnotify_mark_connector {
+	void *obj; /* the inode; up to v6.9 its i_fsnotify_marks */
+};
+
+struct fsnotify_mark {
+	__u32 mask;
+	struct list_head g_list;
+	struct fsnotify_mark_connector *connector;
+	unsigned int flags;
+};
+
+struct inotify_inode_mark {
+	struct fsnotify_mark fsn_mark;
+	int wd;
+};
+
+#pragma clang attribute pop
