@@ -7,22 +7,22 @@
  * locks: what runs meanwhile may give stale answers, never a fault. Objects that every file has are copied whole and
  * then read with relocated loads: one helper call in place of twenty.
  */
+#include "bpf/records.bpf.h"
+#include "iterators/file_record.h"
 #include "vmlinux/anon_files.h"
 #include "vmlinux/fs.h"
 #include "vmlinux/socket.h"
-#include "bpf/records.bpf.h"
-#include "iterators/file_record.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define NAME_MAX_SIZE	256
-#define MAX_COMPONENTS	1024
-#define MAX_MESSAGES	65536
-#define MAX_LIST	(1 << 20)
-#define MAX_TREE_DEPTH	48
+#define NAME_MAX_SIZE  256
+#define MAX_COMPONENTS 1024
+#define MAX_MESSAGES   65536
+#define MAX_LIST       (1 << 20)
+#define MAX_TREE_DEPTH 48
 
-#define PIPEFS_MAGIC	0x50495045
-#define NSFS_MAGIC	0x6e736673
+#define PIPEFS_MAGIC 0x50495045
+#define NSFS_MAGIC   0x6e736673
 
 RECORD_MAP(fds, fd_record);
 RECORD_MAP(files, file_record);
@@ -210,27 +210,32 @@ static __always_inline void describe_pseudo(struct file_record *record, struct d
 	text = put_name(name);
 	record->path_flags = FILE_PATH_PSEUDO;
 	record->name_count = text ? 1 : 0;
-	if (text && text[0] == 'm' && text[1] == 'e' && text[2] == 'm' && text[3] == 'f' && text[4] == 'd' && text[5] == ':')
+	if (text && text[0] == 'm' && text[1] == 'e' && text[2] == 'm' && text[3] == 'f' && text[4] == 'd' &&
+	    text[5] == ':')
 		record->path_flags |= FILE_PATH_MEMFD;
 }
 
 static __noinline int describe_path(struct file_record *record, struct path *path, struct inode *inode)
 {
 	struct path_walk walk = {};
+	struct dentry *dentry;
+	struct mount *mount;
 
 	if (!record || !path || !inode)
 		return 0;
-	walk.dentry = path->dentry;
-	walk.mount = (void *)path->mnt - bpf_core_field_offset(struct mount, mnt);
-	record->mount_id = BPF_CORE_READ(walk.mount, mnt_id);
+	dentry = path->dentry;
+	mount = (void *)path->mnt - bpf_core_field_offset(struct mount, mnt);
+	record->mount_id = BPF_CORE_READ(mount, mnt_id);
 	record->names = names_count;
-	if (is_error(BPF_CORE_READ(walk.mount, mnt_ns))) {
-		describe_pseudo(record, walk.dentry, inode);
+	if (is_error(BPF_CORE_READ(mount, mnt_ns))) {
+		describe_pseudo(record, dentry, inode);
 		return 0;
 	}
-	record->mount_namespace = BPF_CORE_READ(walk.mount, mnt_ns, ns.inum);
-	walk.root = BPF_CORE_READ(walk.mount, mnt.mnt_root);
-	if (!BPF_CORE_READ(walk.dentry, d_hash.pprev) && walk.dentry != walk.root)
+	record->mount_namespace = BPF_CORE_READ(mount, mnt_ns, ns.inum);
+	walk.dentry = dentry;
+	walk.mount = mount;
+	walk.root = BPF_CORE_READ(mount, mnt.mnt_root);
+	if (!BPF_CORE_READ(dentry, d_hash.pprev) && dentry != walk.root)
 		walk.flags |= FILE_PATH_UNLINKED;
 	bpf_loop(MAX_COMPONENTS, path_step, &walk, 0);
 	record->name_count = walk.count;
@@ -265,9 +270,11 @@ static __always_inline void describe_timerfd(struct file_record *record)
 	if (clock == 8 || clock == 9) { /* the ALARM clocks have queues of their own (kernel/time/alarmtimer.c) */
 		record->timerfd.expires = BPF_CORE_READ(ctx, t.alarm.node.expires);
 		record->timerfd.armed = BPF_CORE_READ(ctx, t.alarm.state) & 1;
+		record->timerfd.base_clock = clock;
 	} else {
 		record->timerfd.expires = BPF_CORE_READ(ctx, t.tmr._softexpires);
 		record->timerfd.armed = hrtimer_is_armed(&ctx->t.tmr);
+		record->timerfd.base_clock = BPF_CORE_READ(ctx, t.tmr.base, clockid);
 	}
 	record->timerfd.interval = BPF_CORE_READ(ctx, tintv);
 	record->timerfd.ticks = BPF_CORE_READ(ctx, ticks);
@@ -329,18 +336,17 @@ static long epoll_step(__u32 index, struct epoll_walk *walk)
 		record->events = BPF_CORE_READ(item, event.events);
 		record->data = BPF_CORE_READ(item, event.data);
 		/* Not on the list: an empty list_head; ovflist_next: EP_UNACTIVE_PTR, -1. */
-		record->ready = BPF_CORE_READ(link, next) != link ||
-				(long)BPF_CORE_READ(item, ovflist_next) != -1;
+		record->ready = BPF_CORE_READ(link, next) != link || (long)BPF_CORE_READ(item, ovflist_next) != -1;
 		record->padding = 0;
 	}
 	walk->record->epoll.items++;
-	walk->node = rb_next(walk->node);
+	walk->node = rb_next(&item->rbn);
 	return 0;
 }
 
 static __noinline int describe_epoll(struct file_record *record)
 {
-	struct epoll_walk walk = { .record = record };
+	struct epoll_walk walk = {.record = record};
 	struct eventpoll *ep;
 
 	if (!record)
@@ -381,16 +387,19 @@ static __always_inline struct dentry *any_dentry(struct inode *inode)
 
 static long inotify_step(__u32 index, struct inotify_walk *walk)
 {
-	struct inotify_inode_mark *mark = (void *)walk->node - bpf_core_field_offset(struct inotify_inode_mark, fsn_mark) -
+	struct inotify_inode_mark *mark = (void *)walk->node -
+					  bpf_core_field_offset(struct inotify_inode_mark, fsn_mark) -
 					  bpf_core_field_offset(struct fsnotify_mark, g_list);
+	struct list_head *node = walk->node;
 	struct inotify_mark_record *record;
 	struct path_walk path = {};
+	struct dentry *dentry;
 	struct inode *inode;
 
-	if (!walk->node || walk->node == walk->head)
+	if (!node || node == walk->head)
 		return 1;
 	walk->record->inotify.watches++;
-	walk->node = BPF_CORE_READ(walk->node, next);
+	walk->node = BPF_CORE_READ(node, next);
 	record = NEXT_RECORD(inotify_marks);
 	if (!record)
 		return 0;
@@ -403,11 +412,12 @@ static long inotify_step(__u32 index, struct inotify_walk *walk)
 	record->mask = BPF_CORE_READ(mark, fsn_mark.mask);
 	record->flags = BPF_CORE_READ(mark, fsn_mark.flags);
 	record->names = names_count;
-	path.dentry = any_dentry(inode);
+	dentry = any_dentry(inode);
+	path.dentry = dentry;
 	path.root = BPF_CORE_READ(inode, i_sb, s_root);
-	if (path.dentry && !BPF_CORE_READ(path.dentry, d_hash.pprev) && path.dentry != path.root)
+	if (dentry && !BPF_CORE_READ(dentry, d_hash.pprev) && dentry != path.root)
 		path.flags |= FILE_PATH_UNLINKED;
-	if (path.dentry)
+	if (dentry)
 		bpf_loop(MAX_COMPONENTS, path_step, &path, 0);
 	else
 		path.flags |= FILE_PATH_DETACHED;
@@ -418,7 +428,7 @@ static long inotify_step(__u32 index, struct inotify_walk *walk)
 
 static __noinline int describe_inotify(struct file_record *record)
 {
-	struct inotify_walk walk = { .record = record };
+	struct inotify_walk walk = {.record = record};
 	struct fsnotify_group *group;
 
 	if (!record)
@@ -466,7 +476,7 @@ static long pipe_step(__u32 index, struct pipe_walk *walk)
 
 static __noinline int describe_pipe(struct file_record *record)
 {
-	struct pipe_walk walk = { .record = record };
+	struct pipe_walk walk = {.record = record};
 	struct pipe_inode_info *pipe;
 
 	if (!record)
@@ -491,7 +501,8 @@ static __always_inline void describe_memfd(struct file_record *record)
 
 	record->memfd.seals = 0;
 	if (record->s_magic == FILE_MAGIC_TMPFS) {
-		struct shmem_inode_info *info = (void *)inode - bpf_core_field_offset(struct shmem_inode_info, vfs_inode);
+		struct shmem_inode_info *info =
+			(void *)inode - bpf_core_field_offset(struct shmem_inode_info, vfs_inode);
 
 		record->memfd.seals = BPF_CORE_READ(info, seals);
 	} else if (bpf_core_type_exists(struct hugetlbfs_inode_info)) {
@@ -561,7 +572,7 @@ static long message_step(__u32 index, struct message_walk *walk)
 
 static __noinline int describe_unix(struct socket_record *record)
 {
-	struct message_walk walk = { .record = record };
+	struct message_walk walk = {.record = record};
 	struct unix_address *address;
 	struct unix_sock *unix_sk;
 	struct sock *sk, *peer;
@@ -632,6 +643,8 @@ static __always_inline __u32 socket_options(const struct sock *sk, struct socket
 		options |= SOCKET_REUSE_PORT;
 	if (BPF_CORE_READ_BITFIELD(sk, __sk_common.skc_ipv6only))
 		options |= SOCKET_IPV6_ONLY;
+	if (sk->__sk_common.skc_family != AF_UNIX) /* there the same bits are sk_txrehash */
+		return options;
 	if (bpf_core_field_exists(sk->sk_scm_credentials)) {
 		if (BPF_CORE_READ_BITFIELD(sk, sk_scm_credentials))
 			options |= SOCKET_PASS_CREDENTIALS;
@@ -684,7 +697,7 @@ static __noinline int describe_socket(struct file_record *file)
 	record->state = copy->__sk_common.skc_state;
 	record->shutdown = copy->sk_shutdown;
 	record->options = socket_options(copy, socket);
-	record->network_namespace = BPF_CORE_READ(copy->__sk_common.skc_net.net, ns.inum);
+	record->network_namespace = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	record->bound_device = copy->__sk_common.skc_bound_dev_if;
 	record->receive_timeo = copy->sk_rcvtimeo;
 	record->send_timeo = copy->sk_sndtimeo;
@@ -786,7 +799,7 @@ static long lock_step(__u32 index, struct lock_walk *walk)
 
 static __always_inline void walk_locks(struct file_record *record, struct list_head *head, __u32 kind)
 {
-	struct lock_walk walk = { .head = head, .record = record, .kind = kind };
+	struct lock_walk walk = {.head = head, .record = record, .kind = kind};
 
 	walk.node = BPF_CORE_READ(head, next);
 	bpf_loop(MAX_LIST, lock_step, &walk, 0);
@@ -851,15 +864,17 @@ static __always_inline __s64 inode_mtime(struct inode *inode)
 
 static __always_inline void describe_inode(struct file_record *record, struct inode *inode)
 {
+	struct super_block *sb = inode->i_sb;
+
 	record->size = inode->i_size;
 	record->ino = inode->i_ino;
 	record->mtime_ns = inode_mtime(inode);
 	record->i_mode = inode->i_mode;
 	record->nlink = inode->i_nlink;
 	record->rdev = inode->i_rdev;
-	record->s_magic = BPF_CORE_READ(inode->i_sb, s_magic);
-	record->s_dev = BPF_CORE_READ(inode->i_sb, s_dev);
-	bpf_probe_read_kernel_str(record->filesystem, sizeof(record->filesystem), BPF_CORE_READ(inode->i_sb, s_type, name));
+	record->s_magic = BPF_CORE_READ(sb, s_magic);
+	record->s_dev = BPF_CORE_READ(sb, s_dev);
+	bpf_probe_read_kernel_str(record->filesystem, sizeof(record->filesystem), BPF_CORE_READ(sb, s_type, name));
 }
 
 static __always_inline void describe_detail(struct file_record *record)

@@ -34,7 +34,7 @@ struct FileCapacity {
 	uint32_t sockets = 1 << 11;
 	uint32_t messages = 1 << 12;
 	uint32_t holders = 1 << 10;
-	uint32_t name_bytes = 1 << 20;  // rounded up to a power of two
+	uint32_t name_bytes = 1 << 20; // rounded up to a power of two
 };
 
 class FileReader {
@@ -50,7 +50,8 @@ public:
 
 	// Lists the fd tables anew and forgets what was described. Code::kLimit: see needed().
 	Result<> run();
-	// Reads these struct files and what their epoll items watch; each is read once between two runs, NULL is ignored.
+	// Reads these struct files and what their epoll items watch; each is read once between two runs, NULL is
+	// ignored.
 	Result<> describe(std::span<const uint64_t> files);
 	// Those of fds().
 	Result<> describe_fds();

@@ -32,11 +32,6 @@ enum file_kind {
 	FILE_KIND_INOTIFY,
 	FILE_KIND_PIDFD,
 	FILE_KIND_IO_URING,
-	FILE_KIND_FANOTIFY,
-	FILE_KIND_USERFAULTFD,
-	FILE_KIND_PERF,
-	FILE_KIND_BPF_MAP,
-	FILE_KIND_BPF_PROG,
 	FILE_KIND_COUNT,
 };
 
@@ -55,7 +50,7 @@ RECORD_LAYOUT(fd_record, 32, cloexec, 28);
 #define FILE_PATH_DETACHED  2u /* the walk ended at a root that is not that of a mount namespace */
 #define FILE_PATH_TRUNCATED 4u /* deeper than the walk goes */
 #define FILE_PATH_PSEUDO    8u /* a single name, of a mount that only the kernel has */
-#define FILE_PATH_MEMFD	    16u
+#define FILE_PATH_MEMFD     16u
 
 #define FILE_MAGIC_TMPFS 0x01021994u
 
@@ -66,14 +61,14 @@ struct file_eventfd {
 };
 
 struct file_timerfd {
-	__s64 expires; /* hrtimer: on the base of clock_id */
+	__s64 expires; /* on base_clock */
 	__s64 interval;
 	__u64 ticks;
 	__u32 clock_id;
 	__u16 expired;
 	__u16 settime_flags;
 	__u32 armed;
-	__u32 padding;
+	__u32 base_clock; /* relative timers of CLOCK_REALTIME run on CLOCK_MONOTONIC */
 };
 
 struct file_signalfd {
@@ -203,7 +198,7 @@ struct lock_record {
 	__u32 kind; /* LOCK_* */
 	__u32 type; /* F_RDLCK, F_WRLCK */
 	__u32 flags;
-	__u32 pid;  /* thread group, global */
+	__u32 pid; /* thread group, global */
 };
 RECORD_LAYOUT(lock_record, 48, pid, 44);
 
@@ -216,7 +211,7 @@ RECORD_LAYOUT(lock_record, 48, pid, 44);
 #define SOCKET_PASS_SECURITY    (1u << 6)
 #define SOCKET_NO_DELAY         (1u << 7)
 #define SOCKET_IPV6_ONLY        (1u << 8)
-#define SOCKET_OOB_PENDING      (1u << 9) /* unix: MSG_OOB byte in the queue */
+#define SOCKET_OOB_PENDING      (1u << 9)  /* unix: MSG_OOB byte in the queue */
 #define SOCKET_BOUND_INODE      (1u << 10) /* unix: bound to a path */
 #define SOCKET_QUEUE_TRUNCATED  (1u << 11) /* more messages than were walked */
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What private_data of the small file kinds points to (fs/eventfd.c, timerfd.c, signalfd.c, eventpoll.c, pipe.c, notify/). */
+/* What private_data of the small file kinds points to (fs/eventfd.c, timerfd.c, signalfd.c, eventpoll.c, pipe.c,
+ * notify/). */
 #pragma once
 
 #include "vmlinux/fs.h"

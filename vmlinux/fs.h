@@ -4,13 +4,13 @@
 
 #include "vmlinux/sched.h"
 
-#define FMODE_READ	0x1
-#define FMODE_WRITE	0x2
-#define FMODE_PATH	0x4000
-#define S_IFMT		0170000
-#define S_IFSOCK	0140000
-#define S_IFREG		0100000
-#define S_IFIFO		0010000
+#define FMODE_READ  0x1
+#define FMODE_WRITE 0x2
+#define FMODE_PATH  0x4000
+#define S_IFMT      0170000
+#define S_IFSOCK    0140000
+#define S_IFREG     0100000
+#define S_IFIFO     0010000
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 

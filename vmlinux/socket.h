@@ -4,11 +4,11 @@
 
 #include "vmlinux/fs.h"
 
-#define AF_UNIX		1
-#define AF_INET		2
-#define AF_INET6	10
-#define TCP_LISTEN	10
-#define IPPROTO_TCP	6
+#define AF_UNIX     1
+#define AF_INET     2
+#define AF_INET6    10
+#define TCP_LISTEN  10
+#define IPPROTO_TCP 6
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 

@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "iterators/file_reader.h"
+
+#include <bit>
+#include <climits>
+#include <cstring>
+#include <unordered_map>
+#include <unordered_set>
+
+#include <sys/stat.h>
+
+#include "bpf/file.skel.h"
+#include "iterators/bpf_object.h"
+#include "iterators/file_kinds.h"
+#include "iterators/record_map.h"
+
+namespace bpfckpt::iterators {
+
+// The same in bpf/file.bpf.c.
+constexpr size_t kNameRoom = 256;
+constexpr size_t kPageSize = 4096;
+
+struct FileReader::Impl {
+	explicit Impl(BpfObject<file_bpf> &&object) : bpf(std::move(object)) {}
+
+	BpfObject<file_bpf> bpf;
+	std::vector<IterLink> links;
+	RecordMap<fd_record> fds;
+	RecordMap<file_record> files;
+	RecordMap<epoll_item_record> epoll_items;
+	RecordMap<inotify_mark_record> inotify_marks;
+	RecordMap<pipe_buffer_record> pipe_buffers;
+	RecordMap<lock_record> locks;
+	RecordMap<socket_record> sockets;
+	RecordMap<socket_message_record> messages;
+	RecordMap<holder_record> holders;
+	Mapping wanted_files;
+	Mapping names;
+	uint32_t described = 0; // files asked for, also those that found no room
+	std::unordered_set<uint64_t> seen;
+	mutable std::unordered_map<uint64_t, const file_record *> by_file;
+	mutable std::unordered_map<uint64_t, const socket_record *> socket_by_file;
+
+	Result<> map_records();
+	Result<> learn();
+	Result<> describe_new(std::span<const uint64_t> addresses);
+	Result<> describe_batch(std::span<const uint64_t> addresses);
+	[[nodiscard]] Result<> check_room() const;
+	[[nodiscard]] std::vector<std::string_view> names_at(uint64_t offset, uint32_t count) const;
+};
+
+static Result<> set_entries(bpf_map *map, uint32_t entries)
+{
+	int err = -bpf_map__set_max_entries(map, std::max(entries, 1u));
+	if (err)
+		return errno_error(err, "cannot size BPF map").on(bpf_map__name(map));
+	return {};
+}
+
+static Result<> size_maps(const BpfObject<file_bpf> &bpf, const FileCapacity &capacity)
+{
+	TRY(set_entries(bpf->maps.fds, capacity.fds));
+	TRY(set_entries(bpf->maps.files, capacity.files));
+	TRY(set_entries(bpf->maps.wanted_files, capacity.files));
+	TRY(set_entries(bpf->maps.epoll_items, capacity.epoll_items));
+	TRY(set_entries(bpf->maps.inotify_marks, capacity.inotify_marks));
+	TRY(set_entries(bpf->maps.pipe_buffers, capacity.pipe_buffers));
+	TRY(set_entries(bpf->maps.locks, capacity.locks));
+	TRY(set_entries(bpf->maps.sockets, capacity.sockets));
+	TRY(set_entries(bpf->maps.messages, capacity.messages));
+	TRY(set_entries(bpf->maps.holders, capacity.holders));
+	TRY(set_entries(bpf->maps.wanted_objects, capacity.files));
+	auto name_bytes = std::bit_ceil(std::max<uint32_t>(capacity.name_bytes, kPageSize));
+	bpf->rodata->names_size = name_bytes;
+	int err = -bpf_map__set_value_size(bpf->maps.names, static_cast<uint32_t>(name_bytes + kNameRoom));
+	if (err)
+		return errno_error(err, "cannot size BPF map").on("names");
+	return {};
+}
+
+static size_t round_up(size_t size)
+{
+	return (size + kPageSize - 1) / kPageSize * kPageSize;
+}
+
+Result<> FileReader::Impl::map_records()
+{
+	auto *counts = bpf->bss;
+	fds = TRY(RecordMap<fd_record>::create(bpf->maps.fds, &counts->fds_count));
+	files = TRY(RecordMap<file_record>::create(bpf->maps.files, &counts->files_count));
+	epoll_items = TRY(RecordMap<epoll_item_record>::create(bpf->maps.epoll_items, &counts->epoll_items_count));
+	inotify_marks =
+		TRY(RecordMap<inotify_mark_record>::create(bpf->maps.inotify_marks, &counts->inotify_marks_count));
+	pipe_buffers = TRY(RecordMap<pipe_buffer_record>::create(bpf->maps.pipe_buffers, &counts->pipe_buffers_count));
+	locks = TRY(RecordMap<lock_record>::create(bpf->maps.locks, &counts->locks_count));
+	sockets = TRY(RecordMap<socket_record>::create(bpf->maps.sockets, &counts->sockets_count));
+	messages = TRY(RecordMap<socket_message_record>::create(bpf->maps.messages, &counts->messages_count));
+	holders = TRY(RecordMap<holder_record>::create(bpf->maps.holders, &counts->holders_count));
+	wanted_files = TRY(Mapping::create(round_up(files.capacity() * sizeof(uint64_t)), PROT_READ | PROT_WRITE,
+					   MAP_SHARED, bpf_map__fd(bpf->maps.wanted_files)));
+	names = TRY(Mapping::create(round_up(bpf->rodata->names_size + kNameRoom), PROT_READ, MAP_SHARED,
+				    bpf_map__fd(bpf->maps.names)));
+	return {};
+}
+
+static Result<> run_once(const bpf_program *program)
+{
+	uint64_t unused = 0;
+	TRY(run_syscall_program(program, std::as_writable_bytes(std::span(&unused, 1))));
+	return {};
+}
+
+Result<> FileReader::Impl::learn()
+{
+	SampleFiles samples;
+	for (size_t kind = 0; kind < FILE_KIND_COUNT; kind++)
+		bpf->bss->kind_fd[kind] = samples.fds()[kind];
+	return run_once(bpf->progs.learn_kinds);
+}
+
+FileReader::FileReader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+FileReader::FileReader(FileReader &&) noexcept = default;
+FileReader &FileReader::operator=(FileReader &&) noexcept = default;
+FileReader::~FileReader() = default;
+
+Result<FileReader> FileReader::load(const FileCapacity &capacity)
+{
+	auto bpf = TRY(BpfObject<file_bpf>::open());
+	TRY(size_maps(bpf, capacity));
+	TRY(bpf.load());
+	auto impl = std::make_unique<Impl>(std::move(bpf));
+	TRY(impl->map_records());
+	TRY(impl->learn());
+	return FileReader(std::move(impl));
+}
+
+Result<> FileReader::attach(std::span<const unsigned> pids)
+{
+	impl_->links.clear();
+	for (unsigned pid : pids)
+		impl_->links.push_back(TRY(IterLink::attach(impl_->bpf->progs.list_fds, {.pid = pid})));
+	return {};
+}
+
+Result<> FileReader::run()
+{
+	Impl &impl = *impl_;
+	impl.fds.clear();
+	impl.files.clear();
+	impl.epoll_items.clear();
+	impl.inotify_marks.clear();
+	impl.pipe_buffers.clear();
+	impl.locks.clear();
+	impl.sockets.clear();
+	impl.messages.clear();
+	impl.bpf->bss->names_count = 0;
+	impl.bpf->bss->last_task = 0; // a task_struct may be used again
+	impl.described = 0;
+	impl.seen.clear();
+	impl.by_file.clear();
+	impl.socket_by_file.clear();
+	for (const IterLink &link : impl.links)
+		TRY(link.run());
+	return impl.check_room();
+}
+
+Result<> FileReader::Impl::check_room() const
+{
+	bool full = fds.overflowed() || files.overflowed() || epoll_items.overflowed() || inotify_marks.overflowed() ||
+		    pipe_buffers.overflowed() || locks.overflowed() || sockets.overflowed() || messages.overflowed() ||
+		    holders.overflowed() || described > files.capacity() ||
+		    bpf->bss->names_count > bpf->rodata->names_size;
+	if (full)
+		return Error(Code::kLimit, "more open files than there is room for");
+	return {};
+}
+
+Result<> FileReader::Impl::describe_batch(std::span<const uint64_t> addresses)
+{
+	std::copy(addresses.begin(), addresses.end(), static_cast<uint64_t *>(wanted_files.data()));
+	bpf->bss->wanted_files_count = static_cast<uint32_t>(addresses.size());
+	return run_once(bpf->progs.describe_files);
+}
+
+Result<> FileReader::Impl::describe_new(std::span<const uint64_t> addresses)
+{
+	std::vector<uint64_t> fresh;
+	fresh.reserve(addresses.size());
+	for (uint64_t address : addresses)
+		if (address && seen.insert(address).second)
+			fresh.push_back(address);
+	described += static_cast<uint32_t>(fresh.size());
+	if (fresh.empty() || described > files.capacity())
+		return check_room();
+	TRY(describe_batch(fresh));
+	return check_room();
+}
+
+Result<> FileReader::describe(std::span<const uint64_t> files)
+{
+	size_t items_before = epoll_items().size();
+	TRY(impl_->describe_new(files));
+	// What an epoll instance watches may be another epoll instance, so until nothing new turns up.
+	while (items_before < epoll_items().size()) {
+		std::vector<uint64_t> watched;
+		for (const epoll_item_record &item : epoll_items().subspan(items_before))
+			watched.push_back(item.file);
+		items_before = epoll_items().size();
+		TRY(impl_->describe_new(watched));
+	}
+	return {};
+}
+
+Result<> FileReader::describe_fds()
+{
+	std::vector<uint64_t> files;
+	files.reserve(fds().size());
+	for (const fd_record &fd : fds())
+		files.push_back(fd.file);
+	impl_->seen.reserve(impl_->seen.size() + files.size());
+	return describe(files);
+}
+
+static Result<> replace_keys(const bpf_map *map, std::span<const uint64_t> keys, bool insert)
+{
+	int fd = bpf_map__fd(map);
+	for (uint64_t key : keys) {
+		uint32_t one = 1;
+		if (!insert)
+			bpf_map_delete_elem(fd, &key);
+		else if (key && bpf_map_update_elem(fd, &key, &one, BPF_ANY))
+			return errno_error(errno, "cannot fill BPF map").on(bpf_map__name(map));
+	}
+	return {};
+}
+
+Result<> FileReader::find_holders(std::span<const uint64_t> objects)
+{
+	Impl &impl = *impl_;
+	impl.holders.clear();
+	if (objects.empty())
+		return {};
+	TRY(replace_keys(impl.bpf->maps.wanted_objects, objects, true));
+	auto of_files = TRY(IterLink::attach(impl.bpf->progs.find_file_holders));
+	auto of_tasks = TRY(IterLink::attach(impl.bpf->progs.find_task_holders));
+	TRY(of_files.run());
+	TRY(of_tasks.run());
+	TRY(replace_keys(impl.bpf->maps.wanted_objects, objects, false));
+	return impl.check_room();
+}
+
+std::span<const fd_record> FileReader::fds() const
+{
+	return impl_->fds.records();
+}
+std::span<const file_record> FileReader::files() const
+{
+	return impl_->files.records();
+}
+std::span<const epoll_item_record> FileReader::epoll_items() const
+{
+	return impl_->epoll_items.records();
+}
+std::span<const inotify_mark_record> FileReader::inotify_marks() const
+{
+	return impl_->inotify_marks.records();
+}
+std::span<const pipe_buffer_record> FileReader::pipe_buffers() const
+{
+	return impl_->pipe_buffers.records();
+}
+std::span<const lock_record> FileReader::locks() const
+{
+	return impl_->locks.records();
+}
+std::span<const socket_record> FileReader::sockets() const
+{
+	return impl_->sockets.records();
+}
+std::span<const socket_message_record> FileReader::messages() const
+{
+	return impl_->messages.records();
+}
+std::span<const holder_record> FileReader::holders() const
+{
+	return impl_->holders.records();
+}
+
+// Records are only appended between two runs: what is indexed stays valid.
+template <class Record>
+static const Record *find_in(std::unordered_map<uint64_t, const Record *> &index, std::span<const Record> records,
+			     uint64_t file)
+{
+	for (const Record &record : records.subspan(index.size()))
+		index.emplace(record.file, &record);
+	auto it = index.find(file);
+	return it == index.end() ? nullptr : it->second;
+}
+
+const file_record *FileReader::find(uint64_t file) const
+{
+	return find_in(impl_->by_file, files(), file);
+}
+
+const socket_record *FileReader::find_socket(uint64_t file) const
+{
+	return find_in(impl_->socket_by_file, sockets(), file);
+}
+
+std::vector<std::string_view> FileReader::Impl::names_at(uint64_t offset, uint32_t count) const
+{
+	std::vector<std::string_view> result;
+	const char *base = static_cast<const char *>(names.data());
+	for (uint32_t i = 0; i < count && offset < bpf->rodata->names_size; i++) {
+		size_t length = strnlen(base + offset, kNameRoom);
+		result.emplace_back(base + offset, length);
+		offset += length + 1;
+	}
+	return result;
+}
+
+static std::string join_reversed(const std::vector<std::string_view> &names)
+{
+	std::string path;
+	for (auto it = names.rbegin(); it != names.rend(); ++it)
+		path.append("/").append(*it);
+	return path;
+}
+
+static std::string pseudo_path(const file_record &record, std::string_view name)
+{
+	constexpr uint64_t kAnonInodeFs = 0x09041934;
+	constexpr uint64_t kPidfs = 0x50494446;
+	switch (kind_of(record)) {
+	case FILE_KIND_PIPE:
+		return fmt::format("pipe:[{}]", record.ino);
+	case FILE_KIND_NAMESPACE:
+		return fmt::format("{}:[{}]", name, record.ino);
+	case FILE_KIND_MEMFD:
+	case FILE_KIND_SHM:
+		return fmt::format("/{}", name);
+	default:
+		if (record.s_magic == kAnonInodeFs)
+			return fmt::format("anon_inode:{}", name);
+		return record.s_magic == kPidfs ? fmt::format("pidfd:[{}]", record.ino) : std::string(name);
+	}
+}
+
+std::string FileReader::path_of(const file_record &record) const
+{
+	switch (record.kind) { // no name was read for these (bpf/file.bpf.c: describe_one())
+	case FILE_KIND_SOCKET:
+		return fmt::format("socket:[{}]", record.ino);
+	case FILE_KIND_EVENTFD:
+		return "anon_inode:[eventfd]";
+	case FILE_KIND_TIMERFD:
+		return "anon_inode:[timerfd]";
+	case FILE_KIND_SIGNALFD:
+		return "anon_inode:[signalfd]";
+	case FILE_KIND_EPOLL:
+		return "anon_inode:[eventpoll]";
+	case FILE_KIND_INOTIFY:
+		return "anon_inode:inotify";
+	case FILE_KIND_PIDFD:
+		return "anon_inode:[pidfd]";
+	case FILE_KIND_IO_URING:
+		return "anon_inode:[io_uring]";
+	default:
+		break;
+	}
+	auto names = impl_->names_at(record.names, record.name_count);
+	if (record.path_flags & FILE_PATH_PSEUDO)
+		return pseudo_path(record, names.empty() ? "" : names.front());
+	return names.empty() ? "/" : join_reversed(names);
+}
+
+std::string FileReader::path_of(const inotify_mark_record &record) const
+{
+	if (record.path_flags & (FILE_PATH_DETACHED | FILE_PATH_TRUNCATED | FILE_PATH_UNLINKED))
+		return {};
+	auto names = impl_->names_at(record.names, record.name_count);
+	return names.empty() ? "/" : join_reversed(names);
+}
+
+int64_t FileReader::jiffies_to_ns(uint64_t jiffies) const
+{
+	uint64_t hz = std::max<uint64_t>(impl_->bpf->bss->learned_receive_timeo / SampleFiles::kReceiveTimeout, 1);
+	if (jiffies >= LONG_MAX / 2)
+		return 0; // MAX_SCHEDULE_TIMEOUT: none
+	return static_cast<int64_t>(jiffies * (1'000'000'000 / hz));
+}
+
+FileCapacity FileReader::needed() const
+{
+	const Impl &impl = *impl_;
+	return {
+		.fds = impl.fds.needed(),
+		.files = std::max(impl.described, impl.files.needed()),
+		.epoll_items = impl.epoll_items.needed(),
+		.inotify_marks = impl.inotify_marks.needed(),
+		.pipe_buffers = impl.pipe_buffers.needed(),
+		.locks = impl.locks.needed(),
+		.sockets = impl.sockets.needed(),
+		.messages = impl.messages.needed(),
+		.holders = impl.holders.needed(),
+		.name_bytes = static_cast<uint32_t>(impl.bpf->bss->names_count),
+	};
+}
+
+} // namespace bpfckpt::iterators
