@@ -7,6 +7,7 @@
  * locks: what runs meanwhile may give stale answers, never a fault. Objects that every file has are copied whole and
  * then read with relocated loads: one helper call in place of twenty.
  */
+#include "bpf/pidns.bpf.h"
 #include "bpf/records.bpf.h"
 #include "iterators/file_record.h"
 #include "vmlinux/anon_files.h"
@@ -68,7 +69,7 @@ __s32 kind_fd[FILE_KIND_COUNT];
 __u64 kind_f_op[FILE_KIND_COUNT];
 __u64 learned_receive_timeo;
 /* The PID namespace of the tool. */
-__u64 own_pid_namespace;
+struct pid_namespace *own_pid_namespace;
 __u32 own_pid_level;
 
 /* Copies of the object at hand. */
@@ -77,14 +78,11 @@ __u64 inode_copy[192];
 __u64 inode_copied;
 __u64 sock_copy[192];
 
-static __always_inline int pid_in_own_namespace(struct pid *pid)
+static __always_inline __u32 pid_nr(const struct pid *pid)
 {
-	struct upid upid = {};
+	struct own_pidns own = {.ns = own_pid_namespace, .level = own_pid_level};
 
-	if (!pid || BPF_CORE_READ(pid, level) < own_pid_level)
-		return 0;
-	bpf_core_read(&upid, sizeof(upid), &pid->numbers[own_pid_level & 31]);
-	return (__u64)upid.ns == own_pid_namespace ? upid.nr : 0;
+	return own_pid_nr(&own, pid);
 }
 
 /* --- fd tables --- */
@@ -110,8 +108,8 @@ int list_fds(struct bpf_iter__task_file *ctx)
 		return 0;
 	if ((__u64)task != last_task) {
 		last_task = (__u64)task;
-		last_tid = pid_in_own_namespace(task->thread_pid);
-		last_pid = pid_in_own_namespace(task->group_leader->thread_pid);
+		last_tid = pid_nr(task->thread_pid);
+		last_pid = pid_nr(task->group_leader->thread_pid);
 	}
 	fdt = task->files->fdt;
 	bpf_probe_read_kernel(&cloexec, sizeof(cloexec), fdt->close_on_exec + fd / 64);
@@ -380,8 +378,8 @@ static __always_inline struct dentry *any_dentry(struct inode *inode)
 
 	if (!alias)
 		return NULL;
-	if (bpf_core_field_exists(struct dentry___v71, d_alias))
-		return (void *)alias - bpf_core_field_offset(struct dentry___v71, d_alias);
+	if (bpf_core_field_exists(struct dentry___flat, d_alias))
+		return (void *)alias - bpf_core_field_offset(struct dentry___flat, d_alias);
 	return (void *)alias - bpf_core_field_offset(struct dentry, d_u.d_alias);
 }
 
@@ -521,7 +519,7 @@ static __always_inline void describe_pidfd(struct file_record *record)
 	if (!pid)
 		pid = ((struct inode *)inode_copy)->i_private;
 	record->pidfd.pid_object = (__u64)pid;
-	record->pidfd.pid = pid_in_own_namespace(pid);
+	record->pidfd.pid = pid_nr(pid);
 	record->pidfd.gone = !BPF_CORE_READ(pid, tasks[PIDTYPE_PID].first);
 }
 
@@ -564,7 +562,7 @@ static long message_step(__u32 index, struct message_walk *walk)
 	record->length = length - consumed;
 	record->consumed = consumed;
 	record->fds = BPF_CORE_READ(cb, fp) ? BPF_CORE_READ(cb, fp, count) : 0;
-	record->pid = pid_in_own_namespace(BPF_CORE_READ(cb, pid));
+	record->pid = pid_nr(BPF_CORE_READ(cb, pid));
 	record->uid = BPF_CORE_READ(cb, uid.val);
 	record->gid = BPF_CORE_READ(cb, gid.val);
 	return 0;
@@ -844,7 +842,7 @@ static __always_inline void describe_owner(struct file_record *record, struct fo
 	if (!pid && !record->owner_signal)
 		return;
 	record->owned = 1;
-	record->owner_pid = pid_in_own_namespace(pid);
+	record->owner_pid = pid_nr(pid);
 	record->owner_type = BPF_CORE_READ(owner, pid_type);
 	record->owner_uid = BPF_CORE_READ(owner, uid.val);
 	record->owner_euid = BPF_CORE_READ(owner, euid.val);
@@ -981,11 +979,11 @@ int learn_kinds(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct file **table = BPF_CORE_READ(task, files, fdt, fd);
-	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	struct own_pidns own = own_pidns();
 	__u32 kind;
 
-	own_pid_level = BPF_CORE_READ(pid, level);
-	bpf_core_read(&own_pid_namespace, sizeof(own_pid_namespace), &pid->numbers[own_pid_level & 31].ns);
+	own_pid_namespace = own.ns;
+	own_pid_level = own.level;
 	for (kind = FILE_KIND_PIPE; kind < FILE_KIND_COUNT; kind++) {
 		struct file *file = NULL;
 		__s32 fd = kind_fd[kind];
@@ -1015,7 +1013,7 @@ static __always_inline void put_holder(__u64 object, struct task_struct *task, _
 	if (!record)
 		return;
 	record->object = object;
-	record->pid = pid_in_own_namespace(BPF_CORE_READ(task, group_leader, thread_pid));
+	record->pid = pid_nr(BPF_CORE_READ(task, group_leader, thread_pid));
 	record->fd = fd;
 	bpf_probe_read_kernel(record->comm, sizeof(record->comm), task->comm);
 }

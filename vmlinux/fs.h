@@ -145,8 +145,8 @@ struct dentry {
 	} d_u;
 };
 
-/* From v7.1 on d_alias is a member of the dentry itself. */
-struct dentry___v71 {
+/* In case that d_alias leaves its union. */
+struct dentry___flat {
 	struct hlist_node d_alias;
 };
 
