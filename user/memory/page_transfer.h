@@ -18,23 +18,12 @@
 
 #include "iterators/vma_reader.h"
 #include "user/memory/range.h"
+#include "user/memory/shared_object.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::memory
-{
+namespace bpfckpt::memory {
 
 inline constexpr char kPagesFile[] = "pages.img";
-
-// A memory object that may be open without being mapped: memfd, deleted file. What is mapped is found without help.
-struct SharedObject {
-	uint64_t inode = 0; // struct inode: the identity
-	uint64_t device = 0;
-	uint64_t ino = 0;
-	uint64_t size = 0;
-	pid_t pid = 0; // open as `fd` of this process
-	int fd = -1;
-	std::string name; // "/memfd:x (deleted)"
-};
 
 // Consecutive pages, consecutive in pages.img too.
 struct CopiedRun {
@@ -53,8 +42,7 @@ struct SharedPages {
 	std::vector<CopiedRun> runs;
 };
 
-class PageDump
-{
+class PageDump {
 public:
 	// `pids` still run. Creates pages.img in `images_dir`, which must stay open until finish().
 	static Result<PageDump> prepare(int images_dir, std::span<const pid_t> pids);
@@ -62,7 +50,8 @@ public:
 	PageDump &operator=(PageDump &&) noexcept;
 	~PageDump();
 
-	// All processes of `vmas` are stopped. Every object once, also if `shared` has it several times.
+	// All processes of `vmas` are stopped. `shared`: objects without a path that are open (memfd, deleted files);
+	// those that are mapped are found without help. Every object is copied once, however often it is named.
 	Result<> copy(const iterators::VmaReader &vmas, std::span<const SharedObject> shared);
 	Result<> finish();
 

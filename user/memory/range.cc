@@ -3,8 +3,7 @@
 
 #include <algorithm>
 
-namespace bpfckpt::memory
-{
+namespace bpfckpt::memory {
 
 std::vector<Range> intersect(std::span<const Range> left, std::span<const Range> right)
 {

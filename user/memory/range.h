@@ -6,8 +6,7 @@
 #include <span>
 #include <vector>
 
-namespace bpfckpt::memory
-{
+namespace bpfckpt::memory {
 
 inline constexpr uint64_t kPageSize = 4096;
 

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/memory/page_copy.h"
+
+#include <algorithm>
+#include <thread>
+
+#include <fcntl.h>
+#include <limits.h>
+
+#include "user/util/io.h"
+
+namespace bpfckpt::memory {
+
+static constexpr size_t kChunk = 128 << 10;
+// Below this a second thread costs more than it brings.
+static constexpr uint64_t kParallelBytes = 2 << 20;
+static constexpr unsigned kMaxThreads = 4;
+
+static void *remote(uint64_t address)
+{
+	return reinterpret_cast<void *>(address);
+}
+
+PageCopy::PageCopy() : buffers_(std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads))
+{
+	for (std::vector<std::byte> &buffer : buffers_)
+		buffer.resize(kChunk);
+}
+
+PageCopy::Source PageCopy::add_process(pid_t pid)
+{
+	origins_.push_back({.pid = pid, .object = {}, .name = fmt::format("pid {}", pid), .mem = {}});
+	return static_cast<Source>(origins_.size() - 1);
+}
+
+PageCopy::Source PageCopy::add_object(UniqueFd fd, std::string name)
+{
+	origins_.push_back({.pid = 0, .object = std::move(fd), .name = std::move(name), .mem = {}});
+	return static_cast<Source>(origins_.size() - 1);
+}
+
+uint64_t PageCopy::add(Source source, Range range, bool forced)
+{
+	pieces_.push_back({range.start, range.size(), source, forced});
+	uint64_t offset = bytes_;
+	bytes_ += range.size();
+	return offset;
+}
+
+Result<> PageCopy::run(int out)
+{
+	std::vector<std::jthread> helpers;
+	if (bytes_ >= kParallelBytes) {
+		for (size_t i = 1; i < buffers_.size(); i++)
+			helpers.emplace_back([this, out, i] { work(buffers_[i], out); });
+	}
+	work(buffers_[0], out);
+	helpers.clear();
+	return std::move(outcome_);
+}
+
+void PageCopy::work(std::vector<std::byte> &buffer, int out)
+{
+	Chunk chunk;
+	while (claim(chunk)) {
+		Result<> done = copy_chunk(chunk, std::span(buffer).first(chunk.length), out);
+		if (done)
+			continue;
+		std::lock_guard lock(mutex_);
+		outcome_ = std::move(done);
+		return;
+	}
+}
+
+// The next chunk that nobody copies yet; false at the end, or once something has failed.
+bool PageCopy::claim(Chunk &chunk)
+{
+	std::lock_guard lock(mutex_);
+	if (next_piece_ == pieces_.size() || !outcome_)
+		return false;
+	const Piece &first = pieces_[next_piece_];
+	chunk.source = first.source;
+	chunk.forced = first.forced;
+	chunk.offset = next_offset_;
+	chunk.length = 0;
+	chunk.ranges.clear();
+	while (next_piece_ < pieces_.size() && chunk.length < kChunk && chunk.ranges.size() < IOV_MAX) {
+		const Piece &piece = pieces_[next_piece_];
+		if (piece.source != first.source || piece.forced != first.forced)
+			break;
+		uint64_t length = std::min(piece.length - next_in_piece_, kChunk - chunk.length);
+		chunk.ranges.push_back({remote(piece.start + next_in_piece_), length});
+		chunk.length += length;
+		next_in_piece_ += length;
+		if (next_in_piece_ == piece.length) {
+			next_piece_++;
+			next_in_piece_ = 0;
+		}
+	}
+	next_offset_ += chunk.length;
+	return true;
+}
+
+Result<> PageCopy::copy_chunk(const Chunk &chunk, std::span<std::byte> buffer, int out)
+{
+	const Origin &origin = origins_[chunk.source];
+	TRY(origin.pid ? read_process(chunk, buffer) : read_object(origin, chunk, buffer));
+	Result<> written = pwrite_all(out, buffer, static_cast<off_t>(chunk.offset));
+	if (!written)
+		return std::move(written.error()).on("pages.img").with_hint("is the disk of the image directory full?");
+	return {};
+}
+
+Result<> PageCopy::read_process(const Chunk &chunk, std::span<std::byte> buffer)
+{
+	Origin &origin = origins_[chunk.source];
+	if (!chunk.forced) {
+		iovec local = {buffer.data(), buffer.size()};
+		ssize_t done = process_vm_readv(origin.pid, &local, 1, chunk.ranges.data(), chunk.ranges.size(), 0);
+		if (done == static_cast<ssize_t>(buffer.size()))
+			return {};
+	}
+	// Somewhere in it is a page that needs force, or cannot be read at all.
+	for (const iovec &range : chunk.ranges) {
+		auto start = reinterpret_cast<uint64_t>(range.iov_base);
+		TRY(read_forced(origin, {start, start + range.iov_len}, buffer.first(range.iov_len)));
+		buffer = buffer.subspan(range.iov_len);
+	}
+	return {};
+}
+
+// /proc/PID/mem reads through protections (fs/proc/base.c: mem_rw(), FOLL_FORCE).
+Result<> PageCopy::read_forced(Origin &origin, Range range, std::span<std::byte> buffer)
+{
+	int mem = -1;
+	{
+		std::lock_guard lock(mutex_);
+		if (!origin.mem.valid())
+			origin.mem = TRY(open_at(AT_FDCWD, fmt::format("/proc/{}/mem", origin.pid), O_RDONLY));
+		mem = origin.mem.get();
+	}
+	while (!range.empty()) {
+		ssize_t done = pread(mem, buffer.data(), range.size(), static_cast<off_t>(range.start));
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return errno_error(done ? errno : EIO, "cannot read the page at {:#x}", range.start)
+				.on(origin.name);
+		buffer = buffer.subspan(static_cast<size_t>(done));
+		range.start += static_cast<uint64_t>(done);
+	}
+	return {};
+}
+
+// The last page of an object is filled up with zeros.
+Result<> PageCopy::read_object(const Origin &origin, const Chunk &chunk, std::span<std::byte> buffer)
+{
+	for (const iovec &range : chunk.ranges) {
+		auto offset = reinterpret_cast<off_t>(range.iov_base);
+		for (size_t filled = 0; filled < range.iov_len;) {
+			ssize_t done = pread(origin.object.get(), buffer.data() + filled, range.iov_len - filled,
+					     offset + static_cast<off_t>(filled));
+			if (done < 0 && errno == EINTR)
+				continue;
+			if (done < 0)
+				return errno_error(errno, "cannot read at offset {:#x}",
+						   offset + static_cast<off_t>(filled))
+					.on(origin.name);
+			if (done == 0) {
+				std::ranges::fill(buffer.subspan(filled, range.iov_len - filled), std::byte{});
+				break;
+			}
+			filled += static_cast<size_t>(done);
+		}
+		buffer = buffer.subspan(range.iov_len);
+	}
+	return {};
+}
+
+} // namespace bpfckpt::memory

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/memory/page_map.h"
+
+#include <algorithm>
+
+#include <fcntl.h>
+
+#include "user/util/io.h"
+#include "user/util/mapping.h"
+
+namespace bpfckpt::memory {
+
+// Bits of an entry of /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst).
+static constexpr uint64_t kEntryPresent = 1ULL << 63;
+static constexpr uint64_t kEntrySwapped = 1ULL << 62;
+static constexpr uint64_t kEntryFile = 1ULL << 61;
+static constexpr uint64_t kEntryGuard = 1ULL << 58;
+static constexpr uint64_t kEntryFrame = (1ULL << 55) - 1;
+
+static constexpr size_t kRegions = 2048;
+static constexpr size_t kEntries = 8192;
+
+// The frame of the kernel's zero page: what a page of our own that was only read maps to. 0 without CAP_SYS_ADMIN.
+static uint64_t find_zero_frame()
+{
+	Result<Mapping> page = Mapping::create(kPageSize, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS);
+	Result<UniqueFd> fd = open_at(AT_FDCWD, "/proc/self/pagemap", O_RDONLY);
+	if (!page || !fd)
+		return 0;
+	madvise(page->data(), kPageSize, MADV_NOHUGEPAGE);
+	[[maybe_unused]] volatile char touched = *static_cast<const volatile char *>(page->data());
+	uint64_t entry = 0;
+	auto offset = static_cast<off_t>(reinterpret_cast<uint64_t>(page->data()) / kPageSize * sizeof(entry));
+	if (!pread_exact(fd->get(), std::as_writable_bytes(std::span(&entry, 1)), offset))
+		return 0;
+	return entry & kEntryFrame;
+}
+
+Result<PageMap> PageMap::open(pid_t pid)
+{
+	UniqueFd fd = TRY(open_at(AT_FDCWD, fmt::format("/proc/{}/pagemap", pid), O_RDONLY));
+	PageMap map(pid, std::move(fd));
+	map.probe();
+	return map;
+}
+
+void PageMap::probe()
+{
+	for (uint64_t guard : {uint64_t{kPageIsGuard}, uint64_t{0}}) {
+		PageRegion region;
+		ScanArgument argument = {
+			.size = sizeof(argument),
+			.end = kPageSize,
+			.vec = reinterpret_cast<uint64_t>(&region),
+			.vec_len = 1,
+			.category_anyof_mask = kPageIsPresent | kPageIsSwapped,
+			.return_mask = kPageIsPresent | guard,
+		};
+		if (ioctl(fd_.get(), kPagemapScan, &argument) >= 0) {
+			has_scan_ = true;
+			guard_ = guard;
+			regions_.resize(kRegions);
+			return;
+		}
+	}
+	zero_frame_ = find_zero_frame();
+}
+
+Result<> PageMap::scan(Range range, Backing backing, PageRanges &pages)
+{
+	if (!has_scan_)
+		return read(range, backing, pages);
+	uint64_t without = kPageIsZero | (backing == Backing::kFile ? kPageIsFile : 0);
+	while (!range.empty()) {
+		ScanArgument argument = {
+			.size = sizeof(argument),
+			.start = range.start,
+			.end = range.end,
+			.vec = reinterpret_cast<uint64_t>(regions_.data()),
+			.vec_len = regions_.size(),
+			.category_inverted = without,
+			.category_mask = without,
+			.category_anyof_mask = kPageIsPresent | kPageIsSwapped,
+			.return_mask = kPageIsPresent | guard_,
+		};
+		int found = ioctl(fd_.get(), kPagemapScan, &argument);
+		if (found < 0 && errno == EINTR)
+			continue;
+		if (found < 0)
+			return errno_error(errno, "cannot scan pages {:#x}-{:#x}", range.start, range.end)
+				.on(fmt::format("pid {}", pid_));
+		for (const PageRegion &region : std::span(regions_).first(static_cast<size_t>(found)))
+			append(region.categories & kPageIsGuard ? pages.guards : pages.data,
+			       {region.start, region.end});
+		range.start = argument.walk_end;
+	}
+	return {};
+}
+
+Result<> PageMap::read(Range range, Backing backing, PageRanges &pages)
+{
+	std::vector<uint64_t> entries(std::min<uint64_t>(range.size() / kPageSize, kEntries));
+	while (!range.empty()) {
+		auto part = std::span(entries).first(std::min<uint64_t>(range.size() / kPageSize, entries.size()));
+		auto offset = static_cast<off_t>(range.start / kPageSize * sizeof(uint64_t));
+		if (Result<> done = pread_exact(fd_.get(), std::as_writable_bytes(part), offset); !done)
+			return std::move(done.error()).on(fmt::format("/proc/{}/pagemap", pid_));
+		for (uint64_t entry : part) {
+			Range page = {range.start, range.start + kPageSize};
+			range.start = page.end;
+			if (!(entry & (kEntryPresent | kEntrySwapped)) ||
+			    (backing == Backing::kFile && entry & kEntryFile))
+				continue;
+			if (entry & kEntryPresent && zero_frame_ && (entry & kEntryFrame) == zero_frame_)
+				continue;
+			append(entry & kEntryGuard ? pages.guards : pages.data, page);
+		}
+	}
+	return {};
+}
+
+} // namespace bpfckpt::memory

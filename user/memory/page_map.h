@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// PageMap: which pages of a process hold content of their own, from /proc/PID/pagemap (fs/proc/task_mmu.c).
+//
+// Present or swapped, not the zero page, not a guard region, and not the page of a file. Nothing else may be read: the
+// read of a page that was never touched would populate it in the target.
+#pragma once
+
+#include <vector>
+
+#include <sys/types.h>
+
+#include "user/memory/pagemap_scan.h"
+#include "user/memory/range.h"
+#include "user/util/result.h"
+#include "user/util/unique_fd.h"
+
+namespace bpfckpt::memory {
+
+struct PageRanges {
+	std::vector<Range> data;
+	std::vector<Range> guards; // MADV_GUARD_INSTALL
+};
+
+// To tell pages of files from private copies costs three times as much as the scan: ask for it only where files are
+// mapped.
+enum class Backing { kAnonymous, kFile };
+
+// The end of user addresses on x86-64 with four-level page tables, and of what mmap(2) gives without a hint on five.
+inline constexpr Range kUserAddresses = {0, 0x7ffffffff000};
+
+class PageMap {
+public:
+	static Result<PageMap> open(pid_t pid);
+
+	// Whether the kernel has PAGEMAP_SCAN.
+	[[nodiscard]] bool has_scan() const { return has_scan_; }
+
+	// Appends to `pages`, in the order of addresses.
+	Result<> scan(Range range, Backing backing, PageRanges &pages);
+
+	// The way without PAGEMAP_SCAN: entry by entry.
+	Result<> read(Range range, Backing backing, PageRanges &pages);
+
+private:
+	PageMap(pid_t pid, UniqueFd fd) : pid_(pid), fd_(std::move(fd)) {}
+	void probe();
+
+	pid_t pid_;
+	UniqueFd fd_;
+	bool has_scan_ = false;
+	uint64_t guard_ = 0;      // kPageIsGuard where the kernel knows it
+	uint64_t zero_frame_ = 0; // entry of a page that was only read; for read()
+	std::vector<PageRegion> regions_;
+};
+
+} // namespace bpfckpt::memory
