@@ -34,8 +34,9 @@ static __always_inline __u32 flags_of(const struct task_struct *task)
 
 	if (task->flags & PF_KTHREAD)
 		flags |= TASK_KERNEL_THREAD;
+	/* Only an io-wq worker has a struct io_worker (io_uring/io-wq.c). */
 	if (task->flags & PF_IO_WORKER)
-		flags |= TASK_IO_WORKER;
+		flags |= BPF_CORE_READ(task, worker_private) ? TASK_IO_WORKER : TASK_IO_SQ_THREAD;
 	if (task->flags & (PF_USER_WORKER | PF_IO_WORKER) && !(task->flags & PF_KTHREAD))
 		flags |= TASK_USER_WORKER;
 	if (task->flags & PF_EXITING)
@@ -354,8 +355,7 @@ static void read_identities(struct task_record *record, const struct task_struct
 	record->subjective_cred = (__u64)BPF_CORE_READ(task, cred);
 	record->vfork_done = (__u64)BPF_CORE_READ(task, vfork_done);
 	record->io_uring = (__u64)io_uring;
-	if (bpf_core_read(record->registered_rings, sizeof(record->registered_rings),
-			  &io_uring->registered_rings))
+	if (bpf_core_read(record->registered_rings, sizeof(record->registered_rings), &io_uring->registered_rings))
 		__builtin_memset(record->registered_rings, 0, sizeof(record->registered_rings));
 }
 
@@ -382,32 +382,16 @@ static void read_thread(struct task_record *record, const struct own_pidns *own,
 
 /* --- a process --------------------------------------------------------------------------------------------------- */
 
-static void read_mm(struct process_record *record, const struct mm_struct *mm)
+static __u64 mm_flags_of(const struct mm_struct *mm)
 {
 	const struct mm_struct___v617 *mm_v617 = (const void *)mm;
-	__u32 size = bpf_core_field_size(mm->saved_auxv);
+	__u64 flags = 0;
 
-	record->exe_file = (__u64)BPF_CORE_READ(mm, exe_file);
-	record->def_flags = BPF_CORE_READ(mm, def_flags);
-	record->start_code = BPF_CORE_READ(mm, start_code);
-	record->end_code = BPF_CORE_READ(mm, end_code);
-	record->start_data = BPF_CORE_READ(mm, start_data);
-	record->end_data = BPF_CORE_READ(mm, end_data);
-	record->start_brk = BPF_CORE_READ(mm, start_brk);
-	record->brk = BPF_CORE_READ(mm, brk);
-	record->start_stack = BPF_CORE_READ(mm, start_stack);
-	record->arg_start = BPF_CORE_READ(mm, arg_start);
-	record->arg_end = BPF_CORE_READ(mm, arg_end);
-	record->env_start = BPF_CORE_READ(mm, env_start);
-	record->env_end = BPF_CORE_READ(mm, env_end);
 	if (bpf_core_field_exists(mm->flags.__mm_flags))
-		bpf_core_read(&record->mm_flags, sizeof(__u64), &mm->flags.__mm_flags);
+		bpf_core_read(&flags, sizeof(flags), &mm->flags.__mm_flags);
 	else
-		record->mm_flags = BPF_CORE_READ(mm_v617, flags);
-	if (size > sizeof(record->auxv))
-		size = sizeof(record->auxv);
-	record->auxv_words = size / sizeof(__u64);
-	bpf_core_read(record->auxv, size, &mm->saved_auxv);
+		flags = BPF_CORE_READ(mm_v617, flags);
+	return flags;
 }
 
 static void read_process(struct process_record *record, const struct own_pidns *own, const struct task_struct *leader)
@@ -428,12 +412,9 @@ static void read_process(struct process_record *record, const struct own_pidns *
 	record->oom_score_adj = BPF_CORE_READ(signal, oom_score_adj);
 	record->limit_count = bpf_core_field_size(signal->rlim) / sizeof(struct process_limit);
 	bpf_core_read(record->limits, sizeof(record->limits), &signal->rlim);
-	record->exe_file = 0;
-	record->mm_flags = 0;
-	record->def_flags = 0;
-	record->auxv_words = 0;
-	if (record->mm)
-		read_mm(record, BPF_CORE_READ(leader, mm));
+	record->exe_file = (__u64)BPF_CORE_READ(leader, mm, exe_file);
+	record->mm_flags = mm_flags_of(BPF_CORE_READ(leader, mm));
+	record->reserved = 0;
 }
 
 SEC("iter/task")

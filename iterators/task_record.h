@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Tasks (struct task_struct) and what a process has once (struct signal_struct, mm_struct), as bpf/task.bpf.c reports
+ * Tasks (struct task_struct) and what a process has once (struct signal_struct), as bpf/task.bpf.c reports
  * them. Numbers of processes are those of the tool's own PID namespace; 0 is a task that is not visible there. Fields
  * named after a kernel type hold its address: identities, never shown.
  */
@@ -13,22 +13,22 @@
 #define TASK_CPU_WORDS    128 /* 8192 CPUs */
 #define TASK_RINGS        16  /* IO_RINGFD_REG_MAX */
 #define TASK_LIMITS       16  /* RLIM_NLIMITS */
-#define TASK_AUXV_WORDS   80
 #define TASK_GROUP_CHUNK  12
 #define TASK_SIGINFO_SIZE 48 /* sizeof(struct kernel_siginfo): what user space sees is zero beyond it */
 
 enum task_flag {
 	TASK_KERNEL_THREAD = 1 << 0,
-	TASK_IO_WORKER = 1 << 1,   /* iou-wrk-* */
-	TASK_USER_WORKER = 1 << 2, /* any thread that the kernel made for a process: iou-wrk-*, iou-sqp-*, vhost-* */
-	TASK_EXITING = 1 << 3,
-	TASK_PTRACED = 1 << 4, /* by a process other than the tool */
-	TASK_IN_EXECVE = 1 << 5,
-	TASK_NO_NEW_PRIVS = 1 << 6,
-	TASK_RESET_ON_FORK = 1 << 7,  /* SCHED_FLAG_RESET_ON_FORK */
-	TASK_CPUS_TRUNCATED = 1 << 8, /* more CPUs than TASK_CPU_WORDS hold */
-	TASK_LOGINUID = 1 << 9,       /* `loginuid` is there (CONFIG_AUDIT) */
-	TASK_DISPATCH = 1 << 10,      /* PR_SET_SYSCALL_USER_DISPATCH */
+	TASK_IO_WORKER = 1 << 1,    /* iou-wrk-* */
+	TASK_IO_SQ_THREAD = 1 << 2, /* iou-sqp-* */
+	TASK_USER_WORKER = 1 << 3,  /* any thread that the kernel made for a process, these two among them */
+	TASK_EXITING = 1 << 4,
+	TASK_PTRACED = 1 << 5, /* by a process other than the tool */
+	TASK_IN_EXECVE = 1 << 6,
+	TASK_NO_NEW_PRIVS = 1 << 7,
+	TASK_RESET_ON_FORK = 1 << 8,  /* SCHED_FLAG_RESET_ON_FORK */
+	TASK_CPUS_TRUNCATED = 1 << 9, /* more CPUs than TASK_CPU_WORDS hold */
+	TASK_LOGINUID = 1 << 10,      /* `loginuid` is there (CONFIG_AUDIT) */
+	TASK_DISPATCH = 1 << 11,      /* PR_SET_SYSCALL_USER_DISPATCH */
 };
 
 /* Every task of the PID namespace, with what finds a tree's members and what they share. */
@@ -163,26 +163,13 @@ struct process_record {
 	__u32 group_exit_code; /* stopped: the signal, until the parent has taken the report */
 	__u32 child_subreaper;
 	__s32 oom_score_adj;
-	__u64 mm_flags; /* dumpable is bits 0 and 1 (include/linux/mm_types.h) */
-	__u64 def_flags;
-	__u64 start_code;
-	__u64 end_code;
-	__u64 start_data;
-	__u64 end_data;
-	__u64 start_brk;
-	__u64 brk;
-	__u64 start_stack;
-	__u64 arg_start;
-	__u64 arg_end;
-	__u64 env_start;
-	__u64 env_end;
-	__u32 auxv_words;
 	__u32 limit_count;
-	__u64 auxv[TASK_AUXV_WORDS];
+	__u32 reserved;
+	__u64 mm_flags; /* the first word of MMF_*: dumpable is bits 0 and 1 */
 	struct process_limit limits[TASK_LIMITS];
 };
 
-RECORD_LAYOUT(process_record, 1072, limits, 816);
+RECORD_LAYOUT(process_record, 336, limits, 80);
 
 /* Supplementary groups of credentials: consecutive records in order, TASK_GROUP_CHUNK each. */
 struct group_record {

@@ -106,6 +106,7 @@ struct task_struct {
 	struct completion *vfork_done;
 	int *set_child_tid;
 	int *clear_child_tid;
+	void *worker_private;
 	__u64 utime;
 	__u64 stime;
 	__u64 start_time;

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/collect/task.h"
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_map>
+
+#include <fmt/format.h>
+
+#include "user/collect/task_parts.h"
+#include "user/util/io.h"
+
+namespace bpfckpt::collect {
+
+// include/linux/sched/signal.h
+constexpr uint32_t kSignalStopStopped = 1 << 0;
+constexpr uint32_t kSignalGroupExit = 1 << 2;
+// include/linux/mm_types.h: MMF_DUMPABLE_BITS, MMF_DUMP_FILTER_BITS
+constexpr uint64_t kDumpableMask = 3;
+constexpr unsigned kDumpFilterShift = 2;
+constexpr uint64_t kDumpFilterMask = (1 << 9) - 1;
+
+std::vector<ProcessPaths> read_process_paths(std::span<const unsigned> pids)
+{
+	std::vector<ProcessPaths> result;
+	result.reserve(pids.size());
+	for (unsigned pid : pids) {
+		auto link = [pid](const char *name) {
+			return read_link(fmt::format("/proc/{}/{}", pid, name)).value_or("");
+		};
+		result.push_back({.pid = pid, .cwd = link("cwd"), .root = link("root"), .exe = link("exe")});
+	}
+	return result;
+}
+
+std::vector<unsigned> descendants(std::span<const tree_record> tasks, unsigned root)
+{
+	std::unordered_multimap<unsigned, unsigned> children;
+	bool found = false;
+	for (const tree_record &task : tasks) {
+		if (task.tid != task.pid || task.pid == 0)
+			continue;
+		found |= task.pid == root;
+		children.emplace(task.ppid, task.pid);
+	}
+	std::vector<unsigned> result;
+	if (!found)
+		return result;
+	result.push_back(root);
+	for (size_t i = 0; i < result.size(); i++) {
+		auto [begin, end] = children.equal_range(result[i]);
+		size_t first = result.size();
+		for (auto it = begin; it != end; ++it)
+			result.push_back(it->second);
+		std::sort(result.begin() + static_cast<ptrdiff_t>(first), result.end());
+	}
+	return result;
+}
+
+std::string name_of(const task_record &task)
+{
+	std::string comm(task.comm, strnlen(task.comm, sizeof(task.comm)));
+	if (task.tid == task.pid)
+		return fmt::format("pid {} ({})", task.pid, comm);
+	return fmt::format("thread {} ({}) of pid {}", task.tid, comm, task.pid);
+}
+
+static images::Thread::Role role_of(const task_record &task)
+{
+	if (task.flags & TASK_IO_WORKER)
+		return images::Thread::IO_URING_WORKER;
+	if (task.flags & TASK_IO_SQ_THREAD)
+		return images::Thread::IO_URING_SQ_THREAD;
+	return images::Thread::USER;
+}
+
+static void collect_scheduling(const task_record &task, images::Scheduling *message)
+{
+	message->set_policy(task.policy);
+	message->set_nice(task.nice);
+	message->set_priority(task.rt_priority);
+	message->set_runtime_ns(task.dl_runtime);
+	message->set_deadline_ns(task.dl_deadline);
+	message->set_period_ns(task.dl_period);
+	message->set_reset_on_fork(task.flags & TASK_RESET_ON_FORK);
+	message->set_ioprio(task.ioprio);
+	// Only as many bytes as the highest CPU needs: the kernel's mask is as long as NR_CPUS.
+	size_t words = std::min<size_t>(task.cpu_words, TASK_CPU_WORDS);
+	std::string mask(reinterpret_cast<const char *>(task.cpus), words * sizeof(task.cpus[0]));
+	mask.resize(mask.find_last_not_of('\0') + 1);
+	message->set_affinity(std::move(mask));
+}
+
+static void collect_user_pointers(const task_record &task, images::Thread *message)
+{
+	// SS_DISABLE is the absence of a stack; the kernel keeps it in the flags.
+	if (task.altstack_size) {
+		message->mutable_altstack()->set_sp(task.altstack_sp);
+		message->mutable_altstack()->set_size(task.altstack_size);
+		message->mutable_altstack()->set_flags(task.altstack_flags);
+	}
+	message->set_clear_child_tid(task.clear_child_tid);
+	message->set_robust_list(task.robust_list);
+	if (task.rseq) {
+		message->mutable_rseq()->set_address(task.rseq);
+		message->mutable_rseq()->set_length(task.rseq_length);
+		message->mutable_rseq()->set_signature(task.rseq_signature);
+	}
+}
+
+static void collect_thread(const task_record &task, const TaskRecords &records, Context &context,
+			   images::Thread *message)
+{
+	message->set_tid(task.tid);
+	message->set_comm(task.comm, strnlen(task.comm, sizeof(task.comm)));
+	for (uint32_t i = 0; i < std::min<uint32_t>(task.nested_count, TASK_NESTED_MAX); i++)
+		message->add_ns_tids(task.nested[i]);
+	message->set_role(role_of(task));
+	message->set_signal_mask(task.blocked);
+	collect_pending(records, task.task, message->mutable_pending_signals());
+	collect_user_pointers(task, message);
+	collect_scheduling(task, message->mutable_scheduling());
+	collect_credentials(task.credentials, records.reader.groups(), message->mutable_credentials());
+	message->mutable_credentials()->set_no_new_privs(task.flags & TASK_NO_NEW_PRIVS);
+	message->mutable_credentials()->set_user_namespace(task.namespaces.user);
+	message->set_seccomp_mode(task.seccomp_mode);
+	message->set_timer_slack_ns(task.timer_slack_ns);
+	message->set_parent_death_signal(task.pdeath_signal);
+	message->set_personality(task.personality);
+	for (uint32_t i = 0; i < TASK_RINGS; i++) {
+		if (!task.registered_rings[i])
+			continue;
+		images::RegisteredRing *ring = message->add_registered_rings();
+		ring->set_index(i);
+		ring->set_file(context.ids.files.id_of(task.registered_rings[i]));
+	}
+	message->set_fd_table(context.ids.fd_tables.id_of(task.files));
+	message->set_fs(context.ids.fs.id_of(task.fs));
+}
+
+static void collect_state(const process_record &process, const task_record &leader, images::Process *message)
+{
+	if (leader.exit_state && process.live_threads == 0) {
+		message->set_state(images::Process::ZOMBIE);
+		// kernel/exit.c: wait_task_zombie()
+		message->set_exit_status(process.signal_flags & kSignalGroupExit ? process.group_exit_code
+										 : leader.exit_code);
+	} else if (process.signal_flags & kSignalStopStopped) {
+		message->set_state(images::Process::STOPPED);
+		message->set_stop_signal(leader.stop_signal);
+		// kernel/exit.c: wait_task_stopped() clears it for the parent that has seen the report.
+		message->set_stop_reported(process.group_exit_code == 0);
+	}
+}
+
+static void collect_process(const process_record &process, const TaskRecords &records, Context &context,
+			    images::Process *message)
+{
+	const task_record &leader = *records.threads.at(process.pid).front();
+	message->set_pid(process.pid);
+	message->set_comm(leader.comm, strnlen(leader.comm, sizeof(leader.comm)));
+	message->set_ppid(process.ppid);
+	message->set_pgid(process.pgid);
+	message->set_sid(process.sid);
+	for (uint32_t i = 0; i < std::min<uint32_t>(leader.nested_count, TASK_NESTED_MAX); i++)
+		message->add_ns_pids(leader.nested[i]);
+	message->set_exit_signal(process.exit_signal);
+	collect_state(process, leader, message);
+	message->set_fd_table(context.ids.fd_tables.id_of(leader.files));
+	message->set_fs(context.ids.fs.id_of(leader.fs));
+	message->set_address_space(context.ids.address_spaces.id_of(leader.mm));
+	message->set_sighand(context.ids.sighands.id_of(leader.sighand));
+	message->set_exe_file(context.ids.files.id_of(process.exe_file));
+	for (const task_record *task : records.threads.at(process.pid))
+		collect_thread(*task, records, context, message->add_threads());
+	collect_actions(records, leader.sighand, message->mutable_signal_actions());
+	collect_pending(records, process.signal, message->mutable_pending_signals());
+	for (uint32_t i = 0; i < std::min<uint32_t>(process.limit_count, TASK_LIMITS); i++) {
+		images::ResourceLimit *limit = message->add_limits();
+		limit->set_resource(i);
+		limit->set_soft(process.limits[i].soft);
+		limit->set_hard(process.limits[i].hard);
+	}
+	message->set_umask(leader.umask);
+	message->set_child_subreaper(process.child_subreaper);
+	message->set_dumpable(process.mm_flags & kDumpableMask);
+	message->set_coredump_filter(process.mm_flags >> kDumpFilterShift & kDumpFilterMask);
+	message->set_oom_score_adj(process.oom_score_adj);
+	if (leader.flags & TASK_LOGINUID)
+		message->set_loginuid(leader.loginuid);
+	collect_namespaces(records, leader.namespaces, message->mutable_namespaces());
+}
+
+static void collect_paths(std::span<const ProcessPaths> paths, Context &context, images::Process *message)
+{
+	auto it = std::ranges::find(paths, message->pid(), &ProcessPaths::pid);
+	if (it != paths.end()) {
+		message->set_cwd(it->cwd);
+		message->set_root(it->root);
+		message->set_exe(it->exe);
+	}
+	message->set_cgroup(read_file(fmt::format("/proc/{}/cgroup", message->pid())).value_or(""));
+	if (message->cwd().ends_with(" (deleted)"))
+		context.refuse(fmt::format("pid {} ({})", message->pid(), message->comm()),
+			       fmt::format("its working directory {} is deleted", message->cwd()),
+			       "let it change to another directory first");
+}
+
+Result<> collect_tasks(const iterators::TaskReader &reader, std::span<const ProcessPaths> paths, Context &context)
+{
+	TaskRecords records(reader);
+	std::vector<const process_record *> processes;
+	for (const process_record &process : reader.processes()) {
+		// Without its leader: it ended between two passes over a running system.
+		if (process.pid && records.threads.contains(process.pid))
+			processes.push_back(&process);
+	}
+	for (const process_record *process : processes) {
+		images::Process *message = context.document->add_processes();
+		collect_process(*process, records, context, message);
+		collect_paths(paths, context, message);
+		find_unsupported(*process, records, context);
+	}
+	return {};
+}
+
+} // namespace bpfckpt::collect

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// Processes and threads: task, process and signal records -> Document.processes.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "iterators/task_reader.h"
+#include "user/collect/context.h"
+
+namespace bpfckpt::collect {
+
+// What only a path says. A running process may change it, so it is read in the frozen window: about 10 us a process.
+struct ProcessPaths {
+	unsigned pid = 0;
+	std::string cwd;
+	std::string root;
+	std::string exe;
+};
+
+// Empty strings for what cannot be read (a zombie has none of it).
+std::vector<ProcessPaths> read_process_paths(std::span<const unsigned> pids);
+
+// The pids of `root` and all its descendants, zombies too, parents before their children; empty if there is no `root`.
+std::vector<unsigned> descendants(std::span<const tree_record> tasks, unsigned root);
+
+// Adds a Process for every process record, parents before their children, with all its threads. Left to others:
+// registers, system calls, files, timers, and RegisteredRing.ring. What a dump cannot carry over is a finding.
+Result<> collect_tasks(const iterators::TaskReader &reader, std::span<const ProcessPaths> paths, Context &context);
+
+// For other collectors: a struct cred with its groups.
+void collect_credentials(const task_credentials &record, std::span<const group_record> groups,
+			 images::Credentials *message);
+
+} // namespace bpfckpt::collect

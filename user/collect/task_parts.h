@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// Parts of the task collector: what task.cc, task_signal.cc and task_security.cc share.
+#pragma once
+
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "iterators/task_reader.h"
+#include "user/collect/context.h"
+
+namespace bpfckpt::collect {
+
+// Inode numbers of the namespaces that bpfckpt itself is in; nsfs numbers are unique among all types.
+std::unordered_set<uint64_t> own_namespaces();
+
+// The records of one capture, indexed.
+struct TaskRecords {
+	explicit TaskRecords(const iterators::TaskReader &reader_in);
+
+	const iterators::TaskReader &reader;
+	std::unordered_map<uint32_t, std::vector<const task_record *>> threads;      // pid -> the leader first
+	std::unordered_map<uint64_t, std::vector<const pending_record *>> pending;   // owner -> in order
+	std::unordered_map<uint64_t, std::vector<const sigaction_record *>> actions; // struct sighand_struct
+	std::unordered_set<uint64_t> own_namespaces = collect::own_namespaces();
+};
+
+// "pid 12 (nginx)", "thread 13 (worker) of pid 12".
+std::string name_of(const task_record &task);
+
+void collect_pending(const TaskRecords &records, uint64_t owner,
+		     google::protobuf::RepeatedPtrField<images::PendingSignal> *messages);
+void collect_actions(const TaskRecords &records, uint64_t sighand,
+		     google::protobuf::RepeatedPtrField<images::SignalAction> *messages);
+void collect_namespaces(const TaskRecords &records, const task_namespaces &record,
+			google::protobuf::RepeatedPtrField<images::Namespace> *messages);
+
+// State of a process and its threads that a dump cannot carry over.
+void find_unsupported(const process_record &process, const TaskRecords &records, Context &context);
+
+} // namespace bpfckpt::collect

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Credentials and namespaces of tasks, and the state of a task that a dump refuses.
+#include <algorithm>
+
+#include <sys/stat.h>
+
+#include <fmt/format.h>
+
+#include "user/collect/task.h"
+#include "user/collect/task_parts.h"
+
+namespace bpfckpt::collect {
+
+void collect_credentials(const task_credentials &record, std::span<const group_record> groups,
+			 images::Credentials *message)
+{
+	message->set_uid(record.uid);
+	message->set_gid(record.gid);
+	message->set_euid(record.euid);
+	message->set_egid(record.egid);
+	message->set_suid(record.suid);
+	message->set_sgid(record.sgid);
+	message->set_fsuid(record.fsuid);
+	message->set_fsgid(record.fsgid);
+	message->set_securebits(record.securebits);
+	message->set_cap_inheritable(record.inheritable);
+	message->set_cap_permitted(record.permitted);
+	message->set_cap_effective(record.effective);
+	message->set_cap_bounding(record.bounding);
+	message->set_cap_ambient(record.ambient);
+	for (const group_record &chunk : groups) {
+		// The same list may be reported more than once: take each index once.
+		if (chunk.group_info != record.group_info ||
+		    chunk.index != static_cast<uint32_t>(message->groups_size()))
+			continue;
+		for (uint32_t i = 0; i < std::min<uint32_t>(chunk.count, TASK_GROUP_CHUNK); i++)
+			message->add_groups(chunk.gid[i]);
+	}
+}
+
+struct NamespaceKind {
+	const char *type; // as in /proc/PID/ns
+	uint32_t task_namespaces::*inode;
+};
+
+static constexpr NamespaceKind kNamespaces[] = {
+	{"cgroup", &task_namespaces::cgroup}, {"ipc", &task_namespaces::ipc},
+	{"mnt", &task_namespaces::mnt},       {"net", &task_namespaces::net},
+	{"pid", &task_namespaces::pid},       {"pid_for_children", &task_namespaces::pid_for_children},
+	{"time", &task_namespaces::time},     {"time_for_children", &task_namespaces::time_for_children},
+	{"user", &task_namespaces::user},     {"uts", &task_namespaces::uts},
+};
+
+std::unordered_set<uint64_t> own_namespaces()
+{
+	std::unordered_set<uint64_t> inodes;
+	for (const NamespaceKind &kind : kNamespaces) {
+		struct stat st = {};
+		if (stat(fmt::format("/proc/self/ns/{}", kind.type).c_str(), &st) == 0)
+			inodes.insert(st.st_ino);
+	}
+	return inodes;
+}
+
+void collect_namespaces(const TaskRecords &records, const task_namespaces &record,
+			google::protobuf::RepeatedPtrField<images::Namespace> *messages)
+{
+	for (const NamespaceKind &kind : kNamespaces) {
+		if (!(record.*kind.inode))
+			continue;
+		images::Namespace *message = messages->Add();
+		message->set_type(kind.type);
+		message->set_inode(record.*kind.inode);
+		message->set_own(records.own_namespaces.contains(record.*kind.inode));
+	}
+}
+
+static void find_foreign_namespaces(const TaskRecords &records, const task_record &task, Context &context)
+{
+	for (const NamespaceKind &kind : kNamespaces) {
+		uint32_t inode = task.namespaces.*kind.inode;
+		if (inode && !records.own_namespaces.contains(inode))
+			context.refuse(name_of(task),
+				       fmt::format("is in another {} namespace (inode {})", kind.type, inode),
+				       "run bpfckpt inside of the container, or wait for support of namespaces");
+	}
+}
+
+static void find_unsupported_in_thread(const task_record &task, Context &context)
+{
+	auto refuse = [&](std::string message, std::string hint) {
+		context.refuse(name_of(task), std::move(message), std::move(hint));
+	};
+	if (task.flags & TASK_USER_WORKER && !(task.flags & (TASK_IO_WORKER | TASK_IO_SQ_THREAD)))
+		refuse("is a kernel worker that is not io_uring's (vhost?)", "stop what uses it");
+	if (task.flags & TASK_USER_WORKER)
+		return;
+	if (task.flags & TASK_PTRACED)
+		refuse(fmt::format("is traced by pid {}", task.tracer), "let the debugger detach first");
+	if (task.seccomp_mode)
+		refuse(task.seccomp_mode == 1 ? std::string("is in seccomp strict mode")
+					      : fmt::format("has {} seccomp filters", task.seccomp_filters),
+		       "start it without seccomp");
+	if (task.flags & TASK_DISPATCH)
+		refuse("has system call user dispatch on (PR_SET_SYSCALL_USER_DISPATCH)", "start it without");
+	if (task.vfork_done)
+		refuse("still runs in its parent's vfork(2)", "try again when it has called execve(2) or ended");
+	if (task.flags & TASK_IN_EXECVE)
+		refuse("is inside execve(2)", "try again");
+	if (task.flags & TASK_CPUS_TRUNCATED)
+		refuse(fmt::format("may run on more than {} CPUs", TASK_CPU_WORDS * 64), "");
+	if (task.compat_robust_list)
+		refuse("has a 32-bit robust futex list", "bpfckpt handles 64-bit programs only");
+	if (task.nested_count > TASK_NESTED_MAX)
+		refuse(fmt::format("is {} PID namespaces deep", task.nested_count), "");
+}
+
+void find_unsupported(const process_record &process, const TaskRecords &records, Context &context)
+{
+	const auto &threads = records.threads.at(process.pid);
+	const task_record &leader = *threads.front();
+	if (leader.exit_state && process.live_threads > 0)
+		context.refuse(name_of(leader),
+			       fmt::format("its first thread has ended, {} others live", process.live_threads),
+			       "a process cannot be rebuilt without its first thread");
+	for (const task_record *task : threads) {
+		if (task->exit_state)
+			continue;
+		find_unsupported_in_thread(*task, context);
+		if (task == &leader || task->namespaces.mnt != leader.namespaces.mnt ||
+		    task->namespaces.net != leader.namespaces.net || task->namespaces.uts != leader.namespaces.uts ||
+		    task->namespaces.ipc != leader.namespaces.ipc ||
+		    task->namespaces.cgroup != leader.namespaces.cgroup)
+			find_foreign_namespaces(records, *task, context);
+	}
+	for (const auto &[owner, list] : records.pending) {
+		if (list.back()->flags & PENDING_INCOMPLETE)
+			context.refuse(name_of(leader), "has more pending signals than can be read", "");
+	}
+}
+
+} // namespace bpfckpt::collect

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Signal actions and pending signals (struct sighand_struct, sigqueue: include/linux/signal_types.h).
+#include <algorithm>
+#include <cstring>
+
+#include <csignal>
+
+#include "user/collect/task_parts.h"
+
+namespace bpfckpt::collect {
+
+TaskRecords::TaskRecords(const iterators::TaskReader &reader_in) : reader(reader_in)
+{
+	for (const task_record &task : reader.tasks()) {
+		auto &list = threads[task.pid];
+		list.insert(task.tid == task.pid ? list.begin() : list.end(), &task);
+	}
+	for (const pending_record &record : reader.pending())
+		pending[record.owner].push_back(&record);
+	for (const sigaction_record &record : reader.actions())
+		actions[record.sighand].push_back(&record);
+	// On a running system a leader may be missing: exec by another thread in the middle of the pass.
+	std::erase_if(threads, [](const auto &entry) { return entry.second.front()->tid != entry.first; });
+}
+
+void collect_pending(const TaskRecords &records, uint64_t owner,
+		     google::protobuf::RepeatedPtrField<images::PendingSignal> *messages)
+{
+	auto it = records.pending.find(owner);
+	if (it == records.pending.end())
+		return;
+	for (const pending_record *record : it->second) {
+		if (record->flags & PENDING_INCOMPLETE)
+			continue;
+		images::PendingSignal *message = messages->Add();
+		message->set_signal(record->signal);
+		message->set_timer(-1);
+		if (record->flags & PENDING_NO_INFO)
+			continue;
+		siginfo_t info = {};
+		static_assert(sizeof(info) == 128);
+		std::memcpy(&info, record->siginfo, sizeof(record->siginfo));
+		message->set_code(info.si_code);
+		if (record->flags & PENDING_TIMER)
+			message->set_timer(info.si_timerid);
+		message->set_siginfo(&info, sizeof(info));
+	}
+}
+
+void collect_actions(const TaskRecords &records, uint64_t sighand,
+		     google::protobuf::RepeatedPtrField<images::SignalAction> *messages)
+{
+	auto it = records.actions.find(sighand);
+	if (it == records.actions.end())
+		return;
+	uint32_t last = 0;
+	for (const sigaction_record *record : it->second) {
+		// Processes that share it (CLONE_SIGHAND) report it once each: the numbers start anew.
+		if (record->signal <= last)
+			break;
+		last = record->signal;
+		images::SignalAction *message = messages->Add();
+		message->set_signal(record->signal);
+		message->set_handler(record->handler);
+		message->set_flags(record->flags);
+		message->set_restorer(record->restorer);
+		message->set_mask(record->mask);
+	}
+}
+
+} // namespace bpfckpt::collect
