@@ -8,8 +8,7 @@
 #include "user/cli/view.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::cli
-{
+namespace bpfckpt::cli {
 
 // One line-broken document, ended by a newline. Sections that were not asked for are empty arrays.
 Result<std::string> render_json(const images::Document &document, const Sections &sections);

@@ -7,8 +7,7 @@
 
 #include "user/util/result.h"
 
-namespace bpfckpt::cli
-{
+namespace bpfckpt::cli {
 
 // "bpfckpt: error: OBJECT: MESSAGE", its causes and its hint. Returns the exit status.
 int report_error(const Error &error);

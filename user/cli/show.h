@@ -6,8 +6,7 @@
 
 #include "user/cli/view.h"
 
-namespace bpfckpt::cli
-{
+namespace bpfckpt::cli {
 
 struct ShowOptions {
 	std::string directory;

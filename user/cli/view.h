@@ -6,8 +6,7 @@
 
 #include "images/document.pb.h"
 
-namespace bpfckpt::cli
-{
+namespace bpfckpt::cli {
 
 // Which parts to show; none chosen means all.
 struct Sections {

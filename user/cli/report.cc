@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/cli/report.h"
+
+#include <algorithm>
+
+#include <unistd.h>
+
+#include "user/cli/json.h"
+#include "user/cli/terminal.h"
+#include "user/cli/view.h"
+#include "user/util/io.h"
+
+namespace bpfckpt::cli {
+
+namespace {
+
+void to_stderr(const std::string &text)
+{
+	// There is nowhere left to report a failure to.
+	(void)write_all(STDERR_FILENO, as_bytes(text));
+}
+
+std::string with_object(const Error &error)
+{
+	if (error.object.empty())
+		return printable(error.message);
+	return fmt::format("{}: {}", printable(error.object), printable(error.message));
+}
+
+std::string json_string(std::string_view text)
+{
+	std::string out = "\"";
+	for (char c : printable(text)) {
+		if (c == '"' || c == '\\')
+			out += '\\';
+		out += c;
+	}
+	return out + '"';
+}
+
+} // namespace
+
+std::string error_text(std::string_view severity, const Error &error)
+{
+	std::string text = fmt::format("bpfckpt: {}: {}\n", severity, with_object(error));
+	for (const Error *cause = error.cause.get(); cause; cause = cause->cause.get())
+		text += fmt::format("  because: {}\n", with_object(*cause));
+	if (!error.hint.empty())
+		text += fmt::format("  hint: {}\n", printable(error.hint));
+	return text;
+}
+
+std::string findings_text(const Findings &findings)
+{
+	size_t width = 0;
+	for (const Error &finding : findings)
+		width = std::max(width, std::min<size_t>(printable(finding.object).size(), 40));
+	std::string text;
+	for (const Error &finding : findings) {
+		text += fmt::format("  {:{}}  {}\n", printable(finding.object), width, printable(finding.message));
+		if (!finding.hint.empty())
+			text += fmt::format("  {:{}}    hint: {}\n", "", width, printable(finding.hint));
+	}
+	return text;
+}
+
+std::string findings_json(std::string_view command, int pid, const Findings &findings)
+{
+	std::string text =
+		fmt::format("{{\n \"version\": 1,\n \"command\": {},\n \"pid\": {},\n \"ok\": {},\n \"findings\": [",
+			    json_string(command), pid, findings.empty());
+	const char *separator = "\n";
+	for (const Error &finding : findings) {
+		text += fmt::format("{}  {{\"code\": {}, \"object\": {}, \"message\": {}, \"hint\": {}}}", separator,
+				    json_string(name_of(finding.code)), json_string(finding.object),
+				    json_string(finding.message), json_string(finding.hint));
+		separator = ",\n";
+	}
+	return text + (findings.empty() ? "]\n}\n" : "\n ]\n}\n");
+}
+
+int report_error(const Error &error)
+{
+	to_stderr(error_text("error", error));
+	return exit_status(error.code);
+}
+
+void report_warning(const Error &error)
+{
+	to_stderr(error_text("warning", error));
+}
+
+int report_findings(std::string_view what, const Findings &findings)
+{
+	if (findings.empty())
+		return 0;
+	to_stderr(fmt::format("bpfckpt: error: {}: {}\n{}", printable(what), count_of(findings.size(), "obstacle"),
+			      findings_text(findings)));
+	return exit_status(findings.front().code);
+}
+
+Result<> print(std::string_view text)
+{
+	return write_all(STDOUT_FILENO, std::as_bytes(std::span(text)));
+}
+
+} // namespace bpfckpt::cli
