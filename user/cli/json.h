@@ -5,7 +5,7 @@
 #include <string>
 
 #include "images/document.pb.h"
-#include "user/cli/view.h"
+#include "user/cli/options.h"
 #include "user/util/result.h"
 
 namespace bpfckpt::cli {

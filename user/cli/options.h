@@ -19,6 +19,7 @@ struct Sections {
 	bool memory = false;
 
 	[[nodiscard]] bool all() const { return !tasks && !files && !rings && !timers && !memory; }
+	[[nodiscard]] bool has(bool Sections::*section) const { return all() || this->*section; }
 };
 
 struct InspectOptions {

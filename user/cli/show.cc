@@ -7,6 +7,7 @@
 #include "user/cli/json.h"
 #include "user/cli/report.h"
 #include "user/cli/terminal.h"
+#include "user/cli/view.h"
 
 namespace bpfckpt::cli {
 

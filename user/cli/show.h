@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "user/cli/view.h"
+#include "user/cli/options.h"
 
 namespace bpfckpt::cli {
 

@@ -5,20 +5,9 @@
 #include <string>
 
 #include "images/document.pb.h"
+#include "user/cli/options.h"
 
 namespace bpfckpt::cli {
-
-// Which parts to show; none chosen means all.
-struct Sections {
-	bool tasks = false;
-	bool files = false;
-	bool rings = false;
-	bool timers = false;
-	bool memory = false;
-
-	[[nodiscard]] bool all() const { return !(tasks || files || rings || timers || memory); }
-	[[nodiscard]] bool has(bool Sections::*section) const { return all() || this->*section; }
-};
 
 struct ViewOptions {
 	Sections sections;
