@@ -38,7 +38,7 @@ std::string bpfckpt_path()
 	return given ? given : (build_dir() / "bpfckpt").string();
 }
 
-static std::string contents(int fd)
+std::string contents_of(int fd)
 {
 	std::string text(static_cast<size_t>(lseek(fd, 0, SEEK_END)), '\0');
 	if (pread(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
@@ -72,7 +72,7 @@ Output run_command(const Args &command, milliseconds deadline)
 		kill(pid, SIGKILL);
 	int status = 0;
 	waitpid(pid, &status, 0);
-	Output output{late ? 124 : exit_of(status), contents(out.get()), contents(err.get())};
+	Output output{late ? 124 : exit_of(status), contents_of(out.get()), contents_of(err.get())};
 	if (late)
 		ADD_FAILURE() << command[0] << " " << (command.size() > 1 ? command[1] : "") << " did not end within "
 			      << deadline.count() << " ms\n"

@@ -48,6 +48,9 @@ struct DumpResult {
 // Runs a command to its end; its stdin is /dev/null. A deadline that passes is a failure of the test.
 Output run_command(const Args &command, milliseconds deadline = kDeadline);
 
+// All bytes of a file that is open for reading, whatever its position.
+std::string contents_of(int fd);
+
 // bpfckpt under test: $BPFCKPT, or the one of this build.
 std::string bpfckpt_path();
 Output bpfckpt(Args args, milliseconds deadline = kDeadline);

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// bpfckpt dies, or is told to stop, at any of its steps: the source survives everything that happens before the commit.
+#include <algorithm>
+#include <csignal>
+
+#include <sys/wait.h>
+
+#include "selftests/fault/fault_test.h"
+#include "selftests/fault/traced_command.h"
+#include "selftests/scenarios/process.h"
+
+namespace bpfckpt::selftests {
+
+// How many of a dump's system calls are hit: evenly spread, and all of the last ones, where the thaw and the commit
+// are.
+constexpr unsigned kSpread = 40;
+constexpr unsigned kLast = 40;
+
+static std::vector<unsigned> points_of(unsigned syscalls)
+{
+	std::vector<unsigned> points;
+	for (unsigned i = 0; i < kSpread; i++)
+		points.push_back(1 + syscalls * i / kSpread);
+	for (unsigned i = std::min(syscalls, kLast); i > 0; i--)
+		points.push_back(syscalls - i + 1);
+	std::ranges::sort(points);
+	points.erase(std::ranges::unique(points).begin(), points.end());
+	return points;
+}
+
+static unsigned syscalls_of_a_dump(const Args &options)
+{
+	Scenario target;
+	if (!target.start("fault/fault_memory", {"4"}))
+		return 0;
+	TracedOutput whole = run_traced(dump_command(target.pid(), target.new_image_dir(), options));
+	EXPECT_EQ(whole.exit, 0) << whole.err;
+	return whole.exit == 0 ? whole.syscalls : 0;
+}
+
+TEST_F(Fault, sigkill_at_any_step_leaves_the_target_running)
+{
+	unsigned syscalls = syscalls_of_a_dump({"-R"});
+	ASSERT_GT(syscalls, 0u);
+	Scenario target;
+	SCENARIO_START(target, "fault/fault_memory", {"4"});
+	for (unsigned point : points_of(syscalls)) {
+		SCOPED_TRACE("killed at system call " + std::to_string(point) + " of " + std::to_string(syscalls));
+		std::string dir = target.new_image_dir();
+		TracedOutput killed = run_traced(dump_command(target.pid(), dir), SIGKILL, point);
+		EXPECT_TRUE(killed.exit == 128 + SIGKILL || killed.exit == 0) << killed.exit << killed.err;
+		expect_unharmed(target);
+		// Looks like a checkpoint only if it is one: what show reads without complaint was committed.
+		Output shown = bpfckpt({"show", dir});
+		EXPECT_TRUE(shown.exit == 0 || shown.exit == 6 || shown.exit == 1) << shown.exit << shown.err;
+		if (point < syscalls / 2) {
+			EXPECT_NE(shown.exit, 0);
+		}
+		if (HasFailure())
+			break;
+	}
+}
+
+TEST_F(Fault, sigkill_before_the_commit_never_kills_the_target)
+{
+	unsigned syscalls = syscalls_of_a_dump({});
+	ASSERT_GT(syscalls, 0u);
+	for (unsigned point : points_of(syscalls)) {
+		SCOPED_TRACE("killed at system call " + std::to_string(point) + " of " + std::to_string(syscalls));
+		Scenario target;
+		SCENARIO_START(target, "fault/fault_memory", {"4"});
+		std::string dir = target.new_image_dir();
+		run_traced(dump_command(target.pid(), dir, {}), SIGKILL, point);
+		if (!is_checkpoint(dir))
+			expect_unharmed(target);
+		if (HasFailure())
+			break;
+	}
+}
+
+TEST_F(Fault, sigint_at_any_step_ends_the_dump_cleanly)
+{
+	unsigned syscalls = syscalls_of_a_dump({"-R"});
+	ASSERT_GT(syscalls, 0u);
+	Scenario target;
+	SCENARIO_START(target, "fault/fault_memory", {"4"});
+	for (unsigned point : points_of(syscalls)) {
+		SCOPED_TRACE("SIGINT at system call " + std::to_string(point) + " of " + std::to_string(syscalls));
+		std::string dir = target.new_image_dir();
+		TracedOutput stopped = run_traced(dump_command(target.pid(), dir), SIGINT, point);
+		expect_unharmed(target);
+		EXPECT_EQ(is_checkpoint(dir), stopped.exit == 0) << stopped.exit << stopped.err;
+		if (HasFailure())
+			break;
+	}
+}
+
+TEST_F(Fault, sigkill_at_random_times_leaves_a_busy_target_running)
+{
+	Scenario target;
+	SCENARIO_START(target, "fault/fault_churn");
+	srand(1);
+	for (int i = 0; i < 30; i++) {
+		int after_ms = rand() % 120;
+		SCOPED_TRACE("killed after " + std::to_string(after_ms) + " ms");
+		Args command{"timeout", "-s", "KILL", std::to_string(after_ms / 1000.0)};
+		Args dump = dump_command(target.pid(), target.new_image_dir());
+		command.insert(command.end(), dump.begin(), dump.end());
+		run_command(command);
+		expect_unharmed(target);
+		if (HasFailure())
+			break;
+	}
+}
+
+} // namespace bpfckpt::selftests

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The target is in the way: not there, not dumpable, or changing while it is frozen.
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include <unistd.h>
+
+#include "selftests/fault/fault_test.h"
+#include "selftests/scenarios/process.h"
+
+namespace bpfckpt::selftests {
+
+constexpr int kGone = 1;
+constexpr int kUnsupported = 3;
+constexpr int kTimeout = 7;
+
+static std::string unused_dir()
+{
+	const char *tmp = getenv("TMPDIR");
+	return std::string(tmp ? tmp : "/tmp") + "/bpfckpt-test.unused." + std::to_string(getpid());
+}
+
+// Refused before anything was created.
+static Output refused(pid_t pid)
+{
+	Output output = run_command(dump_command(pid, unused_dir()));
+	EXPECT_NE(output.exit, 0);
+	EXPECT_FALSE(std::filesystem::exists(unused_dir()));
+	return output;
+}
+
+TEST_F(Fault, no_such_process)
+{
+	// Above any pid_max.
+	expect_error(refused(1 << 23), kGone, "8388608");
+	EXPECT_EQ(bpfckpt({"inspect", "-t", "8388608"}).exit, kGone);
+	EXPECT_EQ(bpfckpt({"check", "-t", "8388608"}).exit, kGone);
+}
+
+TEST_F(Fault, no_process_at_all_is_a_usage_error)
+{
+	EXPECT_EQ(bpfckpt({"dump", "-t", "0", "-D", unused_dir()}).exit, 2);
+	EXPECT_EQ(bpfckpt({"dump", "-t", "-1", "-D", unused_dir()}).exit, 2);
+	EXPECT_EQ(bpfckpt({"dump", "-t", "one", "-D", unused_dir()}).exit, 2);
+	EXPECT_EQ(bpfckpt({"dump", "-D", unused_dir()}).exit, 2);
+	EXPECT_EQ(bpfckpt({"dump", "-t", "1"}).exit, 2);
+	EXPECT_FALSE(std::filesystem::exists(unused_dir()));
+}
+
+TEST_F(Fault, kernel_thread)
+{
+	pid_t kernel_thread = 0;
+	for (const ProcessStat &process : all_processes()) {
+		if (process.ppid == 2)
+			kernel_thread = process.pid;
+	}
+	if (!kernel_thread)
+		GTEST_SKIP() << "no kernel thread in this PID namespace";
+	expect_error(refused(kernel_thread), kUnsupported, "kernel thread");
+}
+
+TEST_F(Fault, own_ancestor)
+{
+	expect_error(refused(getpid()), kUnsupported, "ancestor");
+}
+
+TEST_F(Fault, itself)
+{
+	std::string command = "exec " + bpfckpt_path() + " dump -R -t $$ -D " + unused_dir();
+	expect_error(run_command({"sh", "-c", command}), kUnsupported, "itself");
+}
+
+TEST_F(Fault, tree_across_a_pid_namespace)
+{
+	Scenario target;
+	SCENARIO_START(target, "fault/fault_pidns");
+	expect_error(run_command(dump_command(target.pid(), target.new_image_dir())), kUnsupported, "namespace");
+	expect_unharmed(target);
+}
+
+TEST_F(Fault, thread_that_cannot_stop_is_named_in_time)
+{
+	Scenario target;
+	SCENARIO_START(target, "fault/fault_vfork");
+	auto start = std::chrono::steady_clock::now();
+	Output dumped = run_command(dump_command(target.pid(), target.new_image_dir(), {"-R", "--timeout", "1s"}),
+				    milliseconds(10000));
+	auto took = std::chrono::steady_clock::now() - start;
+	expect_error(dumped, kTimeout, "fault_vfork");
+	EXPECT_LT(took, milliseconds(3000));
+	expect_unharmed(target);
+}
+
+TEST_F(Fault, target_that_forks_and_starts_threads_during_dumps)
+{
+	Scenario target;
+	SCENARIO_START(target, "fault/fault_churn");
+	for (int i = 0; i < 20; i++) {
+		SCOPED_TRACE("dump " + std::to_string(i));
+		DumpResult dumped = target.dump({"-R"});
+		if (dumped.exit != 0)
+			break;
+		EXPECT_TRUE(is_checkpoint(dumped.dir));
+		expect_unharmed(target);
+	}
+}
+
+TEST_F(Fault, target_that_executes_itself_during_dumps)
+{
+	Scenario target;
+	SCENARIO_START(target, "fault/fault_exec");
+	for (int i = 0; i < 20; i++) {
+		SCOPED_TRACE("dump " + std::to_string(i));
+		std::string dir = target.new_image_dir();
+		Output dumped = run_command(dump_command(target.pid(), dir));
+		EXPECT_TRUE(dumped.exit == 0 || dumped.exit == 1) << dumped.exit << dumped.err;
+		EXPECT_EQ(is_checkpoint(dir), dumped.exit == 0);
+		ASSERT_TRUE(target.check_target());
+	}
+	EXPECT_EQ(target.stop().exit, 0);
+}
+
+TEST_F(Fault, target_that_ends_during_a_dump)
+{
+	// From before the first look at it until after the freeze.
+	for (int after_ms = 0; after_ms < 150; after_ms += 5) {
+		SCOPED_TRACE("ends after " + std::to_string(after_ms) + " ms");
+		Scenario target;
+		SCENARIO_START(target, "fault/fault_exit", {std::to_string(after_ms)});
+		std::string dir = target.new_image_dir();
+		Output dumped = run_command(dump_command(target.pid(), dir));
+		EXPECT_TRUE(dumped.exit == 0 || dumped.exit == kGone) << dumped.exit << dumped.err;
+		EXPECT_EQ(is_checkpoint(dir), dumped.exit == 0);
+		EXPECT_EQ(target.stop().exit, 9);
+	}
+}
+
+TEST_F(Fault, target_that_is_traced_by_another)
+{
+	Scenario target;
+	SCENARIO_START(target, "harness_idle");
+	// The second dump meets the first one's hold on the target, or comes before or after it.
+	std::string twice =
+		bpfckpt_path() + " dump -R -t " + std::to_string(target.pid()) + " -D " + target.new_image_dir();
+	std::string other =
+		bpfckpt_path() + " dump -R -t " + std::to_string(target.pid()) + " -D " + target.new_image_dir();
+	Output both =
+		run_command({"sh", "-c", twice + " & " + other + "; a=$?; wait $!; b=$?; [ $a = 0 ] || [ $b = 0 ]"});
+	EXPECT_EQ(both.exit, 0) << both.err;
+	expect_unharmed(target);
+}
+
+} // namespace bpfckpt::selftests

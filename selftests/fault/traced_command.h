@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// Runs a command and sends it a signal at its N-th system call: every step of it can be hit, and hit again, without a
+// hook in it.
+#pragma once
+
+#include "selftests/scenarios/driver.h"
+
+namespace bpfckpt::selftests {
+
+struct TracedOutput : Output {
+	unsigned syscalls = 0; // entered by the command's first thread
+};
+
+// signal 0: only counts. A command that takes longer than a minute is ended (SIGALRM).
+TracedOutput run_traced(const Args &command, int signal = 0, unsigned at_syscall = 0);
+
+} // namespace bpfckpt::selftests
