@@ -12,11 +12,9 @@
 #include "iterators/sleeper_record.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::iterators
-{
+namespace bpfckpt::iterators {
 
-class SleeperReader
-{
+class SleeperReader {
 public:
 	// Room for `capacity` sleeping threads of the whole system.
 	static Result<SleeperReader> load(uint32_t capacity = 4096);

@@ -109,6 +109,8 @@ struct task_struct {
 	void *worker_private;
 	__u64 utime;
 	__u64 stime;
+	unsigned long nvcsw;
+	unsigned long nivcsw;
 	__u64 start_time;
 	__u64 start_boottime;
 	const struct cred *real_cred;
