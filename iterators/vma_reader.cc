@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "bpf/vma.skel.h"
@@ -33,6 +34,7 @@ struct VmaReader::State {
 	// VMAs that one pass told; empty if the process has no address space.
 	Result<std::span<const vma_record>> run(const IterLink &link);
 	Result<> learn_kinds();
+	Result<uint64_t> own_mm_flags(const IterLink &link);
 	void add_space(pid_t pid, std::span<const vma_record> vmas);
 };
 
@@ -101,10 +103,26 @@ void VmaReader::State::add_space(pid_t pid, std::span<const vma_record> vmas)
 		spaces.push_back({&mm, vmas, {pid}});
 }
 
+Result<uint64_t> VmaReader::State::own_mm_flags(const IterLink &link)
+{
+	mm_map.clear();
+	TRY(link.run());
+	return mm_map.records().empty() ? 0 : mm_map.records()[0].flags;
+}
+
 Result<> VmaReader::State::learn_kinds()
 {
 	OwnMappings own;
 	IterLink link = TRY(IterLink::attach(object->progs.dump_vmas, {.tid = static_cast<unsigned>(gettid())}));
+	int thp_was_disabled = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
+	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	uint64_t with_thp_disabled = TRY(own_mm_flags(link));
+	prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+	uint64_t mm_flags = TRY(own_mm_flags(link));
+	if (thp_was_disabled > 0)
+		prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+
+	vma_map.clear();
 	std::span<const vma_record> vmas = TRY(run(link));
 	auto at = [&](uint64_t address) {
 		auto it = std::ranges::find_if(vmas, [address](const vma_record &vma) {
@@ -118,6 +136,7 @@ Result<> VmaReader::State::learn_kinds()
 		.aio_ops = at(own.aio()).ops,
 		.ring_f_op = at(own.ring()).f_op,
 		.secretmem_f_op = at(own.secret()).f_op,
+		.thp_disabled = with_thp_disabled & ~mm_flags,
 		.shmem_device = at(own.shared_anonymous()).device,
 	};
 	object->bss->special_ops = kinds.special_ops;

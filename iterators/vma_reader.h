@@ -15,8 +15,7 @@
 #include "iterators/vma_record.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::iterators
-{
+namespace bpfckpt::iterators {
 
 // One address space. Processes that share an mm (CLONE_VM) are listed together, and its VMAs are told once.
 struct AddressSpace {
@@ -25,18 +24,18 @@ struct AddressSpace {
 	std::vector<pid_t> pids;
 };
 
-// Addresses of kernel tables by which a VMA's kind is known. Learned from mappings of our own; 0: could not be learned.
+// By what a VMA's kind is known. Learned from mappings of our own; 0: this kernel has no such kind.
 struct VmaKinds {
 	uint64_t special_ops = 0; // vdso, vvar: special_mapping_vmops
 	uint64_t sysv_ops = 0;    // shm_vm_ops
 	uint64_t aio_ops = 0;     // aio_ring_vm_ops
 	uint64_t ring_f_op = 0;   // io_uring_fops
 	uint64_t secretmem_f_op = 0;
+	uint64_t thp_disabled = 0; // bits of mm_record.flags: prctl(PR_SET_THP_DISABLE)
 	uint32_t shmem_device = 0; // s_dev of the kernel's own tmpfs: memfd, shared anonymous and SysV memory
 };
 
-class VmaReader
-{
+class VmaReader {
 public:
 	// Room for `capacity` VMAs of all processes together. Before the freeze; takes some ms.
 	static Result<VmaReader> load(uint32_t capacity);

@@ -7,33 +7,35 @@
 
 namespace bpfckpt::memory {
 
-// vm_flags (include/linux/mm.h): these bits are the same on all kernels; those above 31 are not.
-enum VmFlag : uint64_t {
-	kVmRead = 0x1,
-	kVmWrite = 0x2,
-	kVmExec = 0x4,
-	kVmMayWrite = 0x20,
-	kVmMayShare = 0x80, // MAP_SHARED; VM_SHARED is off where the file was not opened for writing
-	kVmGrowsDown = 0x100,
-	kVmPfnMap = 0x400,
-	kVmLocked = 0x2000,
-	kVmIo = 0x4000,
-	kVmSeqRead = 0x8000,
-	kVmRandRead = 0x10000,
-	kVmDontCopy = 0x20000,
-	kVmDontExpand = 0x40000,
-	kVmLockOnFault = 0x80000,
-	kVmAccount = 0x100000,
-	kVmNoReserve = 0x200000,
-	kVmHugetlb = 0x400000,
-	kVmSync = 0x800000,
-	kVmWipeOnFork = 0x2000000,
-	kVmDontDump = 0x4000000,
-	kVmMixedMap = 0x10000000,
-	kVmHugePage = 0x20000000,
-	kVmNoHugePage = 0x40000000,
-	kVmMergeable = 0x80000000,
-};
+// vm_flags (include/linux/mm.h). The bits up to 31 are the same on all kernels.
+inline constexpr uint64_t kVmRead = 1 << 0;
+inline constexpr uint64_t kVmMayWrite = 1 << 5;
+inline constexpr uint64_t kVmMayShare = 1
+					<< 7; // MAP_SHARED; VM_SHARED is off where the file was not opened for writing
+inline constexpr uint64_t kVmGrowsDown = 1 << 8;
+inline constexpr uint64_t kVmUffdMissing = 1 << 9;
+inline constexpr uint64_t kVmPfnMap = 1 << 10;
+inline constexpr uint64_t kVmUffdWp = 1 << 12;
+inline constexpr uint64_t kVmLocked = 1 << 13;
+inline constexpr uint64_t kVmIo = 1 << 14;
+inline constexpr uint64_t kVmSeqRead = 1 << 15;
+inline constexpr uint64_t kVmRandRead = 1 << 16;
+inline constexpr uint64_t kVmDontCopy = 1 << 17;
+inline constexpr uint64_t kVmLockOnFault = 1 << 19;
+inline constexpr uint64_t kVmAccount = 1 << 20;
+inline constexpr uint64_t kVmNoReserve = 1 << 21;
+inline constexpr uint64_t kVmHugetlb = 1 << 22;
+inline constexpr uint64_t kVmWipeOnFork = 1 << 25;
+inline constexpr uint64_t kVmDontDump = 1 << 26;
+inline constexpr uint64_t kVmMixedMap = 1 << 28;
+inline constexpr uint64_t kVmHugePage = 1 << 29;
+inline constexpr uint64_t kVmNoHugePage = 1 << 30;
+inline constexpr uint64_t kVmMergeable = 1UL << 31;
+inline constexpr uint64_t kVmStableBits = 0xffffffff;
+inline constexpr uint64_t kVmProtectionKey = 0xfUL << 32;
+inline constexpr uint64_t kVmShadowStack = 1UL << 37;
+inline constexpr uint64_t kVmDroppable = 1UL << 40;
+inline constexpr uint64_t kVmSealed = 1UL << 42 | 1UL << 63; // 63 from v6.10, 42 since v6.16
 
 [[nodiscard]] images::Vma::Kind kind_of(const vma_record &vma, const mm_record &mm, const iterators::VmaKinds &kinds);
 

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/collect/memory.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include <sys/mman.h>
+
+#include "user/memory/vma_kind.h"
+#include "user/util/io.h"
+
+namespace bpfckpt::collect {
+
+using images::Vma;
+using iterators::AddressSpace;
+using memory::CopiedRun;
+using memory::PageDump;
+
+namespace {
+
+struct NamedFlag {
+	uint64_t flag;
+	const char *name;
+};
+
+// As fs/proc/task_mmu.c names them: show_smap_vma_flags().
+constexpr NamedFlag kAdvice[] = {
+	{memory::kVmGrowsDown, "gd"}, {memory::kVmLocked, "lo"},      {memory::kVmLockOnFault, "lf"},
+	{memory::kVmDontCopy, "dc"},  {memory::kVmDontDump, "dd"},    {memory::kVmWipeOnFork, "wf"},
+	{memory::kVmHugePage, "hg"},  {memory::kVmNoHugePage, "nh"},  {memory::kVmMergeable, "mg"},
+	{memory::kVmRandRead, "rr"},  {memory::kVmSeqRead, "sr"},     {memory::kVmAccount, "ac"},
+	{memory::kVmNoReserve, "nr"}, {memory::kVmUffdMissing, "um"}, {memory::kVmUffdWp, "uw"},
+	{memory::kVmSealed, "sl"},
+};
+
+class Collector {
+public:
+	Collector(const iterators::VmaReader &reader, const PageDump *pages, Context &ctx);
+	void add_space(const AddressSpace &space);
+	void add_shared_memory();
+
+private:
+	void add_vma(const vma_record &record, Vma::Kind kind, const std::string &owner, images::Memory &memory);
+	void name_vma(const vma_record &record, Vma &vma);
+	void add_object_of(const vma_record &record, Vma &vma);
+	void add_pages(const mm_record &mm, images::Memory &memory);
+	void check_vma(const vma_record &record, Vma::Kind kind, const std::string &owner);
+
+	const iterators::VmaReader &reader_;
+	const PageDump *pages_;
+	Context &ctx_;
+	std::unordered_map<uint32_t, const images::File *> files_;
+	std::unordered_map<uint32_t, images::SharedMemory *> shared_;
+};
+
+std::string process_name(const images::Document &document, pid_t pid)
+{
+	for (const images::Process &process : document.processes()) {
+		if (process.pid() == static_cast<uint32_t>(pid))
+			return fmt::format("pid {} ({})", pid, process.comm());
+	}
+	return fmt::format("pid {}", pid);
+}
+
+void set_layout(const mm_record &mm, const iterators::VmaKinds &kinds, const Ids &ids, images::MmLayout &layout)
+{
+	layout.set_start_code(mm.start_code);
+	layout.set_end_code(mm.end_code);
+	layout.set_start_data(mm.start_data);
+	layout.set_end_data(mm.end_data);
+	layout.set_start_brk(mm.start_brk);
+	layout.set_brk(mm.brk);
+	layout.set_start_stack(mm.start_stack);
+	layout.set_arg_start(mm.arg_start);
+	layout.set_arg_end(mm.arg_end);
+	layout.set_env_start(mm.env_start);
+	layout.set_env_end(mm.env_end);
+	layout.set_exe_file(ids.files.find(mm.exe_file));
+	layout.set_thp_disabled(mm.flags & kinds.thp_disabled);
+	// Pairs up to AT_NULL, which is told too (fs/proc/base.c: proc_pid_auxv).
+	uint32_t words = 0;
+	while (words + 2 <= mm.auxv_words && mm.auxv[words])
+		words += 2;
+	words = std::min(words + 2, mm.auxv_words);
+	layout.set_auxv(mm.auxv, words * sizeof(mm.auxv[0]));
+}
+
+void add_runs(std::span<const CopiedRun> runs, google::protobuf::RepeatedPtrField<images::PageRun> &messages)
+{
+	messages.Reserve(static_cast<int>(runs.size()));
+	for (const CopiedRun &run : runs) {
+		images::PageRun *message = messages.Add();
+		message->set_start(run.range.start);
+		message->set_length(run.range.size());
+		message->set_offset(run.offset);
+	}
+}
+
+// Second field of /proc/PID/statm, in pages.
+uint64_t resident_bytes(pid_t pid)
+{
+	Result<std::string> text = read_file(fmt::format("/proc/{}/statm", pid));
+	if (!text)
+		return 0;
+	uint64_t pages = 0;
+	size_t at = text->find(' ');
+	if (at != std::string::npos)
+		std::from_chars(text->data() + at + 1, text->data() + text->size(), pages);
+	return pages * memory::kPageSize;
+}
+
+// Why a kind cannot be carried over; nullptr: it can.
+const char *obstacle_of(Vma::Kind kind)
+{
+	switch (kind) {
+	case Vma::HUGETLB:
+		return "is huge page memory (hugetlbfs)";
+	case Vma::SYSV_SHM:
+		return "is a System V shared memory segment";
+	case Vma::DEVICE:
+		return "is the memory of a device";
+	case Vma::AIO_RING:
+		return "is the ring of an AIO context (io_setup)";
+	case Vma::SECRETMEM:
+		return "is secret memory (memfd_secret), which nobody else can read";
+	case Vma::UNKNOWN:
+		return "is a special mapping that bpfckpt does not know";
+	default:
+		return nullptr;
+	}
+}
+
+} // namespace
+
+Collector::Collector(const iterators::VmaReader &reader, const PageDump *pages, Context &ctx)
+	: reader_(reader), pages_(pages), ctx_(ctx)
+{
+	for (const images::File &file : ctx.document->files())
+		files_.emplace(file.id(), &file);
+}
+
+void Collector::add_space(const AddressSpace &space)
+{
+	const mm_record &mm = *space.mm;
+	images::Memory &memory = *ctx_.document->add_memory();
+	memory.set_id(ctx_.ids.address_spaces.id_of(mm.mm));
+	for (pid_t pid : space.pids)
+		memory.add_pids(static_cast<uint32_t>(pid));
+	memory.set_def_flags(mm.def_flags & memory::kVmStableBits);
+	set_layout(mm, reader_.kinds(), ctx_.ids, *memory.mutable_layout());
+	std::string owner = process_name(*ctx_.document, space.pids.front());
+	for (const vma_record &record : space.vmas)
+		add_vma(record, memory::kind_of(record, mm, reader_.kinds()), owner, memory);
+	images::MemoryTotals &totals = *memory.mutable_totals();
+	totals.set_virtual_bytes(mm.total_vm * memory::kPageSize);
+	totals.set_locked_bytes(mm.locked_vm * memory::kPageSize);
+	if (pages_)
+		add_pages(mm, memory);
+	else
+		totals.set_resident_bytes(resident_bytes(space.pids.front()));
+}
+
+void Collector::add_vma(const vma_record &record, Vma::Kind kind, const std::string &owner, images::Memory &memory)
+{
+	Vma &vma = *memory.add_vmas();
+	vma.set_start(record.start);
+	vma.set_end(record.end);
+	vma.set_prot(record.flags & (PROT_READ | PROT_WRITE | PROT_EXEC));
+	vma.set_flags(record.flags & memory::kVmStableBits);
+	vma.set_kind(kind);
+	vma.set_shared(record.flags & memory::kVmMayShare);
+	vma.set_may_write(record.flags & memory::kVmMayWrite);
+	vma.set_has_policy(record.policy);
+	for (const NamedFlag &advice : kAdvice) {
+		if (record.flags & advice.flag)
+			vma.add_advice(advice.name);
+	}
+	name_vma(record, vma);
+	if (memory::maps_nameless_object(record, kind, reader_.kinds()))
+		add_object_of(record, vma);
+	check_vma(record, kind, owner);
+}
+
+void Collector::name_vma(const vma_record &record, Vma &vma)
+{
+	vma.set_name(record.name);
+	if (!record.file)
+		return;
+	vma.set_offset(record.pgoff * memory::kPageSize);
+	vma.set_file(ctx_.ids.files.find(record.file));
+	if (auto file = files_.find(vma.file()); file != files_.end())
+		vma.set_name(file->second->path());
+}
+
+void Collector::add_object_of(const vma_record &record, Vma &vma)
+{
+	uint32_t id = ctx_.ids.shared_memory.id_of(record.inode);
+	vma.set_shared_memory(id);
+	if (shared_.contains(id))
+		return;
+	images::SharedMemory &object = *ctx_.document->add_shared_memory();
+	shared_.emplace(id, &object);
+	object.set_id(id);
+	object.set_size(record.size);
+	object.set_device(memory::device_number(record.device));
+	object.set_inode(record.ino);
+	object.set_name(vma.name());
+}
+
+void Collector::add_pages(const mm_record &mm, images::Memory &memory)
+{
+	auto space = std::ranges::find(pages_->spaces(), mm.mm, &memory::SpacePages::mm);
+	if (space == pages_->spaces().end()) {
+		ctx_.findings.push_back(Error(Code::kInternal, "its pages were not copied")
+						.on(fmt::format("address space {}", memory.id())));
+		return;
+	}
+	add_runs(space->runs, *memory.mutable_pages());
+	uint64_t bytes = 0;
+	for (const CopiedRun &run : space->runs)
+		bytes += run.range.size();
+	memory.mutable_totals()->set_image_bytes(bytes);
+
+	for (Vma &vma : *memory.mutable_vmas()) {
+		memory::Range range = {vma.start(), vma.end()};
+		for (const memory::Range &guard : memory::intersect(std::span(&range, 1), space->guards)) {
+			images::Range *message = vma.add_guards();
+			message->set_start(guard.start);
+			message->set_end(guard.end);
+		}
+	}
+}
+
+void Collector::check_vma(const vma_record &record, Vma::Kind kind, const std::string &owner)
+{
+	auto refuse = [&](bool found, const char *state, const char *hint) {
+		if (found)
+			ctx_.refuse(fmt::format("mapping {:x}-{:x} of {}", record.start, record.end, owner), state,
+				    hint);
+	};
+	const char *obstacle = obstacle_of(kind);
+	bool from_kernel = kind == Vma::VDSO || kind == Vma::VVAR || kind == Vma::VVAR_VCLOCK;
+	refuse(obstacle, obstacle, "unmap it before the dump, or take a --forensic one");
+	refuse(record.uffd, "is registered with a userfaultfd", "unregister it before the dump");
+	refuse(record.policy, "has a NUMA policy (mbind)", "start the program under numactl instead");
+	refuse(record.flags & memory::kVmProtectionKey, "has a memory protection key",
+	       "give it key 0 again (pkey_mprotect) before the dump");
+	refuse(record.flags & memory::kVmShadowStack, "is a shadow stack",
+	       "start the program with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off");
+	refuse(record.flags & memory::kVmDroppable, "is droppable memory (MAP_DROPPABLE)", "unmap it before the dump");
+	refuse(record.anon_vma && from_kernel, "is a vDSO that was written to",
+	       "detach the debugger or tracer that did it");
+}
+
+// Objects that are open, not mapped: known by their files. And the content of all, once the pages were copied.
+void Collector::add_shared_memory()
+{
+	for (const images::File &file : ctx_.document->files()) {
+		uint32_t id = file.has_memfd() ? file.memfd().shared_memory() : file.ghost().shared_memory();
+		if (!id || shared_.contains(id))
+			continue;
+		images::SharedMemory &object = *ctx_.document->add_shared_memory();
+		shared_.emplace(id, &object);
+		object.set_id(id);
+		object.set_size(file.size());
+		object.set_device(file.device());
+		object.set_inode(file.inode());
+		object.set_name(file.path());
+	}
+	if (!pages_)
+		return;
+	std::unordered_set<uint32_t> copied;
+	for (const memory::SharedPages &pages : pages_->shared()) {
+		auto object = shared_.find(ctx_.ids.shared_memory.find(pages.object.inode));
+		if (object == shared_.end())
+			continue;
+		copied.insert(object->first);
+		add_runs(pages.runs, *object->second->mutable_pages());
+	}
+	for (const auto &[id, object] : shared_) {
+		if (!copied.contains(id))
+			ctx_.findings.push_back(Error(Code::kInternal, "its content was not copied")
+							.on("memory object " + object->name()));
+	}
+}
+
+void collect_memory(const iterators::VmaReader &vmas, const PageDump *pages, Context &ctx)
+{
+	Collector collector(vmas, pages, ctx);
+	for (const AddressSpace &space : vmas.spaces())
+		collector.add_space(space);
+	collector.add_shared_memory();
+}
+
+} // namespace bpfckpt::collect
