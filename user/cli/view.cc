@@ -14,6 +14,17 @@ namespace {
 
 constexpr size_t kMaxHolders = 3;
 
+// Addresses say more than "socket:[1234]".
+std::string socket_name(const images::File &file)
+{
+	const images::Socket &socket = file.socket();
+	if (socket.local().empty())
+		return printable(file.path());
+	if (socket.remote().empty())
+		return fmt::format("{} {}", printable(socket.state()), printable(socket.local()));
+	return fmt::format("{} -> {}", printable(socket.local()), printable(socket.remote()));
+}
+
 void view_reasons(View &view)
 {
 	if (view.document().not_restorable().empty())
@@ -58,7 +69,7 @@ std::string View::file_name(uint32_t id) const
 	if (!found)
 		return fmt::format("{}: not in this tree", id);
 	if (found->has_socket())
-		return fmt::format("{}: {}", id, file_detail(*found));
+		return fmt::format("{}: {}", id, socket_name(*found));
 	return fmt::format("{}: {}{}", id, printable(found->path().empty() ? found->kind() : found->path()),
 			   found->deleted() ? " (deleted)" : "");
 }
