@@ -5,8 +5,8 @@
 namespace bpfckpt::policy {
 
 struct Options {
-	bool tcp_established = false;  // --tcp-established
-	bool leak_ignore_all = false;  // --leak all=ignore
+	bool tcp_established = false; // --tcp-established
+	bool leak_ignore_all = false; // --leak all=ignore
 };
 
 } // namespace bpfckpt::policy

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/collect/file.h"
+
+#include <algorithm>
+#include <climits>
+
+#include <sys/stat.h>
+
+#include "user/collect/fd_index.h"
+#include "user/collect/file_detail.h"
+#include "user/collect/file_device.h"
+#include "user/policy/file_support.h"
+
+namespace bpfckpt::collect {
+
+using iterators::FileKind;
+
+// Kinds without a sample of their own (iterators/file_kinds.cc): all are refused, their name is enough.
+static std::string anonymous_kind(std::string_view path)
+{
+	static constexpr std::pair<std::string_view, const char *> kKinds[] = {
+		{"anon_inode:[fanotify]", "fanotify"},
+		{"anon_inode:[userfaultfd]", "userfaultfd"},
+		{"anon_inode:[perf_event]", "perf"},
+		{"anon_inode:bpf", "bpf"},
+		{"anon_inode:btf", "bpf"},
+		{"anon_inode:[pidfd]", "pidfd"},
+	};
+	for (auto [prefix, kind] : kKinds)
+		if (path.starts_with(prefix))
+			return kind;
+	return "unknown";
+}
+
+static void collect_owner(const file_record &record, images::File &file)
+{
+	if (!record.owned)
+		return;
+	images::FileOwner *owner = file.mutable_owner();
+	owner->set_pid(record.owner_pid);
+	// enum pid_type: PID, TGID, PGID; F_OWNER_TID 0, F_OWNER_PID 1, F_OWNER_PGRP 2.
+	owner->set_type(record.owner_type);
+	owner->set_uid(record.owner_uid);
+	owner->set_euid(record.owner_euid);
+	owner->set_signal(record.owner_signal);
+}
+
+static bool has_name(FileKind kind)
+{
+	switch (kind) {
+	case FILE_KIND_REGULAR:
+	case FILE_KIND_DIRECTORY:
+	case FILE_KIND_PATH:
+	case FILE_KIND_CHARDEV:
+	case FILE_KIND_BLOCKDEV:
+	case FILE_KIND_TTY:
+	case FILE_KIND_FIFO:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void collect_common(const file_record &record, FileKind kind, images::File &file)
+{
+	file.set_kind(kind == FILE_KIND_UNKNOWN ? anonymous_kind(file.path()) : iterators::name_of(kind));
+	file.set_deleted(has_name(kind) && (record.path_flags & FILE_PATH_UNLINKED) != 0);
+	file.set_flags(record.f_flags);
+	file.set_mode(record.i_mode);
+	file.set_position(record.position);
+	file.set_device(user_device(record.s_dev));
+	file.set_inode(record.ino);
+	file.set_size(record.size);
+	file.set_links(record.nlink);
+	file.set_rdev(static_cast<uint32_t>(user_device(record.rdev)));
+	file.set_mount(record.mount_id);
+	file.set_filesystem(record.filesystem);
+	file.set_mtime_ns(record.mtime_ns);
+	file.set_file_mode(record.f_mode);
+	collect_owner(record, file);
+}
+
+static const char *lock_kind_name(const lock_record &lock)
+{
+	constexpr uint32_t kOfd = 1024; // FL_OFDLCK: include/linux/filelock.h
+	if (lock.kind == LOCK_LEASE)
+		return "LEASE";
+	if (lock.kind == LOCK_FLOCK)
+		return "FLOCK";
+	return lock.flags & kOfd ? "OFD" : "POSIX";
+}
+
+static void collect_locks(const iterators::FileReader &reader, const FdIndex &fds, Context &ctx,
+			  std::span<images::File *const> by_id)
+{
+	for (const lock_record &lock : reader.locks()) {
+		std::string kind = lock_kind_name(lock);
+		uint32_t pid = fds.owner_of(lock.owner);
+		// A POSIX lock is its process's: through a file that we share, an outsider may have taken it.
+		if (kind == "POSIX" && !pid)
+			continue;
+		images::FileLock *out = by_id[ctx.ids.files.find(lock.file)]->add_locks();
+		out->set_kind(std::move(kind));
+		out->set_type(lock.type == 0 ? "READ" : "WRITE");
+		out->set_start(lock.start);
+		out->set_end(lock.end);
+		out->set_pid(pid);
+	}
+}
+
+static void collect_fds(const FdIndex &fds, Context &ctx)
+{
+	for (images::Process &process : *ctx.document->mutable_processes())
+		for (const fd_record *fd : fds.table_of(process.pid())) {
+			images::FdEntry *entry = process.add_files();
+			entry->set_fd(fd->fd);
+			entry->set_file(ctx.ids.files.find(fd->file));
+			entry->set_cloexec(fd->cloexec != 0);
+		}
+	for (uint32_t pid : fds.with_private_tables())
+		ctx.refuse(fmt::format("pid {}", pid), "a thread has an fd table of its own (unshare(CLONE_FILES))",
+			   "there is no way round it yet");
+}
+
+// Where a path leads nowhere or elsewhere, by the walk itself.
+static void check_path(const file_record &record, const std::string &object, Context &ctx)
+{
+	struct stat own = {};
+	if (record.path_flags & FILE_PATH_PSEUDO || !record.mount_id)
+		return;
+	if (record.path_flags & FILE_PATH_TRUNCATED)
+		ctx.refuse(object, "its path is deeper than 1024 directories", "open it by a shorter path");
+	else if (record.path_flags & FILE_PATH_DETACHED)
+		ctx.refuse(object, "it is on a file system that is unmounted",
+			   "close it, or mount the file system again");
+	else if (::stat("/proc/self/ns/mnt", &own) == 0 && record.mount_namespace != own.st_ino)
+		ctx.refuse(object, "it was opened in another mount namespace", "run bpfckpt in that mount namespace");
+}
+
+Result<> collect_files(const iterators::FileReader &reader, const policy::Options &options, Context &ctx)
+{
+	FdIndex fds(reader.fds(), *ctx.document);
+	for (const file_record &record : reader.files())
+		ctx.ids.files.id_of(record.file);
+
+	// Others may have given out ids of files that were not described: those have no message.
+	std::vector<images::File *> by_id(ctx.ids.files.all().size() + 1, nullptr);
+	std::vector<const file_record *> records(reader.files().size());
+	std::ranges::transform(reader.files(), records.begin(), [](const file_record &record) { return &record; });
+	std::ranges::sort(records, {}, [&](const file_record *record) { return ctx.ids.files.find(record->file); });
+
+	DetailCollector details(reader, fds, ctx);
+	std::vector<std::string> objects(by_id.size());
+	for (const file_record *record : records) {
+		images::File *file = ctx.document->add_files();
+		FileKind kind = iterators::kind_of(*record);
+		file->set_id(ctx.ids.files.find(record->file));
+		file->set_path(reader.path_of(*record));
+		collect_common(*record, kind, *file);
+		file->set_object(ctx.ids.inodes.id_of(record->inode));
+		file->set_references(fds.slots_of(record->file));
+		file->set_hidden(fds.holders_of(record->file).empty());
+		details.collect(*record, kind, *file);
+		by_id[file->id()] = file;
+		objects[file->id()] = fds.describe(record->file, file->id());
+		check_path(*record, objects[file->id()], ctx);
+	}
+	collect_locks(reader, fds, ctx, by_id);
+	collect_fds(fds, ctx);
+	policy::refuse_unsupported_files(*ctx.document, objects, options, ctx.findings);
+	return {};
+}
+
+} // namespace bpfckpt::collect

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/collect/socket.h"
+
+#include <sys/socket.h>
+
+#include "user/collect/socket_name.h"
+
+namespace bpfckpt::collect {
+
+constexpr unsigned kListen = 10; // TCP_LISTEN
+
+SocketCollector::SocketCollector(const iterators::FileReader &reader, const IdTable &files)
+	: reader_(reader), files_(files)
+{
+	for (const socket_record &record : reader.sockets())
+		by_sk_.emplace(record.sk, &record);
+	for (const socket_message_record &message : reader.messages())
+		messages_[message.file].push_back(&message);
+}
+
+static void collect_options(const socket_record &record, const iterators::FileReader &reader,
+			    images::SocketOptions &options)
+{
+	auto has = [&](uint32_t option) { return (record.options & option) != 0; };
+	options.set_receive_buffer(record.receive_buffer);
+	options.set_send_buffer(record.send_buffer);
+	options.set_reuse_address(has(SOCKET_REUSE_ADDRESS));
+	options.set_reuse_port(has(SOCKET_REUSE_PORT));
+	options.set_keep_alive(has(SOCKET_KEEP_ALIVE));
+	options.set_broadcast(has(SOCKET_BROADCAST));
+	options.set_pass_credentials(has(SOCKET_PASS_CREDENTIALS));
+	options.set_pass_security(has(SOCKET_PASS_SECURITY));
+	options.set_priority(static_cast<int32_t>(record.priority));
+	options.set_mark(record.mark);
+	options.set_receive_timeout_ns(reader.jiffies_to_ns(record.receive_timeo));
+	options.set_send_timeout_ns(reader.jiffies_to_ns(record.send_timeo));
+	options.set_linger_on(has(SOCKET_LINGER));
+	if (options.linger_on())
+		options.set_linger(static_cast<uint32_t>(reader.jiffies_to_ns(record.linger) / 1'000'000'000));
+	options.set_bound_device(record.bound_device);
+	options.set_no_delay(has(SOCKET_NO_DELAY));
+	options.set_keep_idle(static_cast<uint32_t>(reader.jiffies_to_ns(record.keep_idle) / 1'000'000'000));
+	options.set_keep_interval(static_cast<uint32_t>(reader.jiffies_to_ns(record.keep_interval) / 1'000'000'000));
+	options.set_keep_count(record.keep_count);
+	options.set_ipv6_only(has(SOCKET_IPV6_ONLY));
+	options.set_locks(record.locks);
+	options.set_receive_low_water(record.receive_low_water);
+}
+
+void SocketCollector::collect(const file_record &file, images::Socket &socket) const
+{
+	const socket_record *record = reader_.find_socket(file.file);
+	if (!record)
+		return;
+	socket.set_family(socket_family_name(record->family));
+	socket.set_type(socket_type_name(record->type));
+	socket.set_protocol(record->protocol);
+	socket.set_state(socket_state_name(record->state));
+	socket.set_local(local_address(*record));
+	socket.set_remote(remote_address(*record));
+	socket.set_inode(record->ino);
+	socket.set_peer_inode(record->peer_ino);
+	if (auto peer = by_sk_.find(record->peer_sk); record->peer_sk && peer != by_sk_.end()) {
+		socket.set_remote(local_address(*peer->second));
+		socket.set_peer_file(files_.find(peer->second->file));
+	}
+	socket.set_peer_inside(socket.peer_file() != 0);
+	socket.set_receive_queue(record->receive_queue);
+	socket.set_send_queue(record->send_queue);
+	if (record->state == kListen) {
+		socket.set_backlog(record->backlog);
+		socket.set_accept_queue(record->accept_queue);
+	}
+	socket.set_shutdown(record->shutdown);
+	socket.set_peek_offset(record->peek_offset);
+	socket.set_urgent_data((record->options & SOCKET_OOB_PENDING) != 0);
+	socket.set_network_namespace(record->network_namespace);
+	collect_options(*record, reader_, *socket.mutable_options());
+	auto messages = messages_.find(file.file);
+	if (messages == messages_.end())
+		return;
+	for (const socket_message_record *message : messages->second) {
+		images::SocketMessage *out = socket.add_messages();
+		out->set_length(message->length);
+		out->set_fds(message->fds);
+		out->set_has_credentials(message->pid != 0);
+	}
+}
+
+} // namespace bpfckpt::collect

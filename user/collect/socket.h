@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// Sockets: socket_record -> images::Socket.
+#pragma once
+
+#include <unordered_map>
+#include <vector>
+
+#include "iterators/file_reader.h"
+#include "user/collect/context.h"
+
+namespace bpfckpt::collect {
+
+// All sockets of the reader at once, because peers name each other. Files are those in ctx.ids.files.
+class SocketCollector {
+public:
+	SocketCollector(const iterators::FileReader &reader, const IdTable &files);
+
+	void collect(const file_record &file, images::Socket &socket) const;
+
+private:
+	const iterators::FileReader &reader_;
+	const IdTable &files_;
+	std::unordered_map<uint64_t, const socket_record *> by_sk_;
+	std::unordered_map<uint64_t, std::vector<const socket_message_record *>> messages_;
+};
+
+} // namespace bpfckpt::collect

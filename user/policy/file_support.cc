@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/policy/file_support.h"
+
+#include <algorithm>
+#include <array>
+#include <unordered_set>
+
+#include <fmt/core.h>
+#include <sys/sysmacros.h>
+
+namespace bpfckpt::policy {
+
+namespace {
+
+struct Refusal {
+	std::string message;
+	std::string hint;
+};
+using Refusals = std::vector<Refusal>;
+
+struct Tree {
+	std::unordered_set<uint32_t> pids; // and tids
+	std::unordered_set<uint32_t> open_files;
+};
+
+} // namespace
+
+static Tree index_tree(const images::Document &document)
+{
+	Tree tree;
+	for (const images::Process &process : document.processes()) {
+		tree.pids.insert(process.pid());
+		for (const images::Thread &thread : process.threads())
+			tree.pids.insert(thread.tid());
+		for (const images::FdEntry &entry : process.files())
+			tree.open_files.insert(entry.file());
+	}
+	return tree;
+}
+
+// Character devices whose struct file has no state: null, zero, full, random, urandom (drivers/char/mem.c).
+static bool is_stateless_device(uint32_t rdev)
+{
+	static constexpr std::array<unsigned, 5> kMinors = {3, 5, 7, 8, 9};
+	return major(rdev) == 1 && std::ranges::find(kMinors, minor(rdev)) != kMinors.end();
+}
+
+static void refuse_kind(const images::File &file, Refusals &refusals)
+{
+	static constexpr struct {
+		const char *kind;
+		const char *what;
+		const char *hint;
+	} kRefused[] = {
+		{"tty", "a terminal", "run the program without a terminal (setsid, input and output to files)"},
+		{"namespace", "a namespace", "close it before the dump"},
+		{"fanotify", "fanotify", "close it before the dump"},
+		{"userfaultfd", "userfaultfd", "close it before the dump"},
+		{"perf", "a performance counter", "close it before the dump"},
+		{"bpf", "a BPF object", "pin it, and close it before the dump"},
+		{"unknown", "a kind of file that bpfckpt does not know", "close it before the dump, and report it"},
+	};
+	for (const auto &refused : kRefused)
+		if (file.kind() == refused.kind)
+			refusals.push_back({fmt::format("{} is {}", file.path(), refused.what), refused.hint});
+	if (file.kind() == "chardev" && !is_stateless_device(file.rdev()))
+		refusals.push_back({fmt::format("device {} ({}:{}) has state in its driver", file.path(),
+						major(file.rdev()), minor(file.rdev())),
+				    "close it before the dump"});
+	if (file.kind() == "memfd" && file.memfd().hugetlb())
+		refusals.push_back({"a memfd of huge pages", "use ordinary pages (no MFD_HUGETLB)"});
+}
+
+static void refuse_deleted(const images::File &file, Refusals &refusals)
+{
+	if (!file.deleted())
+		return;
+	if (file.kind() != "regular")
+		refusals.push_back(
+			{fmt::format("{} {} is deleted", file.kind(), file.path()), "close it before the dump"});
+	else if (file.links())
+		refusals.push_back({fmt::format("{} is deleted, but the file has {} other name{}", file.path(),
+						file.links(), file.links() == 1 ? "" : "s"),
+				    "open it by a name that exists"});
+}
+
+static void refuse_locks(const images::File &file, const Tree &tree, Refusals &refusals)
+{
+	for (const images::FileLock &lock : file.locks())
+		refusals.push_back({fmt::format("{} {} lock on {}", lock.kind(), lock.type(), file.path()),
+				    "unlock it before the dump: restoring file locks is not done yet"});
+	if (file.has_owner() && file.owner().pid() && !tree.pids.contains(file.owner().pid()) &&
+	    file.owner().type() < 2)
+		refusals.push_back({fmt::format("F_SETOWN names pid {}, outside of the tree", file.owner().pid()),
+				    "F_SETOWN 0 before the dump"});
+}
+
+static void refuse_watches(const images::File &file, const Tree &tree, Refusals &refusals)
+{
+	for (const images::EpollItem &item : file.epoll().items())
+		if (!tree.open_files.contains(item.file()))
+			refusals.push_back(
+				{fmt::format("epoll watches fd {}, a file that no process of the tree has open",
+					     item.fd()),
+				 "EPOLL_CTL_DEL before the file is closed"});
+	for (const images::InotifyWatch &watch : file.inotify().watches())
+		if (watch.path().empty())
+			refusals.push_back(
+				{fmt::format("inotify watch {}: inode {} has no path", watch.wd(), watch.inode()),
+				 "remove the watch before the dump"});
+	if (file.inotify().pending_events())
+		refusals.push_back({fmt::format("inotify has {} unread events", file.inotify().pending_events()),
+				    "try again when they are read"});
+}
+
+static void refuse_pidfd(const images::File &file, const Tree &tree, Refusals &refusals)
+{
+	if (file.kind() != "pidfd")
+		return;
+	if (!file.pidfd().pid())
+		refusals.push_back({"a pidfd of a process that has ended", "close it before the dump"});
+	else if (!tree.pids.contains(file.pidfd().pid()))
+		refusals.push_back({fmt::format("a pidfd of pid {}, outside of the tree", file.pidfd().pid()),
+				    "close it, or dump the tree that holds both"});
+}
+
+static std::string connection_of(const images::Socket &socket)
+{
+	return fmt::format("{} -> {} ({})", socket.local(), socket.remote(), socket.state());
+}
+
+static void refuse_inet(const images::Socket &socket, const Options &options, Refusals &refusals)
+{
+	constexpr uint32_t kTcp = 6;
+	bool tcp = socket.type() == "SOCK_STREAM" && (socket.protocol() == kTcp || socket.protocol() == 0);
+	if (tcp && !socket.remote().empty() && !options.tcp_established) {
+		refusals.push_back({"TCP connection " + connection_of(socket), "--tcp-established"});
+		return;
+	}
+	std::string what = tcp && !socket.remote().empty() ? "TCP connection " + connection_of(socket)
+			   : tcp ? fmt::format("TCP socket {} ({})", socket.local(), socket.state())
+				 : fmt::format("{} {} socket {}", socket.family(), socket.type(), socket.local());
+	refusals.push_back({what + " cannot be restored yet", "--forensic dumps it all the same, for inspection only"});
+}
+
+static void refuse_unix(const images::Socket &socket, Refusals &refusals)
+{
+	const char *hint = "only socketpairs within the tree are restored yet; --forensic dumps it for inspection";
+	if (socket.state() == "LISTEN")
+		refusals.push_back({fmt::format("unix socket listens on {}", socket.local()), hint});
+	else if (!socket.local().empty())
+		refusals.push_back({fmt::format("unix socket is bound to {}", socket.local()), hint});
+	else if (!socket.remote().empty())
+		refusals.push_back({fmt::format("unix socket is connected to {}", socket.remote()), hint});
+	uint32_t fds = 0;
+	bool credentials = false;
+	for (const images::SocketMessage &message : socket.messages()) {
+		fds += message.fds();
+		credentials |= message.has_credentials();
+	}
+	if (fds)
+		refusals.push_back({fmt::format("{} file descriptors are in flight in a unix socket (SCM_RIGHTS)", fds),
+				    "try again when they are received"});
+	if (credentials)
+		refusals.push_back({"credentials are in flight in a unix socket (SCM_CREDENTIALS)",
+				    "try again when they are received"});
+	if (socket.urgent_data())
+		refusals.push_back({"urgent data is in a unix socket (MSG_OOB)", "try again when it is received"});
+}
+
+static void refuse_socket(const images::File &file, const Options &options, Refusals &refusals)
+{
+	if (!file.has_socket())
+		return;
+	const images::Socket &socket = file.socket();
+	if (socket.family() == "AF_UNIX")
+		refuse_unix(socket, refusals);
+	else if (socket.family() == "AF_INET" || socket.family() == "AF_INET6")
+		refuse_inet(socket, options, refusals);
+	else
+		refusals.push_back({fmt::format("{} socket", socket.family()), "close it before the dump"});
+}
+
+void refuse_unsupported_files(const images::Document &document, std::span<const std::string> objects,
+			      const Options &options, Findings &findings)
+{
+	Tree tree = index_tree(document);
+	for (const images::File &file : document.files()) {
+		Refusals refusals;
+		refuse_kind(file, refusals);
+		refuse_deleted(file, refusals);
+		refuse_locks(file, tree, refusals);
+		refuse_watches(file, tree, refusals);
+		refuse_pidfd(file, tree, refusals);
+		refuse_socket(file, options, refusals);
+		for (Refusal &refusal : refusals)
+			findings.push_back(Error(Code::kUnsupported, std::move(refusal.message))
+						   .on(file.id() < objects.size() ? objects[file.id()] : "")
+						   .with_hint(std::move(refusal.hint)));
+	}
+}
+
+} // namespace bpfckpt::policy
