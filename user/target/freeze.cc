@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include <elf.h>
+#include <sched.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -17,11 +18,13 @@
 #define PTRACE_GETSIGMASK static_cast<__ptrace_request>(0x420a)
 #endif
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 using Stop = FrozenThread::Stop;
 using Role = images::Thread::Role;
+
+// How long a failed freeze waits for threads that were told to stop, in order to release them.
+constexpr auto kAbandonWithin = std::chrono::milliseconds(100);
 
 int64_t now_on(uint32_t clock)
 {
@@ -30,30 +33,41 @@ int64_t now_on(uint32_t clock)
 	return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
+// One that is being replaced by an execve(2) of another thread refuses (EPERM) until it is.
+Result<> FrozenTree::State::seize_one(const FrozenProcess &process, FrozenThread *thread)
+{
+	for (int attempt = 0;; attempt++) {
+		auto seized = seize(thread->tid);
+		if (seized) {
+			thread->seized = true;
+			thread->stop = Stop::kRunning;
+			return {};
+		}
+		auto stat = read_thread_stat(process.pid, thread->tid);
+		if (stat && stat->dead() && thread->tid == process.pid) {
+			// A leader that has exited stays until its threads have exited too.
+			thread->stop = Stop::kDead;
+			return {};
+		}
+		if (!stat || stat->dead()) {
+			lost_threads_ = true;
+			thread->tid = 0;
+			return {};
+		}
+		if (seized.error().code == Code::kBusy || attempt == 20)
+			return seized;
+		::sched_yield();
+	}
+}
+
 Result<> FrozenTree::State::seize_new()
 {
 	Result<> result;
 	for_each_thread([&](FrozenProcess &process, FrozenThread &thread) {
 		bool idle =
 			thread.stop == Stop::kWorker && options.worker_is_idle && options.worker_is_idle(thread.tid);
-		if (!result || thread.seized || (thread.stop != Stop::kRunning && !idle))
-			return;
-		auto seized = seize(thread.tid);
-		if (seized) {
-			thread.seized = true;
-			thread.stop = Stop::kRunning;
-			return;
-		}
-		// A leader that has exited cannot be attached to (EPERM), and stays until its threads have exited too.
-		auto stat = read_thread_stat(process.pid, thread.tid);
-		if (!stat || (stat->dead() && thread.tid != process.pid) || seized.error().code == Code::kGone) {
-			lost_threads_ = true;
-			thread.tid = 0;
-		} else if (stat->dead()) {
-			thread.stop = Stop::kDead;
-		} else {
-			result = std::move(seized).error();
-		}
+		if (result && !thread.seized && (thread.stop == Stop::kRunning || idle))
+			result = seize_one(process, &thread);
 	});
 	return result;
 }
@@ -94,7 +108,7 @@ bool FrozenTree::State::let_vfork_child_go(pid_t parent)
 
 Result<> FrozenTree::State::on_tick(FrozenProcess *process, FrozenThread *thread, Clock::time_point deadline)
 {
-	if (options.cancelled && options.cancelled())
+	if (!abandoned_ && options.cancelled && options.cancelled())
 		return make_error(Code::kBusy, "interrupted by a signal");
 	auto stat = read_thread_stat(process->pid, thread->tid);
 	if (stat && stat->dead()) {
@@ -261,17 +275,34 @@ Result<> FrozenTree::State::stop_everything(Clock::time_point deadline)
 	return {};
 }
 
+// Only who is stopped can be detached.
+void FrozenTree::State::abandon()
+{
+	abandoned_ = true;
+	for_each_thread([](FrozenProcess &, FrozenThread &thread) {
+		if (thread.seized && thread.tid && !thread.in_stop)
+			interrupt(thread.tid);
+	});
+	auto deadline = Clock::now() + kAbandonWithin;
+	for_each_thread([&](FrozenProcess &process, FrozenThread &thread) {
+		if (thread.seized && thread.tid && !thread.in_stop)
+			(void)wait_until_stopped(&process, &thread, deadline);
+	});
+	release();
+}
+
 Result<> FrozenTree::State::freeze()
 {
 	frozen_at = Clock::now();
 	WaitTicks ticks = TRY(WaitTicks::create());
 	ticks.start();
 	auto stopped = stop_everything(frozen_at + options.timeout);
-	ticks.stop();
 	if (!stopped) {
-		release();
+		abandon();
+		ticks.stop();
 		return stopped;
 	}
+	ticks.stop();
 	frozen = true;
 	for (uint32_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI})
 		time_at_freeze[clock] = now_on(clock);

@@ -7,11 +7,9 @@
 #include "user/target/tree_scan.h"
 #include "user/util/io.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
-namespace
-{
+namespace {
 
 std::string name(pid_t pid, const TaskStat &stat)
 {
@@ -71,7 +69,7 @@ Result<> check_may_freeze(pid_t root)
 		return make_error(Code::kUsage, "is a thread of pid {}", leader->front())
 			.on(name(root, *stat))
 			.with_hint(fmt::format("use -t {}", leader->front()));
-	if (stat->dead())
+	if (stat->dead() && stat->num_threads <= 1)
 		return make_error(Code::kGone, "is a zombie: it has exited, and its parent has not waited")
 			.on(name(root, *stat));
 	if (pid_t tracer = tracer_of(root).value_or(0)) {

@@ -6,8 +6,7 @@
 
 #include "user/util/result.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 // Errors: kGone, kUsage (ourselves, an ancestor, a kernel thread, a thread ID), kBusy (traced), kPermission
 // (CAP_SYS_PTRACE).

@@ -10,11 +10,9 @@
 #include "user/target/frozen_tree_state.h"
 #include "user/target/tree_scan.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
-namespace
-{
+namespace {
 
 images::Thread::Role role_of(const TaskStat &stat)
 {
@@ -114,16 +112,16 @@ Result<size_t> FrozenTree::State::add_new_threads(FrozenProcess *process)
 
 Result<size_t> FrozenTree::State::add_new_children()
 {
-	std::vector<Parent> parents;
+	std::vector<ParentTasks> parents;
 	for (const FrozenProcess &process : processes) {
-		Parent parent = {process.pid, {}};
+		ParentTasks parent = {process.pid, {}};
 		for (const FrozenThread &thread : process.threads)
 			parent.tids.push_back(thread.tid);
 		if (!process.zombie)
 			parents.push_back(std::move(parent));
 	}
 	size_t added = 0;
-	for (const Child &child : TRY(list_children(parents))) {
+	for (const ChildProcess &child : TRY(list_children(parents))) {
 		if (process_of(child.pid))
 			continue;
 		auto stat = read_task_stat(fmt::format("/proc/{}/stat", child.pid));

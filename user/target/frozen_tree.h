@@ -25,8 +25,7 @@
 #include "user/target/pid_ref.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 struct FreezeOptions {
 	pid_t root = 0;
@@ -84,8 +83,7 @@ struct FreezeStats {
 	std::chrono::nanoseconds thaw{};
 };
 
-class FrozenTree
-{
+class FrozenTree {
 public:
 	// Everything that can be done while the tree runs: finds it, opens pidfds, checks that it may be traced,
 	// allocates. Errors: kGone, kUsage (ourselves, an ancestor, a kernel thread, a thread ID), kUnsupported (in

@@ -10,12 +10,10 @@
 #include "user/target/frozen_tree.h"
 #include "user/util/mapping.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 // Room for extended register sets (11 KiB a thread where the CPU has AMX), touched before it is needed in the freeze.
-class XstateArena
-{
+class XstateArena {
 public:
 	// The size of NT_X86_XSTATE on this CPU.
 	static size_t register_set_size();
@@ -69,6 +67,8 @@ private:
 	Result<size_t> add_new_threads(FrozenProcess *process);
 	Result<size_t> add_new_children();
 	Result<> stop_everything(Clock::time_point deadline);
+	void abandon();
+	Result<> seize_one(const FrozenProcess &process, FrozenThread *thread);
 	Result<> seize_new();
 	Result<> interrupt_and_wait(images::Thread::Role role, Clock::time_point deadline);
 	Result<> wait_until_stopped(FrozenProcess *process, FrozenThread *thread, Clock::time_point deadline);
@@ -81,6 +81,7 @@ private:
 	[[nodiscard]] bool anything_running();
 	Error stuck(const FrozenProcess &process, const FrozenThread &thread) const;
 
+	bool abandoned_ = false;
 	bool lost_threads_ = false; // one of them exited or called execve(2) while we waited
 };
 

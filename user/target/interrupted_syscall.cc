@@ -16,11 +16,9 @@
 #define SYS_futex_wait 455
 #endif
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
-namespace
-{
+namespace {
 
 // include/linux/errno.h; they never reach user mode.
 constexpr long kErestartSys = -512;

@@ -16,8 +16,7 @@
 
 #include "images/task.pb.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 // End of a timed sleep, from the kernel's hrtimer, taken while the thread still slept.
 struct Deadline {

@@ -10,8 +10,7 @@
 
 #include "user/target/tree_scan.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 Result<PidRef> PidRef::open(pid_t pid)
 {

@@ -14,13 +14,11 @@
 #include "user/util/result.h"
 #include "user/util/unique_fd.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 using Clock = std::chrono::steady_clock;
 
-class PidRef
-{
+class PidRef {
 public:
 	// Errors: kGone (no such process), kUsage (a thread, not a process).
 	static Result<PidRef> open(pid_t pid);

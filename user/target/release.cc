@@ -9,13 +9,11 @@
 #include "user/target/resume_timeout.h"
 #include "user/target/thread_stop.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 using Timeout = InterruptedSyscall::Timeout;
 
-namespace
-{
+namespace {
 
 // How long killed processes may take to exit: freeing terabytes of memory takes its time.
 constexpr auto kExitWithin = std::chrono::seconds(60);

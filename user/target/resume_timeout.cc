@@ -9,11 +9,9 @@
 #include "user/target/pid_ref.h"
 #include "user/target/tree_scan.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
-namespace
-{
+namespace {
 
 using Timeout = InterruptedSyscall::Timeout;
 

@@ -13,11 +13,9 @@
 
 #include "user/target/interrupted_syscall.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
-class ShortenedTimeout
-{
+class ShortenedTimeout {
 public:
 	// Writes what remains; nothing if the call has no timeout in memory, or not more than what is there.
 	static ShortenedTimeout apply(pid_t pid, const InterruptedSyscall &syscall, int64_t remaining_ns);

@@ -15,11 +15,9 @@
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
-namespace
-{
+namespace {
 
 constexpr long kTickNs = 10'000'000;
 

@@ -12,12 +12,10 @@
 #include "user/target/pid_ref.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 // Makes a blocking waitpid(2) of this thread return with EINTR every 10 ms, from the first time it lasts so long.
-class WaitTicks
-{
+class WaitTicks {
 public:
 	static Result<WaitTicks> create();
 	WaitTicks(WaitTicks &&other) noexcept;

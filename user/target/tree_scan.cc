@@ -15,11 +15,9 @@
 
 #include "user/util/io.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
-namespace
-{
+namespace {
 
 // A small file of /proc in one read(2); these are a page at most, or we take what fits.
 ssize_t read_small(const char *path, char *buffer, size_t size)
@@ -67,9 +65,9 @@ Result<std::vector<pid_t>> numbers_in(const std::string &path)
 }
 
 // /proc/PID/task/TID/children is exact for stopped threads; absent without CONFIG_PROC_CHILDREN.
-bool children_by_thread(std::span<const Parent> parents, std::vector<Child> *out)
+bool children_by_thread(std::span<const ParentTasks> parents, std::vector<ChildProcess> *out)
 {
-	for (const Parent &parent : parents) {
+	for (const ParentTasks &parent : parents) {
 		for (pid_t tid : parent.tids) {
 			std::string path = fmt::format("/proc/{}/task/{}/children", parent.pid, tid);
 			auto text = read_file(path);
@@ -126,18 +124,18 @@ Result<std::vector<pid_t>> list_threads(pid_t pid)
 	return numbers_in(fmt::format("/proc/{}/task", pid));
 }
 
-Result<std::vector<Child>> list_children(std::span<const Parent> parents)
+Result<std::vector<ChildProcess>> list_children(std::span<const ParentTasks> parents)
 {
-	std::vector<Child> out;
+	std::vector<ChildProcess> out;
 	size_t threads = 0;
-	for (const Parent &parent : parents)
+	for (const ParentTasks &parent : parents)
 		threads += parent.tids.size();
 	if (have_children_file() && threads < 32 && children_by_thread(parents, &out))
 		return out;
 
 	out.clear();
 	std::vector<pid_t> sorted;
-	for (const Parent &parent : parents)
+	for (const ParentTasks &parent : parents)
 		sorted.push_back(parent.pid);
 	std::sort(sorted.begin(), sorted.end());
 	for (pid_t pid : TRY(numbers_in("/proc"))) {

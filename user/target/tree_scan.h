@@ -13,8 +13,7 @@
 
 #include "user/util/result.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 // The fields of /proc/PID/stat and /proc/PID/task/TID/stat that we need.
 struct TaskStat {
@@ -37,16 +36,16 @@ Result<TaskStat> read_thread_stat(pid_t pid, pid_t tid);
 // Threads of a process, in the order of /proc: the leader first.
 Result<std::vector<pid_t>> list_threads(pid_t pid);
 
-struct Parent {
+struct ParentTasks {
 	pid_t pid;
 	std::vector<pid_t> tids;
 };
 // Children of all these processes, with their parent's pid, in whichever way is cheaper: per thread, or all of /proc.
-struct Child {
+struct ChildProcess {
 	pid_t pid;
 	pid_t ppid;
 };
-Result<std::vector<Child>> list_children(std::span<const Parent> parents);
+Result<std::vector<ChildProcess>> list_children(std::span<const ParentTasks> parents);
 
 // Who traces a thread; 0: nobody.
 Result<pid_t> tracer_of(pid_t tid);
