@@ -71,6 +71,10 @@ enum syscall_work_bit {
 	SYSCALL_WORK_BIT_SYSCALL_USER_DISPATCH = 5,
 };
 
+struct sched_entity {
+	__u64 sum_exec_runtime;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int __state;
@@ -79,6 +83,7 @@ struct task_struct {
 	int prio;
 	int static_prio;
 	unsigned int rt_priority;
+	struct sched_entity se;
 	struct sched_dl_entity dl;
 	unsigned int policy;
 	cpumask_t cpus_mask;
@@ -102,6 +107,7 @@ struct task_struct {
 	struct list_head sibling;
 	struct task_struct *group_leader;
 	struct pid *thread_pid;
+	struct hlist_node pid_links[PIDTYPE_MAX];
 	struct list_head thread_node;
 	struct completion *vfork_done;
 	int *set_child_tid;

@@ -54,6 +54,16 @@ struct rlimit {
 	unsigned long rlim_max;
 };
 
+struct task_cputime_atomic {
+	atomic64_t utime;
+	atomic64_t stime;
+	atomic64_t sum_exec_runtime;
+};
+
+struct thread_group_cputimer {
+	struct task_cputime_atomic cputime_atomic;
+};
+
 struct tty_struct;
 
 struct signal_struct {
@@ -74,6 +84,7 @@ struct signal_struct {
 	struct hrtimer real_timer;
 	ktime_t it_real_incr;
 	struct cpu_itimer it[2];
+	struct thread_group_cputimer cputimer;
 	struct pid *pids[PIDTYPE_MAX];
 	int leader;
 	struct tty_struct *tty;
