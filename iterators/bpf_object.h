@@ -8,23 +8,32 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "iterators/kernel_btf.h"
 #include "user/util/result.h"
 #include "user/util/unique_fd.h"
 
-namespace bpfckpt::iterators
-{
+namespace bpfckpt::iterators {
 
 // Owns a skeleton made by bpftool. `Skeleton` is e.g. task_bpf with its static functions open, load, destroy.
 template <class Skeleton>
-class BpfObject
-{
+class BpfObject {
 public:
 	// Opened, not yet loaded: sizes of maps and read-only variables may still be set through ->.
+	// Errors: KernelLacks without BTF.
 	static Result<BpfObject> open()
 	{
-		BpfObject object(Skeleton::open());
+		// Once to learn which kernel types it names, once with just these.
+		BpfObject named(Skeleton::open());
+		if (!named.skeleton_)
+			return errno_error(errno, "cannot open BPF object");
+		const KernelBtf *kernel = TRY(KernelBtf::get());
+		UniqueFd types = TRY(kernel->cut_down(relocatable_names(bpf_object__btf(named.skeleton_->obj))));
+		std::string path = fmt::format("/proc/self/fd/{}", types.get());
+		LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = path.c_str());
+		BpfObject object(Skeleton::open(&options));
 		if (!object.skeleton_)
 			return errno_error(errno, "cannot open BPF object");
+		object.types_ = std::move(types);
 		return object;
 	}
 
@@ -52,6 +61,7 @@ private:
 	explicit BpfObject(Skeleton *skeleton) : skeleton_(skeleton) {}
 
 	std::unique_ptr<Skeleton, Destroy> skeleton_;
+	UniqueFd types_; // read by load()
 };
 
 // Which tasks an iterator visits. Numbers are those of the PID namespace of the caller (kernel/bpf/task_iter.c).
@@ -61,8 +71,7 @@ struct IterFilter {
 };
 
 // An attached iterator program. attach() allocates, run() only opens and drains the iterator: attach before the freeze.
-class IterLink
-{
+class IterLink {
 public:
 	static Result<IterLink> attach(bpf_program *program, IterFilter filter = {});
 	// One whole pass. The program writes to maps; its seq_file must stay empty.

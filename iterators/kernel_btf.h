@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// The types of the running kernel (/sys/kernel/btf/vmlinux), parsed once, and cut down to what one BPF object names.
+//
+// libbpf looks for each type that an object relocates against by going through all 120,000 types of the kernel, and
+// reads them anew for each object: most of the time of a load. Given only the types that the object names
+// (bpf_object_open_opts.btf_custom_path), it finds the same candidates at once. Pointers in the copy lead to void: a
+// CO-RE access never follows one within one relocation.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include <bpf/btf.h>
+
+#include "user/util/result.h"
+#include "user/util/unique_fd.h"
+
+namespace bpfckpt::iterators {
+
+struct FreeBtf {
+	void operator()(btf *types) const { btf__free(types); }
+};
+using Btf = std::unique_ptr<btf, FreeBtf>;
+
+class KernelBtf {
+public:
+	// Parsed at the first call, kept for the life of the process, safe from several threads. Errors: kKernelLacks
+	// without CONFIG_DEBUG_INFO_BTF.
+	static Result<const KernelBtf *> get();
+
+	[[nodiscard]] const btf *types() const { return types_.get(); }
+
+	// A memory file with every struct, union and enum that has one of these names, and what they hold by value.
+	Result<UniqueFd> cut_down(const std::unordered_set<std::string> &names) const;
+
+private:
+	static Result<KernelBtf> parse();
+
+	Btf types_;
+	std::unordered_map<std::string_view, std::vector<unsigned>> by_name_; // structs, unions, enums, typedefs
+};
+
+// The names that `object` may relocate against: its own structs, unions, enums and typedefs, without the "___flavour".
+std::unordered_set<std::string> relocatable_names(const btf *object);
+
+} // namespace bpfckpt::iterators
