@@ -1023,19 +1023,29 @@ int find_file_holders(struct bpf_iter__task_file *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
-	__u32 type;
 
 	if (!task || !file)
 		return 0;
 	put_holder((__u64)file, task, ctx->fd);
-	type = file->f_inode->i_mode & S_IFMT;
-	if (type == S_IFIFO)
-		put_holder((__u64)file->f_inode, task, ctx->fd);
-	if (type == S_IFSOCK && (__u64)file->f_op == kind_f_op[FILE_KIND_SOCKET]) {
+	put_holder((__u64)file->f_inode, task, ctx->fd);
+	if ((__u64)file->f_op == kind_f_op[FILE_KIND_SOCKET]) {
 		struct socket *socket = file->private_data;
 
 		put_holder((__u64)BPF_CORE_READ(socket, sk), task, ctx->fd);
 	}
+	return 0;
+}
+
+/* Only memory objects are looked for by mapping. */
+SEC("iter/task_vma")
+int find_mapping_holders(struct bpf_iter__task_vma___file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct vm_area_struct___file *vma = ctx->vma;
+
+	if (!task || !vma || !vma->vm_file)
+		return 0;
+	put_holder((__u64)BPF_CORE_READ(vma, vm_file, f_inode), task, HOLDER_TASK);
 	return 0;
 }
 
@@ -1046,8 +1056,8 @@ int find_task_holders(struct bpf_iter__task *ctx)
 
 	if (!task)
 		return 0;
-	put_holder((__u64)task->mm, task, ~0u);
-	put_holder((__u64)task->files, task, ~0u);
-	put_holder((__u64)task->fs, task, ~0u);
+	put_holder((__u64)task->mm, task, HOLDER_TASK);
+	put_holder((__u64)task->files, task, HOLDER_TASK);
+	put_holder((__u64)task->fs, task, HOLDER_TASK);
 	return 0;
 }

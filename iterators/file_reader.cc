@@ -69,7 +69,7 @@ static Result<> size_maps(const BpfObject<file_bpf> &bpf, const FileCapacity &ca
 	TRY(set_entries(bpf->maps.sockets, capacity.sockets));
 	TRY(set_entries(bpf->maps.messages, capacity.messages));
 	TRY(set_entries(bpf->maps.holders, capacity.holders));
-	TRY(set_entries(bpf->maps.wanted_objects, capacity.files));
+	TRY(set_entries(bpf->maps.wanted_objects, 2 * capacity.files));
 	auto name_bytes = std::bit_ceil(std::max<uint32_t>(capacity.name_bytes, kPageSize));
 	bpf->rodata->names_size = name_bytes;
 	int err = -bpf_map__set_value_size(bpf->maps.names, static_cast<uint32_t>(name_bytes + kNameRoom));
@@ -241,10 +241,11 @@ Result<> FileReader::find_holders(std::span<const uint64_t> objects)
 	if (objects.empty())
 		return {};
 	TRY(replace_keys(impl.bpf->maps.wanted_objects, objects, true));
-	auto of_files = TRY(IterLink::attach(impl.bpf->progs.find_file_holders));
-	auto of_tasks = TRY(IterLink::attach(impl.bpf->progs.find_task_holders));
-	TRY(of_files.run());
-	TRY(of_tasks.run());
+	for (bpf_program *program : {impl.bpf->progs.find_file_holders, impl.bpf->progs.find_task_holders,
+				     impl.bpf->progs.find_mapping_holders}) {
+		auto link = TRY(IterLink::attach(program));
+		TRY(link.run());
+	}
 	TRY(replace_keys(impl.bpf->maps.wanted_objects, objects, false));
 	return impl.check_room();
 }

@@ -269,11 +269,13 @@ struct socket_message_record {
 };
 RECORD_LAYOUT(socket_message_record, 32, gid, 28);
 
-/* An fd anywhere in the system that names an object looked for. */
+#define HOLDER_TASK (~0u)
+
+/* Someone in the system who holds an object looked for. */
 struct holder_record {
-	__u64 object; /* struct file, inode of a pipe, struct sock, mm_struct, files_struct, fs_struct */
-	__u32 pid;    /* in our PID namespace; 0: in none that we see */
-	__u32 fd;     /* ~0u: the task itself holds it */
+	__u64 object; /* struct file, inode, struct sock, mm_struct, files_struct, fs_struct */
+	__u32 pid;    /* in our PID namespace; 0: it has no number there */
+	__u32 fd;     /* HOLDER_TASK: by the task itself or a mapping */
 	char comm[16];
 };
 RECORD_LAYOUT(holder_record, 32, comm, 16);

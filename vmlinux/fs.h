@@ -179,6 +179,16 @@ struct bpf_iter__task_file {
 	struct file *file;
 };
 
+struct vm_area_struct___file {
+	struct file *vm_file;
+};
+
+struct bpf_iter__task_vma___file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	struct vm_area_struct___file *vma;
+};
+
 struct shmem_inode_info {
 	unsigned int seals;
 	struct inode vfs_inode;

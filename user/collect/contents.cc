@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/collect/contents.h"
+
+#include <climits>
+#include <map>
+#include <optional>
+#include <unordered_map>
+#include <unordered_set>
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "user/util/unique_fd.h"
+
+namespace bpfckpt::collect {
+
+constexpr unsigned kFmodeRead = 1;
+constexpr int kPageSize = 4096;
+constexpr unsigned kListen = 10; // TCP_LISTEN
+
+namespace {
+
+// Copies of the target's descriptors, by pidfd_getfd(2).
+class Borrower {
+public:
+	explicit Borrower(std::span<const fd_record> fds)
+	{
+		for (const fd_record &fd : fds)
+			place_.try_emplace(fd.file, &fd);
+	}
+
+	// NULL: no fd names it.
+	const fd_record *place_of(uint64_t file) const
+	{
+		auto it = place_.find(file);
+		return it == place_.end() ? nullptr : it->second;
+	}
+
+	UniqueFd borrow(uint64_t file)
+	{
+		const fd_record *place = place_of(file);
+		if (!place)
+			return {};
+		UniqueFd &pidfd = pidfds_[place->pid];
+		if (!pidfd.valid())
+			pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, place->pid, 0)));
+		return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), place->fd, 0)));
+	}
+
+private:
+	std::unordered_map<uint64_t, const fd_record *> place_;
+	std::map<uint32_t, UniqueFd> pidfds_;
+};
+
+// A pipe of our own that takes the buffers of another by tee(2), which shares pages and moves nothing.
+class ScratchPipe {
+public:
+	static Result<ScratchPipe> create()
+	{
+		int ends[2];
+		if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+			return errno_error(errno, "cannot create a pipe");
+		ScratchPipe pipe;
+		pipe.read_.reset(ends[0]);
+		pipe.write_.reset(ends[1]);
+		return pipe;
+	}
+
+	// All of it, or nothing.
+	std::optional<std::string> copy(int source, const file_pipe &pipe)
+	{
+		int size = static_cast<int>(pipe.slots) * kPageSize;
+		if (::fcntl(write_.get(), F_GETPIPE_SZ) < size && ::fcntl(write_.get(), F_SETPIPE_SZ, size) < 0)
+			return {};
+		if (::tee(source, write_.get(), INT_MAX, SPLICE_F_NONBLOCK) < 0)
+			return {};
+		std::string bytes(pipe.queued + 1, '\0'); // one more shows what should not be there
+		size_t filled = 0;
+		ssize_t got;
+		while (filled < bytes.size() &&
+		       (got = ::read(read_.get(), bytes.data() + filled, bytes.size() - filled)) > 0)
+			filled += static_cast<size_t>(got);
+		if (filled != pipe.queued)
+			return {};
+		bytes.resize(filled);
+		return bytes;
+	}
+
+private:
+	UniqueFd read_;
+	UniqueFd write_;
+};
+
+} // namespace
+
+// tee(2) wants a read end; where the tree has none, a new one on the same pipe serves for this moment.
+static UniqueFd read_end_of(const file_record &record, Borrower &borrower)
+{
+	if (record.f_mode & kFmodeRead)
+		return borrower.borrow(record.file);
+	const fd_record *place = borrower.place_of(record.file);
+	if (!place)
+		return {};
+	std::string path = fmt::format("/proc/{}/fd/{}", place->pid, place->fd);
+	return UniqueFd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+}
+
+static std::string peek(int socket, size_t length)
+{
+	std::string bytes(length, '\0');
+	ssize_t got = ::recv(socket, bytes.data(), bytes.size(), MSG_PEEK | MSG_DONTWAIT);
+	bytes.resize(got > 0 ? static_cast<size_t>(got) : 0);
+	return bytes;
+}
+
+// Moves the offset at which MSG_PEEK reads, and puts it back.
+class PeekOffset {
+public:
+	PeekOffset(int socket, int before) : socket_(socket), before_(before) { set(0); }
+	~PeekOffset() { set(before_); }
+	PeekOffset(const PeekOffset &) = delete;
+	PeekOffset &operator=(const PeekOffset &) = delete;
+
+private:
+	void set(int offset) const { ::setsockopt(socket_, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset)); }
+
+	int socket_;
+	int before_;
+};
+
+// Message by message, as their lengths are known. One MSG_PEEK reads a whole stream, but stops behind SCM_RIGHTS; of
+// datagrams it reads the first. Only where that is not enough is the peek offset touched.
+static std::vector<std::string> peek_all(int socket, const socket_record &record,
+					 std::span<const socket_message_record *const> messages)
+{
+	std::vector<std::string> result;
+	bool stream = record.type == SOCK_STREAM;
+	bool fds = false;
+	size_t total = 0;
+	for (const socket_message_record *message : messages) {
+		fds |= message->fds != 0;
+		total += message->length;
+	}
+	std::optional<PeekOffset> offset;
+	if (record.peek_offset >= 0 || (messages.size() > 1 && (!stream || fds)))
+		offset.emplace(socket, record.peek_offset);
+	if (!stream || fds) {
+		for (const socket_message_record *message : messages)
+			result.push_back(peek(socket, message->length));
+		return result;
+	}
+	std::string bytes = peek(socket, total);
+	if (bytes.size() != total)
+		return {};
+	size_t start = 0;
+	for (const socket_message_record *message : messages) {
+		result.push_back(bytes.substr(start, message->length));
+		start += message->length;
+	}
+	return result;
+}
+
+static bool is_whole(const std::vector<std::string> &data, std::span<const socket_message_record *const> messages)
+{
+	if (data.size() != messages.size())
+		return false;
+	for (size_t i = 0; i < data.size(); i++)
+		if (data[i].size() != messages[i]->length)
+			return false;
+	return true;
+}
+
+Result<Contents> Contents::capture(const iterators::FileReader &reader)
+{
+	Contents contents;
+	Borrower borrower(reader.fds());
+	std::optional<ScratchPipe> scratch;
+	std::unordered_set<uint64_t> done;
+	for (const file_record &record : reader.files()) {
+		if (record.kind != FILE_KIND_PIPE || !record.pipe.queued || done.contains(record.inode))
+			continue;
+		UniqueFd source = read_end_of(record, borrower);
+		if (!source.valid())
+			continue;
+		if (!scratch)
+			scratch = TRY(ScratchPipe::create());
+		if (auto bytes = scratch->copy(source.get(), record.pipe)) {
+			contents.pipes_.push_back({record.inode, std::move(*bytes)});
+			done.insert(record.inode);
+		}
+	}
+	std::unordered_map<uint64_t, std::vector<const socket_message_record *>> messages;
+	for (const socket_message_record &message : reader.messages())
+		messages[message.file].push_back(&message);
+	for (const socket_record &record : reader.sockets()) {
+		auto queue = messages.find(record.file);
+		if (record.family != AF_UNIX || record.state == kListen || queue == messages.end())
+			continue;
+		UniqueFd socket = borrower.borrow(record.file);
+		if (!socket.valid())
+			continue;
+		auto data = peek_all(socket.get(), record, queue->second);
+		if (is_whole(data, queue->second))
+			contents.sockets_.push_back({record.file, std::move(data)});
+	}
+	return contents;
+}
+
+static void refuse_missing(const images::File &file, Context &ctx)
+{
+	if (file.has_pipe() && file.pipe().queued() && !file.pipe().data_captured())
+		ctx.refuse(fmt::format("file {}", file.id()),
+			   fmt::format("{} bytes in {} could not be read", file.pipe().queued(), file.path()),
+			   "keep a descriptor of the pipe open in the tree");
+	const images::Socket &socket = file.socket();
+	if (file.has_socket() && socket.messages_size() && socket.state() != "LISTEN" && !socket.messages_captured())
+		ctx.refuse(fmt::format("file {}", file.id()),
+			   fmt::format("{} messages in {} could not be read", socket.messages_size(), file.path()),
+			   "keep a descriptor of the socket open in the tree");
+}
+
+void Contents::add_to(Context &ctx) const
+{
+	std::unordered_map<uint32_t, const PipeData *> pipes;     // by File.object
+	std::unordered_map<uint32_t, const SocketData *> sockets; // by File.id
+	for (const PipeData &pipe : pipes_)
+		pipes.emplace(ctx.ids.inodes.find(pipe.inode), &pipe);
+	for (const SocketData &socket : sockets_)
+		sockets.emplace(ctx.ids.files.find(socket.file), &socket);
+	std::unordered_set<uint32_t> stored;
+	for (images::File &file : *ctx.document->mutable_files()) {
+		auto pipe = pipes.find(file.object());
+		if (file.has_pipe() && pipe != pipes.end()) {
+			file.mutable_pipe()->set_data_captured(true);
+			if (stored.insert(file.object()).second)
+				file.mutable_pipe()->set_data(pipe->second->bytes);
+		}
+		auto socket = sockets.find(file.id());
+		if (file.has_socket() && socket != sockets.end()) {
+			file.mutable_socket()->set_messages_captured(true);
+			for (int i = 0; i < file.socket().messages_size(); i++)
+				file.mutable_socket()->mutable_messages(i)->set_data(
+					socket->second->messages[static_cast<size_t>(i)]);
+		}
+		refuse_missing(file, ctx);
+	}
+}
+
+} // namespace bpfckpt::collect

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/policy/leak.h"
+
+#include <cstring>
+#include <map>
+#include <set>
+#include <unordered_map>
+#include <unordered_set>
+
+#include <unistd.h>
+
+#include "user/collect/fd_index.h"
+
+namespace bpfckpt::policy {
+
+namespace {
+
+constexpr unsigned kFmodeRead = 1;
+constexpr unsigned kFmodeWrite = 2;
+constexpr size_t kNamedHolders = 4;
+
+// Something of the tree that may be shared, and how to say so.
+struct Suspect {
+	std::string object;
+	std::string what;
+	bool certain = false; // the kernel's counts say so: it is a leak even if no holder is found
+};
+
+using Suspects = std::map<uint64_t, Suspect>;
+
+} // namespace
+
+// Those whose sharing nobody can notice, or where it is accepted: see docs/support.md on shared file positions.
+static bool may_be_shared(iterators::FileKind kind)
+{
+	switch (kind) {
+	case FILE_KIND_REGULAR:
+	case FILE_KIND_DIRECTORY:
+	case FILE_KIND_PATH:
+	case FILE_KIND_CHARDEV:
+	case FILE_KIND_BLOCKDEV:
+	case FILE_KIND_NAMESPACE:
+	case FILE_KIND_PIDFD:
+	case FILE_KIND_SHM: // by inode, see suspect_memory()
+	case FILE_KIND_MEMFD:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void suspect_files(const iterators::FileReader &reader, const collect::FdIndex &fds, const collect::Context &ctx,
+			  Suspects &suspects)
+{
+	for (const file_record &record : reader.files()) {
+		uint32_t slots = fds.slots_of(record.file);
+		if (slots == 0 || record.count <= slots || may_be_shared(iterators::kind_of(record)))
+			continue;
+		suspects[record.file] = {fds.describe(record.file, ctx.ids.files.find(record.file)),
+					 reader.path_of(record) + " is shared with", false};
+	}
+}
+
+static void suspect_memory(const iterators::FileReader &reader, const collect::FdIndex &fds,
+			   const collect::Context &ctx, Suspects &suspects)
+{
+	for (const file_record &record : reader.files()) {
+		auto kind = iterators::kind_of(record);
+		if (kind == FILE_KIND_MEMFD || kind == FILE_KIND_SHM)
+			suspects[record.inode] = {fds.describe(record.file, ctx.ids.files.find(record.file)),
+						  "the memory of " + reader.path_of(record) + " is shared with", false};
+	}
+}
+
+// Every struct file of a pipe counts once in its readers or writers (fs/pipe.c: fifo_open()).
+static void suspect_pipes(const iterators::FileReader &reader, const collect::FdIndex &fds, const collect::Context &ctx,
+			  Suspects &suspects)
+{
+	struct Ends {
+		const file_record *any = nullptr;
+		uint32_t readers = 0;
+		uint32_t writers = 0;
+	};
+	std::unordered_map<uint64_t, Ends> pipes;
+	for (const file_record &record : reader.files()) {
+		auto kind = iterators::kind_of(record);
+		if (kind != FILE_KIND_PIPE && kind != FILE_KIND_FIFO)
+			continue;
+		Ends &ends = pipes[record.inode];
+		ends.readers += (record.f_mode & kFmodeRead) != 0;
+		ends.writers += (record.f_mode & kFmodeWrite) != 0;
+		if (!ends.any || fds.holders_of(ends.any->file).empty())
+			ends.any = &record;
+	}
+	for (const auto &[inode, ends] : pipes) {
+		const file_pipe &pipe = ends.any->pipe;
+		if (pipe.readers <= ends.readers && pipe.writers <= ends.writers)
+			continue;
+		const char *which = pipe.readers <= ends.readers   ? "a write end"
+				    : pipe.writers <= ends.writers ? "a read end"
+								   : "both ends";
+		suspects[inode] = {
+			fds.describe(ends.any->file, ctx.ids.files.find(ends.any->file)),
+			fmt::format("{} of {} {} also held by", which, reader.path_of(*ends.any),
+				    pipe.readers <= ends.readers || pipe.writers <= ends.writers ? "is" : "are"),
+			true};
+	}
+}
+
+static void suspect_peers(const iterators::FileReader &reader, const collect::FdIndex &fds, const collect::Context &ctx,
+			  Suspects &suspects)
+{
+	std::unordered_set<uint64_t> inside;
+	for (const socket_record &record : reader.sockets())
+		inside.insert(record.sk);
+	for (const socket_record &record : reader.sockets())
+		if (record.peer_sk && !inside.contains(record.peer_sk))
+			suspects[record.peer_sk] = {
+				fds.describe(record.file, ctx.ids.files.find(record.file)),
+				fmt::format("the peer of unix socket socket:[{}] is held by", record.ino), true};
+}
+
+static void suspect_processes(std::span<const SharedObjects> tree, Suspects &suspects)
+{
+	for (const SharedObjects &process : tree) {
+		std::string object = fmt::format("pid {}", process.pid);
+		suspects[process.mm] = {object, "its address space is shared with", false};
+		suspects[process.files] = {object, "its fd table is shared with", false};
+		suspects[process.fs] = {object, "its working directory and root are shared with", false};
+	}
+	suspects.erase(0);
+}
+
+static std::string name_of(const holder_record &holder)
+{
+	std::string comm(holder.comm, strnlen(holder.comm, sizeof(holder.comm)));
+	std::string who = holder.pid ? fmt::format("pid {} ({})", holder.pid, comm)
+				     : fmt::format("a process of another PID namespace ({})", comm);
+	return holder.fd == HOLDER_TASK ? who : fmt::format("fd {} of {}", holder.fd, who);
+}
+
+static std::string join(const std::set<std::string> &names)
+{
+	std::string text;
+	size_t written = 0;
+	for (const std::string &name : names) {
+		if (written == kNamedHolders)
+			return text + fmt::format(" and {} more", names.size() - written);
+		text += (written++ ? ", " : "") + name;
+	}
+	return text;
+}
+
+Result<> find_leaks(iterators::FileReader &reader, std::span<const SharedObjects> tree, const Options &options,
+		    collect::Context &ctx)
+{
+	if (options.leak_ignore_all)
+		return {};
+	collect::FdIndex fds(reader.fds(), *ctx.document);
+	Suspects suspects;
+	suspect_files(reader, fds, ctx, suspects);
+	suspect_memory(reader, fds, ctx, suspects);
+	suspect_pipes(reader, fds, ctx, suspects);
+	suspect_peers(reader, fds, ctx, suspects);
+	suspect_processes(tree, suspects);
+
+	std::vector<uint64_t> wanted;
+	for (const auto &[address, suspect] : suspects)
+		wanted.push_back(address);
+	TRY(reader.find_holders(wanted));
+	// What we borrowed of the target does not count, nor does the target.
+	std::set<uint32_t> inside = {static_cast<uint32_t>(::getpid())};
+	for (const images::Process &process : ctx.document->processes())
+		inside.insert(process.pid());
+	std::map<uint64_t, std::set<std::string>> outside;
+	for (const holder_record &holder : reader.holders())
+		if (!inside.contains(holder.pid))
+			outside[holder.object].insert(name_of(holder));
+	for (const auto &[address, suspect] : suspects) {
+		std::string names = join(outside[address]);
+		if (names.empty() && suspect.certain)
+			names = "no open fd of any process (in flight in a socket, or closed meanwhile)";
+		if (!names.empty())
+			ctx.refuse(suspect.object, suspect.what + " " + names + ", outside of the tree",
+				   "dump a tree that holds both sides, or accept the loss: --leak all=ignore");
+	}
+	return {};
+}
+
+} // namespace bpfckpt::policy
