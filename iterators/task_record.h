@@ -136,12 +136,13 @@ struct task_record {
 	__u32 umask;
 	__u32 loginuid;
 	__u32 cpu_words;        /* valid words of `cpus` */
+	__u64 switches;         /* nvcsw + nivcsw */
 	__u64 restart_function; /* meaningful when a system call was stopped with ERESTART_RESTARTBLOCK */
 	__u64 cpus[TASK_CPU_WORDS];
 	char comm[TASK_COMM_SIZE];
 };
 
-RECORD_LAYOUT(task_record, 1608, comm, 1592);
+RECORD_LAYOUT(task_record, 1616, comm, 1600);
 
 struct process_limit {
 	__u64 soft;

@@ -10,8 +10,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "iterators/sleeper_reader.h"
+#include "iterators/task_reader.h"
 #include "selftests/unit/wait_cases.h"
 #include "user/target/frozen_tree.h"
+#include "user/target/sleep_deadline.h"
 #include "user/target/tree_scan.h"
 
 namespace bpfckpt::target {
@@ -73,22 +76,28 @@ bool all_sleep(const std::vector<WaitCase> &cases, const WaitReport *reports)
 	return true;
 }
 
-void freeze_for(pid_t root, const std::vector<WaitCase> &cases, const WaitReport *reports,
-		std::chrono::milliseconds time)
+void freeze_for(pid_t root, std::chrono::milliseconds time)
 {
+	auto sleepers = iterators::SleeperReader::load();
+	auto tasks = iterators::TaskReader::load();
+	ASSERT_TRUE(sleepers && tasks);
+	SleepDeadlines deadlines;
 	FreezeOptions options;
 	options.root = root;
+	options.before_interrupt = [&] { return sleepers->run(); };
 	options.deadline_of = [&](pid_t tid) -> std::optional<Deadline> {
-		for (size_t i = 0; i < cases.size(); i++)
-			if (reports[i].tid == tid && cases[i].kind == WaitCase::kExact)
-				return Deadline{CLOCK_MONOTONIC, reports[i].start_ns + kTimeoutMs * 1'000'000};
-		return std::nullopt;
+		auto found = deadlines.find(static_cast<uint32_t>(tid));
+		return found == deadlines.end() ? std::nullopt : std::optional(found->second);
 	};
 	auto tree = FrozenTree::prepare(std::move(options));
 	ASSERT_TRUE(tree) << tree.error().object << ": " << tree.error().message;
+	auto pids = tree->pids();
+	ASSERT_TRUE(tasks->attach(std::vector<unsigned>(pids.begin(), pids.end())));
 	auto frozen = tree->freeze();
 	ASSERT_TRUE(frozen) << frozen.error().object << ": " << frozen.error().message;
 	EXPECT_GT(tree->stats().fixed_syscalls, 0u);
+	ASSERT_TRUE(tasks->run());
+	deadlines = sleep_deadlines(sleepers->sleepers(), tasks->tasks());
 	std::this_thread::sleep_for(time);
 	ASSERT_TRUE(tree->thaw());
 }
@@ -121,17 +130,16 @@ TEST(TargetWaitsTest, no_wait_notices_two_freezes)
 		std::this_thread::sleep_for(2ms);
 
 	std::this_thread::sleep_for(150ms);
-	freeze_for(root, cases, reports, 80ms);
+	freeze_for(root, 80ms);
 	std::this_thread::sleep_for(100ms);
-	freeze_for(root, cases, reports, 80ms);
+	freeze_for(root, 80ms);
 
-	for (size_t i = 0; i < cases.size(); i++) {
-		if (cases[i].kind != WaitCase::kForever)
-			continue;
-		EXPECT_FALSE(reports[i].done)
+	for (size_t i = 0; i < cases.size(); i++)
+		EXPECT_FALSE(cases[i].kind == WaitCase::kForever && reports[i].done)
 			<< cases[i].name << ": " << reports[i].result << ' ' << strerror(reports[i].error);
-		cases[i].trigger(reports[i].tid);
-	}
+	for (size_t i = 0; i < cases.size(); i++)
+		if (cases[i].trigger)
+			cases[i].trigger(reports[i].tid);
 	deadline = Clock::now() + 5s;
 	while (::waitpid(root, nullptr, WNOHANG) == 0 && Clock::now() < deadline)
 		std::this_thread::sleep_for(2ms);

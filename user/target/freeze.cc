@@ -88,22 +88,17 @@ Error FrozenTree::State::stuck(const FrozenProcess &process, const FrozenThread 
 }
 
 // The child of a vfork(2) that began just before we came: nobody but it can let its parent stop.
-bool FrozenTree::State::let_vfork_child_go(pid_t parent)
+void FrozenTree::State::let_vfork_child_go(pid_t parent)
 {
-	bool any = false;
 	for (FrozenProcess &process : processes) {
-		if (process.ppid != parent)
-			continue;
 		for (FrozenThread &thread : process.threads) {
-			if (!thread.in_stop)
+			if (process.ppid != parent || !thread.seized)
 				continue;
-			::ptrace(PTRACE_CONT, thread.tid, 0, 0); // execve(2) stops it: PTRACE_O_TRACEEXEC
+			go_on_until_exec(thread.tid, thread.in_stop);
 			thread.in_stop = false;
 			thread.stop = Stop::kRunning;
-			any = true;
 		}
 	}
-	return any;
 }
 
 Result<> FrozenTree::State::on_tick(FrozenProcess *process, FrozenThread *thread, Clock::time_point deadline)

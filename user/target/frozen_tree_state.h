@@ -74,7 +74,7 @@ private:
 	Result<> wait_until_stopped(FrozenProcess *process, FrozenThread *thread, Clock::time_point deadline);
 	Result<> on_tick(FrozenProcess *process, FrozenThread *thread, Clock::time_point deadline);
 	Result<> capture(const FrozenProcess &process, FrozenThread *thread, bool stopped_by_us);
-	bool let_vfork_child_go(pid_t parent);
+	void let_vfork_child_go(pid_t parent);
 	void recheck_vforks();
 	void recheck_stops();
 	void drop_gone();

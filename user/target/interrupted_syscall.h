@@ -20,9 +20,8 @@ namespace bpfckpt::target {
 
 // End of a timed sleep, from the kernel's hrtimer, taken while the thread still slept.
 struct Deadline {
-	uint32_t clock = 0;    // clockid_t
-	int64_t ns = 0;        // absolute on that clock, without timer slack
-	uint64_t switches = 0; // nvcsw + nivcsw of the thread then; 0: unknown
+	uint32_t clock = 0; // clockid_t
+	int64_t ns = 0;     // absolute on that clock, without timer slack
 };
 
 struct InterruptedSyscall {

@@ -143,6 +143,17 @@ Result<ThreadStop> wait_for_stop(pid_t tid)
 	}
 }
 
+void go_on_until_exec(pid_t tid, bool known_stopped)
+{
+	int status = 0;
+	if (!known_stopped && (::waitpid(tid, &status, __WALL | WNOHANG) != tid || !WIFSTOPPED(status)))
+		return;
+	int event = status >> 16;
+	if (event == PTRACE_EVENT_EXEC)
+		interrupt(tid);
+	::ptrace(PTRACE_CONT, tid, 0, static_cast<unsigned long>(event || known_stopped ? 0 : WSTOPSIG(status)));
+}
+
 void detach(pid_t tid)
 {
 	::ptrace(PTRACE_DETACH, tid, 0, 0);

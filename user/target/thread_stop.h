@@ -48,6 +48,8 @@ Result<> seize(pid_t tid);
 // Without effect on a thread that is gone.
 void interrupt(pid_t tid);
 Result<ThreadStop> wait_for_stop(pid_t tid);
+// For a stopped thread, or one that may have stopped meanwhile: it runs to its execve(2), and stops there.
+void go_on_until_exec(pid_t tid, bool known_stopped);
 // Without effect on a thread that is gone.
 void detach(pid_t tid);
 
