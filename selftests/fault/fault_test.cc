@@ -3,40 +3,13 @@
 
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
-
-#include <sched.h>
-#include <sys/mount.h>
-#include <unistd.h>
-
-#include "selftests/scenarios/process.h"
 
 namespace bpfckpt::selftests {
 
-static bool private_mounts;
-
-void Fault::SetUpTestSuite()
-{
-	private_mounts = private_mounts ||
-			 (unshare(CLONE_NEWNS) == 0 && mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
-}
-
 void Fault::SetUp()
 {
-	if (!private_mounts)
+	if (!enter_private_mounts())
 		GTEST_SKIP() << "wants root and a mount namespace: " << strerror(errno);
-}
-
-Tmpfs::Tmpfs(std::string dir, const std::string &options) : dir_(std::move(dir))
-{
-	std::filesystem::create_directories(dir_);
-	if (mount("tmpfs", dir_.c_str(), "tmpfs", 0, options.c_str()) < 0)
-		ADD_FAILURE() << "mount tmpfs on " << dir_ << ": " << strerror(errno);
-}
-
-Tmpfs::~Tmpfs()
-{
-	umount2(dir_.c_str(), MNT_DETACH);
 }
 
 void expect_unharmed(Scenario &target)

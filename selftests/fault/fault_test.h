@@ -5,26 +5,14 @@
 #include <string>
 
 #include "selftests/scenarios/driver.h"
+#include "selftests/scenarios/process.h"
 
 namespace bpfckpt::selftests {
 
 // Mounts below test directories are seen by this process and its children only.
 class Fault : public testing::Test {
 protected:
-	static void SetUpTestSuite();
 	void SetUp() override;
-};
-
-// A tmpfs for the time of a test.
-class Tmpfs {
-public:
-	Tmpfs(std::string dir, const std::string &options);
-	~Tmpfs();
-	Tmpfs(const Tmpfs &) = delete;
-	Tmpfs &operator=(const Tmpfs &) = delete;
-
-private:
-	std::string dir_;
 };
 
 // Neither stopped nor traced (a killed tracer's tracees may take a moment), and what it checks from inside holds.

@@ -21,6 +21,7 @@ TEST_F(Fault, full_disk_fails_the_dump_and_not_the_target)
 		SCOPED_TRACE(std::string("tmpfs of ") + size);
 		std::string dir = target.new_image_dir();
 		Tmpfs full(dir, std::string("size=") + size);
+		ASSERT_TRUE(full.mounted());
 		Output dumped = run_command(dump_command(target.pid(), dir));
 		expect_error(dumped, 1, "No space left");
 		EXPECT_FALSE(is_checkpoint(dir));

@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -71,8 +72,9 @@ Output run_command(const Args &command, milliseconds deadline)
 	if (late)
 		kill(pid, SIGKILL);
 	int status = 0;
-	waitpid(pid, &status, 0);
-	Output output{late ? 124 : exit_of(status), contents_of(out.get()), contents_of(err.get())};
+	rusage usage{};
+	wait4(pid, &status, 0, &usage);
+	Output output{late ? 124 : exit_of(status), contents_of(out.get()), contents_of(err.get()), usage.ru_maxrss};
 	if (late)
 		ADD_FAILURE() << command[0] << " " << (command.size() > 1 ? command[1] : "") << " did not end within "
 			      << deadline.count() << " ms\n"
@@ -247,7 +249,7 @@ Output Scenario::stop(int signal, milliseconds deadline)
 		touch(work_dir_ + "/stop");
 	bool ended = reap(deadline);
 	EXPECT_TRUE(ended) << program_ << " does not end";
-	Output output{ended ? exit_ : -1, log(), {}};
+	Output output{ended ? exit_ : -1, log(), "", 0};
 	kill_everything();
 	return output;
 }

@@ -35,6 +35,7 @@ struct Output {
 	int exit = -1; // 128 + signal if it was killed; 124 if the deadline passed (it was killed then)
 	std::string out;
 	std::string err;
+	long max_rss_kb = 0;
 };
 
 struct DumpResult {

@@ -11,6 +11,8 @@
 #include <thread>
 
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 namespace fs = std::filesystem;
@@ -134,6 +136,26 @@ bool eventually(const std::function<bool()> &condition, std::chrono::millisecond
 		std::this_thread::sleep_for(std::chrono::milliseconds(1));
 	}
 	return true;
+}
+
+bool enter_private_mounts()
+{
+	static const bool entered =
+		unshare(CLONE_NEWNS) == 0 && mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+	return entered;
+}
+
+Tmpfs::Tmpfs(std::string dir, const std::string &options) : dir_(std::move(dir))
+{
+	std::error_code exists;
+	fs::create_directories(dir_, exists);
+	mounted_ = mount("tmpfs", dir_.c_str(), "tmpfs", 0, options.c_str()) == 0;
+}
+
+Tmpfs::~Tmpfs()
+{
+	if (mounted_)
+		umount2(dir_.c_str(), MNT_DETACH);
 }
 
 } // namespace bpfckpt::selftests

@@ -32,6 +32,23 @@ pid_t spawn_isolated(const std::vector<std::string> &command, const std::string 
 // Polls until `condition` holds or the deadline passes; returns whether it held.
 bool eventually(const std::function<bool()> &condition, std::chrono::milliseconds deadline);
 
+// Mounts of this process are from now on seen by it and its children only. False, with errno, if that cannot be.
+bool enter_private_mounts();
+
+// A tmpfs on a directory (created if need be) for the time of an object; wants enter_private_mounts().
+class Tmpfs {
+public:
+	explicit Tmpfs(std::string dir, const std::string &options = "");
+	~Tmpfs();
+	Tmpfs(const Tmpfs &) = delete;
+	Tmpfs &operator=(const Tmpfs &) = delete;
+	[[nodiscard]] bool mounted() const { return mounted_; }
+
+private:
+	std::string dir_;
+	bool mounted_ = false;
+};
+
 std::string slurp(const std::string &path);
 void touch(const std::string &path);
 

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// A ring with N fixed files that have no descriptor, and a poll armed on each.
+#include "selftests/scenarios/scenario.h"
+
+#include <liburing.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static struct io_uring ring;
+static unsigned count;
+static int last_fd;
+
+static void fill_slot(unsigned slot)
+{
+	int fd = eventfd(0, EFD_NONBLOCK);
+	int error = io_uring_register_files_update(&ring, slot, &fd, 1);
+
+	SCENARIO_REQUIRE(fd >= 0 && error == 1, "slot %u: %s", slot, strerror(-error));
+	if (slot == count - 1)
+		last_fd = fd;
+	else
+		close(fd);
+}
+
+static void arm_poll(unsigned slot)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+
+	if (!sqe) {
+		io_uring_submit(&ring);
+		sqe = io_uring_get_sqe(&ring);
+	}
+	SCENARIO_REQUIRE(sqe, "no SQE for slot %u", slot);
+	io_uring_prep_poll_add(sqe, (int)slot, POLLIN);
+	sqe->flags |= IOSQE_FIXED_FILE;
+	sqe->user_data = slot + 1;
+}
+
+// The poll of the last slot fires, the others do not.
+static void check(int round)
+{
+	struct __kernel_timespec second = {.tv_sec = 5};
+	struct io_uring_cqe *cqe;
+	eventfd_t value;
+	int error;
+
+	eventfd_write(last_fd, 1);
+	error = io_uring_wait_cqe_timeout(&ring, &cqe, &second);
+	SCENARIO_REQUIRE(!error, "round %d: %s", round, strerror(-error));
+	SCENARIO_CHECK(cqe->user_data == count && cqe->res == POLLIN, "%llu completed with %d", cqe->user_data,
+		       cqe->res);
+	io_uring_cqe_seen(&ring, cqe);
+	SCENARIO_CHECK(io_uring_peek_cqe(&ring, &cqe) == -EAGAIN, "one too many");
+	eventfd_read(last_fd, &value);
+	arm_poll(count - 1);
+	io_uring_submit(&ring);
+}
+
+int main(int argc, char **argv)
+{
+	int error;
+
+	scenario_init();
+	SCENARIO_REQUIRE(argc == 2, "usage: bench_ring N");
+	count = (unsigned)atoi(argv[1]);
+	error = io_uring_queue_init(1024, &ring, 0);
+	if (!error)
+		error = io_uring_register_files_sparse(&ring, count);
+	SCENARIO_REQUIRE(!error, "%s", strerror(-error));
+	for (unsigned slot = 0; slot < count; slot++)
+		fill_slot(slot);
+	for (unsigned slot = 0; slot < count; slot++)
+		arm_poll(slot);
+	io_uring_submit(&ring);
+	return scenario_main(check);
+}
