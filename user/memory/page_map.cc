@@ -63,7 +63,6 @@ void PageMap::probe()
 			return;
 		}
 	}
-	zero_frame_ = find_zero_frame();
 }
 
 Result<> PageMap::scan(Range range, Backing backing, PageRanges &pages)
@@ -89,16 +88,23 @@ Result<> PageMap::scan(Range range, Backing backing, PageRanges &pages)
 		if (found < 0)
 			return errno_error(errno, "cannot scan pages {:#x}-{:#x}", range.start, range.end)
 				.on(fmt::format("pid {}", pid_));
-		for (const PageRegion &region : std::span(regions_).first(static_cast<size_t>(found)))
+		range.start = argument.walk_end;
+		for (const PageRegion &region : std::span(regions_).first(static_cast<size_t>(found))) {
 			append(region.categories & kPageIsGuard ? pages.guards : pages.data,
 			       {region.start, region.end});
-		range.start = argument.walk_end;
+			// Inside a call the kernel walks in batches, and where the last one is not full walk_end is
+			// still that of the one before (fs/proc/task_mmu.c: do_pagemap_scan()): its regions would come
+			// again.
+			range.start = std::max(range.start, region.end);
+		}
 	}
 	return {};
 }
 
 Result<> PageMap::read(Range range, Backing backing, PageRanges &pages)
 {
+	if (!zero_frame_)
+		zero_frame_ = find_zero_frame();
 	std::vector<uint64_t> entries(std::min<uint64_t>(range.size() / kPageSize, kEntries));
 	while (!range.empty()) {
 		auto part = std::span(entries).first(std::min<uint64_t>(range.size() / kPageSize, entries.size()));
