@@ -88,11 +88,11 @@ check_spdx() {
 	done
 }
 
-# Features are tested for by what is there, never by a version (a distribution's kernel is of no version).
+# Features are tested for by what is there, never by a version (a distribution's kernel is of no version). The release may be stored and shown.
 check_no_versions() {
 	# shellcheck disable=SC2046
-	grep -nE '\b(KERNEL_VERSION|LINUX_KERNEL_VERSION|LINUX_VERSION_CODE|bpf_core_kernel_version)\b|\buname *\(' \
-		$(sources c cc h) /dev/null | sed -E 's/^([^:]*:[0-9]+:).*/\1 compares kernel versions/'
+	grep -nE '\b(KERNEL_VERSION|LINUX_KERNEL_VERSION|LINUX_VERSION_CODE|bpf_core_kernel_version)\b|\.release\b[^(]' \
+		$(sources c cc h) /dev/null | grep -v 'set_kernel_release(' | sed -E 's/^([^:]*:[0-9]+:).*/\1 compares kernel versions/'
 }
 
 {
