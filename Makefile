@@ -27,7 +27,7 @@ WARN     := -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Wcast-qual
 CXXFLAGS := -std=c++23 -O2 -g -fno-omit-frame-pointer $(SANITIZE)
 CFLAGS   := -std=gnu11 -O2 -g -Wall -Wextra -Werror
 BPFFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Werror -I. -D__BPF__ -D__TARGET_ARCH_x86 -isystem /usr/include/x86_64-linux-gnu
-LIBS     := -lbpf -lelf -lz -lprotobuf -lfmt -lxxhash -lcap -lpthread
+LIBS     := -lbpf -lelf -lz -lprotobuf -lfmt -lxxhash -lcap -luring -lpthread
 
 PROTOS   := $(wildcard images/*.proto)
 PROTO_H  := $(PROTOS:%.proto=$(B)/%.pb.h)

@@ -6,8 +6,7 @@
 
 #include "user/util/result.h"
 
-namespace bpfckpt::cli
-{
+namespace bpfckpt::cli {
 
 struct CheckOptions {
 	bool json = false;

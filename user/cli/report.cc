@@ -27,6 +27,8 @@ std::string with_object(const Error &error)
 	return fmt::format("{}: {}", printable(error.object), printable(error.message));
 }
 
+} // namespace
+
 std::string json_string(std::string_view text)
 {
 	std::string out = "\"";
@@ -37,8 +39,6 @@ std::string json_string(std::string_view text)
 	}
 	return out + '"';
 }
-
-} // namespace
 
 std::string error_text(std::string_view severity, const Error &error)
 {
