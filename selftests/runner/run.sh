@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Runs test programs and plain commands one after the other and prints the sum.
 #
-#	run.sh RESULTS_DIR ITEM...	ITEM: gtest:PROGRAM, or NAME=COMMAND (exit 0 passed, 77 skipped, else failed)
+#	run.sh RESULTS_DIR ITEM...	ITEM: gtest:PROGRAM, or NAME=COMMAND (exit 0 passed, 4 skipped as in kselftest, else failed)
 #
 # FILTER: the tests to run, as in --gtest_filter; a plain command runs if its name matches. TEST_TIMEOUT: seconds per item.
 set -u
@@ -55,7 +55,7 @@ run_command() { # name, command
 	took="$(($(date +%s) - start)) s"
 	case $status in
 	0) echo "ok      $1 ($took)"; record "$1" passed "$1" "" ;;
-	77) reason=$(tail -n 1 "$results/$1.log"); echo "skip    $1: $reason"; record "$1" skipped "$1" "$reason" ;;
+	4) reason=$(tail -n 1 "$results/$1.log"); echo "skip    $1: $reason"; record "$1" skipped "$1" "$reason" ;;
 	*) tail -n 60 "$results/$1.log"; echo "FAILED  $1 (exit $status, $took)"; record "$1" failed "$1" "" ;;
 	esac
 	mv "$results/$1.log" "$results/.$1.log"

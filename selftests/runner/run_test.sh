@@ -37,7 +37,7 @@ grep -q "skipped: A.c: no disk" "$dir/out" || { echo "the reason of a skip is mi
 expect "a crash counts what did not end" "1 passed, 2 failed, 0 skipped" 1 "gtest:$dir/crash"
 expect "a program without results" "0 passed, 1 failed, 0 skipped" 1 "gtest:$dir/silent"
 expect "a program that fails without a failed test" "1 passed, 1 failed, 0 skipped" 1 "gtest:$dir/odd"
-expect "commands" "1 passed, 1 failed, 1 skipped" 1 "a=true" "b=exit 3" "c=echo why; exit 77"
+expect "commands" "1 passed, 1 failed, 1 skipped" 1 "a=true" "b=exit 3" "c=echo why; exit 4"
 expect "the sum over all" "2 passed, 0 failed, 0 skipped" 0 "gtest:$dir/good" "a=true"
 expect "nothing at all" "0 passed, 0 failed, 0 skipped" 1
 filter='a*:x' expect "a filter" "1 passed, 0 failed, 0 skipped" 0 "abc=true" "b=false"
