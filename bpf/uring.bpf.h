@@ -156,6 +156,9 @@ static __always_inline __u64 xa_next(void)
 		entry = read_u64(entry - 2 + bpf_core_field_offset(struct xa_node, slots) +
 				 ((index >> shift) & (XA_CHUNK_SIZE - 1)) * sizeof(void *));
 	}
+	/* What is left of the internal entries is no pointer: XA_ZERO_ENTRY keeps index 0 of an allocating xarray. */
+	if ((entry & 3) == 2)
+		entry = 0;
 	xa.found = index;
 	xa.index = entry ? index + 1 : ((index >> shift) + 1) << shift;
 	return entry;
