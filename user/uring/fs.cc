@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Operations on files and paths (io_uring/openclose.c, splice.c, sync.c, advise.c, truncate.c, fs.c, statx.c, xattr.c).
+#include "user/uring/decode.h"
+
+namespace bpfckpt::uring {
+
+std::string decode_open(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	auto open = source.command("io_open");
+	sqe.fd = static_cast<int>(open.get("dfd"));
+	sqe.open_flags = static_cast<uint32_t>(open.get("how.flags"));
+	sqe.len = static_cast<uint32_t>(open.get("how.mode"));
+	sqe.file_index = static_cast<uint32_t>(open.get("file_slot"));
+	request.set_fd(sqe.fd);
+	request.set_path(source.path);
+	request.set_op_flags(sqe.open_flags);
+	request.set_length(sqe.len);
+	request.set_file_index(sqe.file_index);
+	request.set_address3(open.get("how.resolve"));
+	if (source.path.empty())
+		return "its path could not be read";
+	return {};
+}
+
+std::string decode_splice(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	auto splice = source.command("io_splice");
+	sqe.splice_off_in = splice.get("off_in");
+	sqe.off = splice.get("off_out");
+	sqe.len = static_cast<uint32_t>(splice.get("len"));
+	sqe.splice_flags = static_cast<uint32_t>(splice.get("flags"));
+	sqe.splice_fd_in = static_cast<int>(splice.get("splice_fd_in"));
+	request.set_address(sqe.splice_off_in);
+	request.set_offset(sqe.off);
+	request.set_length(sqe.len);
+	request.set_op_flags(sqe.splice_flags);
+	request.set_fd(sqe.splice_fd_in);
+	return {};
+}
+
+std::string decode_file(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	using namespace images;
+	switch (source.record->opcode) {
+	case images::IORING_OP_CLOSE: {
+		auto close = source.command("io_close");
+		sqe.fd = static_cast<int>(close.get("fd"));
+		sqe.file_index = static_cast<uint32_t>(close.get("file_slot"));
+		request.set_fd(sqe.fd);
+		break;
+	}
+	case images::IORING_OP_FADVISE:
+	case images::IORING_OP_MADVISE: {
+		bool memory = source.record->opcode == images::IORING_OP_MADVISE;
+		auto advise = source.command(memory ? "io_madvise" : "io_fadvise");
+		sqe.addr = memory ? advise.get("addr") : 0;
+		sqe.off = memory ? 0 : advise.get("offset");
+		sqe.len = static_cast<uint32_t>(advise.get("len"));
+		sqe.fadvise_advice = static_cast<uint32_t>(advise.get("advice"));
+		break;
+	}
+	case images::IORING_OP_FTRUNCATE:
+		sqe.off = source.command("io_ftrunc").get("len");
+		break;
+	case images::IORING_OP_FIXED_FD_INSTALL: {
+		// The open flags here are the kernel's: O_CLOEXEC unless IORING_FIXED_FD_NO_CLOEXEC was given.
+		bool cloexec = source.command("io_fixed_install").get("o_flags") != 0;
+		sqe.rw_flags = cloexec ? 0 : 1;
+		break;
+	}
+	case images::IORING_OP_PIPE: {
+		auto pipe = source.command("io_pipe");
+		sqe.addr = pipe.get("fds");
+		sqe.rw_flags = static_cast<__kernel_rwf_t>(pipe.get("flags"));
+		sqe.file_index = static_cast<uint32_t>(pipe.get("file_slot"));
+		break;
+	}
+	default: {
+		auto sync = source.command("io_sync");
+		bool allocate = source.record->opcode == images::IORING_OP_FALLOCATE;
+		sqe.off = sync.get("off");
+		sqe.addr = allocate ? sync.get("len") : 0;
+		sqe.len = static_cast<uint32_t>(allocate ? sync.get("mode") : sync.get("len"));
+		sqe.fsync_flags = static_cast<uint32_t>(sync.get("flags"));
+	}
+	}
+	request.set_address(sqe.addr);
+	request.set_offset(sqe.off);
+	request.set_length(sqe.len);
+	request.set_op_flags(static_cast<uint32_t>(sqe.rw_flags));
+	request.set_file_index(sqe.file_index);
+	return {};
+}
+
+std::string decode_path(const RequestSource &, images::Request &, io_uring_sqe &)
+{
+	return "its path names are copies of the kernel's";
+}
+
+} // namespace bpfckpt::uring

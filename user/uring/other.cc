@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// NOP, ASYNC_CANCEL, MSG_RING, URING_CMD, and operations on the ring's own tables (io_uring/nop.c, cancel.c, msg_ring.c,
+// uring_cmd.c, rsrc.c, kbuf.c).
+#include "user/uring/decode.h"
+
+namespace bpfckpt::uring {
+
+std::string decode_nop(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	auto nop = source.command("io_nop");
+	sqe.rw_flags = static_cast<__kernel_rwf_t>(nop.get("flags"));
+	sqe.len = sqe.rw_flags & 1 ? static_cast<uint32_t>(nop.get("result")) : 0; // IORING_NOP_INJECT_RESULT
+	sqe.fd = static_cast<int>(nop.get("fd"));
+	request.set_op_flags(static_cast<uint32_t>(sqe.rw_flags));
+	request.set_length(sqe.len);
+	return {};
+}
+
+std::string decode_cancel(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	auto cancel = source.command("io_cancel");
+	sqe.addr = cancel.get("addr");
+	sqe.cancel_flags = static_cast<uint32_t>(cancel.get("flags"));
+	sqe.fd = static_cast<int>(cancel.get("fd"));
+	sqe.len = static_cast<uint32_t>(cancel.get("opcode"));
+	request.set_address(sqe.addr);
+	request.set_op_flags(sqe.cancel_flags);
+	request.set_fd(sqe.fd);
+	request.set_length(sqe.len);
+	return {};
+}
+
+std::string decode_message(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	auto message = source.command("io_msg");
+	sqe.off = message.get("user_data");
+	sqe.len = static_cast<uint32_t>(message.get("len"));
+	sqe.addr = message.get("cmd");
+	sqe.addr3 = message.get("src_fd");
+	sqe.file_index = static_cast<uint32_t>(message.get("dst_fd"));
+	sqe.rw_flags = static_cast<__kernel_rwf_t>(message.get("flags"));
+	request.set_offset(sqe.off);
+	request.set_length(sqe.len);
+	request.set_address(sqe.addr);
+	request.set_address3(sqe.addr3);
+	request.set_file_index(sqe.file_index);
+	request.set_op_flags(static_cast<uint32_t>(sqe.rw_flags));
+	return {};
+}
+
+std::string decode_command(const RequestSource &source, images::Request &request, io_uring_sqe &)
+{
+	auto command = source.command("io_uring_cmd");
+	request.set_op_flags(static_cast<uint32_t>(command.get("cmd_op")));
+	return "it is a command to a driver";
+}
+
+std::string decode_resources(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	if (sqe.opcode == IORING_OP_FILES_UPDATE) {
+		auto update = source.command("io_rsrc_update");
+		sqe.addr = update.get("arg");
+		sqe.len = static_cast<uint32_t>(update.get("nr_args"));
+		sqe.off = update.get("offset");
+	} else {
+		auto provide = source.command("io_provide_buf");
+		sqe.fd = static_cast<int>(provide.get("nbufs"));
+		sqe.addr = provide.get("addr");
+		sqe.len = static_cast<uint32_t>(provide.get("len"));
+		sqe.off = provide.get("bid");
+		sqe.buf_group = static_cast<uint16_t>(provide.get("bgid"));
+		request.set_fd(sqe.fd);
+		request.set_buffer_group(sqe.buf_group);
+	}
+	request.set_address(sqe.addr);
+	request.set_length(sqe.len);
+	request.set_offset(sqe.off);
+	return {};
+}
+
+} // namespace bpfckpt::uring

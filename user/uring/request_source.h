@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// RequestSource: all that was read of one request in flight (struct io_kiocb), and the means to make sense of it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "images/uring.pb.h"
+#include "iterators/kernel_layout.h"
+#include "iterators/uring_record.h"
+
+namespace bpfckpt::uring {
+
+struct RequestSource {
+	const uring_request_record *record = nullptr;
+	const iterators::KernelLayout *layout = nullptr;
+	std::span<const uint8_t> async;    // what req->async_data points to; empty: it has none
+	std::vector<images::IoVec> iovecs; // of its iov_iter, as they lie in the kernel: iov_offset is not applied yet
+	std::string path;
+	std::span<const uint8_t> command_sqe;  // uring_cmd
+	uint32_t completions = 0;              // of the ring, not counting timeouts: what timeouts with a count compare with
+	std::function<int64_t(uint32_t)> now;  // nanoseconds on a clockid_t at the capture
+
+	[[nodiscard]] iterators::KernelObject command(std::string_view type) const
+	{
+		return {*layout, type, record->command};
+	}
+	[[nodiscard]] iterators::KernelObject async_data(std::string_view type) const { return {*layout, type, async}; }
+	[[nodiscard]] bool has_flag(std::string_view name) const
+	{
+		return (record->req_flags & layout->request_flag(name)) != 0;
+	}
+};
+
+} // namespace bpfckpt::uring

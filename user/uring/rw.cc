@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// READ, WRITE and their vectored, fixed and multishot kin (io_uring/rw.c: struct io_rw, struct io_async_rw).
+#include "user/uring/decode.h"
+
+namespace bpfckpt::uring {
+
+static std::string iter_path(const RequestSource &source)
+{
+	return source.layout->field("io_async_rw", "iter") ? "iter" : "s.iter"; // 6.1: inside of `s`
+}
+
+static void decode_common(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	auto rw = source.command("io_rw");
+	auto async = source.async_data("io_async_rw");
+
+	sqe.off = source.has_flag("REQ_F_CUR_POS") ? ~0ULL : rw.get("kiocb.ki_pos");
+	sqe.ioprio = static_cast<uint16_t>(rw.get("kiocb.ki_ioprio"));
+	sqe.rw_flags = static_cast<__kernel_rwf_t>(rw.get("flags"));
+	request.set_offset(sqe.off);
+	request.set_op_flags(static_cast<uint32_t>(sqe.rw_flags));
+	request.set_bytes_done(async.get("bytes_done"));
+	if (source.has_flag("REQ_F_BUFFER_SELECT")) {
+		// While it waits for a buffer, buf_index is that of the buffer tried last; the group is kept apart since 6.14.
+		sqe.buf_group = static_cast<uint16_t>(async.has("buf_group") ? async.get("buf_group") :
+									       source.record->buf_index);
+		request.set_buffer_group(sqe.buf_group);
+	}
+}
+
+std::string decode_rw(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	auto rw = source.command("io_rw");
+	decode_common(source, request, sqe);
+	bool selects = source.has_flag("REQ_F_BUFFER_SELECT");
+	sqe.addr = selects ? 0 : rw.get("addr");
+	sqe.len = static_cast<uint32_t>(rw.get("len"));
+	if (sqe.opcode == IORING_OP_READ_FIXED || sqe.opcode == IORING_OP_WRITE_FIXED) {
+		sqe.buf_index = source.record->buf_index;
+		request.set_buffer_index(sqe.buf_index);
+	}
+	if (request.bytes_done() && !selects) {
+		// The rest of it; ki_pos has moved on already.
+		auto done = static_cast<uint32_t>(request.bytes_done());
+		sqe.addr += done;
+		sqe.len -= std::min(done, sqe.len);
+	}
+	request.set_multishot(sqe.opcode == images::IORING_OP_READ_MULTISHOT);
+	request.set_address(sqe.addr);
+	request.set_length(sqe.len);
+	return {};
+}
+
+std::string decode_rw_vector(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	auto rw = source.command("io_rw");
+	decode_common(source, request, sqe);
+	if (sqe.opcode == images::IORING_OP_READV_FIXED || sqe.opcode == images::IORING_OP_WRITEV_FIXED) {
+		sqe.buf_index = source.record->buf_index;
+		request.set_buffer_index(sqe.buf_index);
+		// Once imported the iterator holds bio_vecs; the addresses are those that the program passed.
+		if (!source.iovecs.size())
+			return "its vector of registered buffers was taken over by the kernel";
+	}
+	if (source.has_flag("REQ_F_BUFFER_SELECT")) {
+		sqe.len = 1;
+		return {};
+	}
+	add_iovecs(source, source.async_data("io_async_rw"), iter_path(source), request);
+	if (request.iovecs().empty()) {
+		request.set_address(rw.get("addr"));
+		sqe.addr = rw.get("addr");
+		sqe.len = static_cast<uint32_t>(rw.get("len"));
+	} else {
+		sqe.len = static_cast<uint32_t>(request.iovecs_size());
+	}
+	request.set_length(sqe.len);
+	return {};
+}
+
+} // namespace bpfckpt::uring

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Socket operations (io_uring/net.c: struct io_sr_msg, io_accept, io_connect, struct io_async_msghdr).
+#include <sys/socket.h>
+
+#include "user/uring/decode.h"
+
+namespace bpfckpt::uring {
+
+namespace {
+
+// Above this the flags of struct io_sr_msg are the kernel's own (IORING_RECV_RETRY and the like).
+constexpr uint64_t kUserSendFlags = 0xff;
+// What the kernel itself adds to the flags of a send.
+constexpr uint32_t kKernelMessageFlags = MSG_NOSIGNAL | MSG_ZEROCOPY;
+// Multishot receive: IORING_RECV_MULTISHOT, multishot accept: IORING_ACCEPT_MULTISHOT (both ABI).
+constexpr uint16_t kReceiveMultishot = 1 << 1;
+constexpr uint16_t kAcceptMultishot = 1 << 0;
+constexpr uint16_t kFixedBuffer = 1 << 2;
+
+iterators::KernelObject decode_common(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	auto sr = source.command("io_sr_msg");
+	sqe.ioprio = static_cast<uint16_t>(sr.get("flags") & kUserSendFlags);
+	sqe.msg_flags = static_cast<uint32_t>(sr.get("msg_flags"));
+	request.set_op_flags(sqe.msg_flags);
+	request.set_bytes_done(sr.get("done_io"));
+	if (source.has_flag("REQ_F_BUFFER_SELECT")) {
+		sqe.buf_group = static_cast<uint16_t>(sr.has("buf_group") ? sr.get("buf_group") : source.record->buf_index);
+		request.set_buffer_group(sqe.buf_group);
+	} else if (sqe.ioprio & kFixedBuffer) {
+		sqe.buf_index = source.record->buf_index;
+		request.set_buffer_index(sqe.buf_index);
+	}
+	return sr;
+}
+
+// The destination of a send: the kernel's copy, the program's own may be gone.
+void decode_address(const RequestSource &source, images::Request &request)
+{
+	auto message = source.async_data("io_async_msghdr");
+	if (!message.get("msg.msg_name"))
+		return;
+	auto address = message.bytes_of("addr");
+	auto length = std::min<size_t>(message.get("msg.msg_namelen"), address.size());
+	request.set_sockaddr(address.data(), length);
+}
+
+} // namespace
+
+std::string decode_send(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	auto sr = decode_common(source, request, sqe);
+	sqe.msg_flags &= ~kKernelMessageFlags;
+	// buf and len move along with what is sent.
+	sqe.addr = source.has_flag("REQ_F_BUFFER_SELECT") ? 0 : sr.get("buf");
+	sqe.len = static_cast<uint32_t>(sr.get("len"));
+	decode_address(source, request);
+	sqe.addr_len = static_cast<uint16_t>(request.sockaddr().size());
+	request.set_address(sqe.addr);
+	request.set_length(sqe.len);
+	request.set_op_flags(sqe.msg_flags);
+	if (sqe.opcode == images::IORING_OP_SEND_ZC)
+		return "zero-copy sends cannot be submitted again";
+	return {};
+}
+
+std::string decode_send_message(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	auto sr = decode_common(source, request, sqe);
+	auto message = source.async_data("io_async_msghdr");
+	sqe.msg_flags &= ~kKernelMessageFlags;
+	sqe.len = 1;
+	request.set_address(sr.get("umsg"));
+	request.set_op_flags(sqe.msg_flags);
+	add_iovecs(source, message, "msg.msg_iter", request);
+	decode_address(source, request);
+	request.set_message_control(sr.get("msg_control"));
+	request.set_message_control_length(message.get("msg.msg_controllen"));
+	if (sqe.opcode == images::IORING_OP_SENDMSG_ZC)
+		return "zero-copy sends cannot be submitted again";
+	return {};
+}
+
+std::string decode_receive(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	auto sr = decode_common(source, request, sqe);
+	request.set_multishot(sqe.ioprio & kReceiveMultishot);
+	bool selects = source.has_flag("REQ_F_BUFFER_SELECT");
+	// With provided buffers, buf and len are those of the buffer tried last.
+	sqe.addr = selects ? 0 : sr.get("buf");
+	sqe.len = static_cast<uint32_t>(sr.get("len"));
+	if (request.multishot() && sr.has("mshot_len")) {
+		sqe.len = static_cast<uint32_t>(sr.get("mshot_len"));
+		sqe.file_index = static_cast<uint32_t>(sr.get("mshot_total_len")); // sqe->optlen
+	}
+	request.set_address(sqe.addr);
+	request.set_length(sqe.len);
+	return {};
+}
+
+std::string decode_receive_message(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	auto sr = decode_common(source, request, sqe);
+	auto message = source.async_data("io_async_msghdr");
+	request.set_multishot(sqe.ioprio & kReceiveMultishot);
+	sqe.len = 1;
+	if (request.multishot()) {
+		// umsg is overwritten by the buffer tried last; of it only the two lengths count.
+		request.set_address2(message.get("namelen"));
+		request.set_message_control_length(message.get("controllen"));
+		return {};
+	}
+	// Results go back to where the message header is: the address must stay.
+	sqe.addr = sr.get("umsg");
+	request.set_address(sqe.addr);
+	request.set_address2(message.get("uaddr"));
+	add_iovecs(source, message, "msg.msg_iter", request);
+	request.set_message_control(message.get("msg.msg_control_user"));
+	request.set_message_control_length(message.get("msg.msg_controllen"));
+	return {};
+}
+
+std::string decode_accept(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	auto accept = source.command("io_accept");
+	sqe.addr = accept.get("addr");
+	sqe.addr2 = accept.get("addr_len");
+	sqe.accept_flags = static_cast<uint32_t>(accept.get("flags"));
+	sqe.ioprio = static_cast<uint16_t>(accept.get("iou_flags"));
+	if (!accept.has("iou_flags") && source.has_flag("REQ_F_APOLL_MULTISHOT"))
+		sqe.ioprio = kAcceptMultishot; // 6.1 keeps it in the flags of the request only
+	sqe.file_index = static_cast<uint32_t>(accept.get("file_slot"));
+	request.set_multishot(sqe.ioprio & kAcceptMultishot);
+	request.set_address(sqe.addr);
+	request.set_address2(sqe.addr2);
+	request.set_op_flags(sqe.accept_flags);
+	request.set_file_index(sqe.file_index);
+	return {};
+}
+
+std::string decode_connect(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	bool bind = sqe.opcode == images::IORING_OP_BIND;
+	sqe.addr2 = source.command(bind ? "io_bind" : "io_connect").get("addr_len");
+	// Since 6.10 the copy is part of the message header, before that an object of its own.
+	auto message = source.async_data("io_async_msghdr");
+	bool apart = source.layout->size_of("io_async_connect") != 0;
+	auto address = apart ? source.async : message.bytes_of("addr");
+	request.set_sockaddr(address.data(), std::min<size_t>(sqe.addr2, address.size()));
+	request.set_address2(sqe.addr2);
+	if (!bind && source.command("io_connect").get("in_progress"))
+		return "its connection is being established";
+	return {};
+}
+
+std::string decode_socket(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	if (sqe.opcode == images::IORING_OP_SOCKET) {
+		auto socket = source.command("io_socket");
+		sqe.fd = static_cast<int>(socket.get("domain"));
+		sqe.off = socket.get("type") | socket.get("flags");
+		sqe.len = static_cast<uint32_t>(socket.get("protocol"));
+		sqe.file_index = static_cast<uint32_t>(socket.get("file_slot"));
+		request.set_fd(sqe.fd);
+		request.set_offset(sqe.off);
+		request.set_file_index(sqe.file_index);
+	} else if (sqe.opcode == images::IORING_OP_LISTEN) {
+		sqe.len = static_cast<uint32_t>(source.command("io_listen").get("backlog"));
+	} else {
+		sqe.len = static_cast<uint32_t>(source.command("io_shutdown").get("how"));
+	}
+	request.set_length(sqe.len);
+	return {};
+}
+
+} // namespace bpfckpt::uring

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// TIMEOUT, LINK_TIMEOUT, TIMEOUT_REMOVE (io_uring/timeout.c: struct io_timeout, struct io_timeout_data).
+#include <ctime>
+
+#include "user/uring/decode.h"
+
+namespace bpfckpt::uring {
+
+static constexpr uint32_t kTimeoutMultishot = 1 << 6;
+
+static uint32_t clock_of(uint32_t flags)
+{
+	if (flags & IORING_TIMEOUT_BOOTTIME)
+		return CLOCK_BOOTTIME;
+	return flags & IORING_TIMEOUT_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC;
+}
+
+static int64_t nanoseconds(const iterators::KernelObject &data)
+{
+	if (data.has("time")) // 7.2: one ktime_t
+		return static_cast<int64_t>(data.get("time"));
+	return static_cast<int64_t>(data.get("ts.tv_sec") * 1'000'000'000 + data.get("ts.tv_nsec"));
+}
+
+std::string decode_timeout(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	auto timeout = source.command("io_timeout");
+	auto data = source.async_data("io_timeout_data");
+	auto flags = static_cast<uint32_t>(data.get("flags"));
+
+	sqe.len = 1; // of one timespec, whose place restore chooses
+	sqe.timeout_flags = flags;
+	request.set_op_flags(flags);
+	request.set_clock_id(clock_of(flags));
+	request.set_timeout_ns(nanoseconds(data));
+	request.set_multishot(flags & kTimeoutMultishot);
+	request.set_repeats(static_cast<uint32_t>(timeout.get("repeats")));
+
+	bool armed = source.record->place == URING_PLACE_TIMEOUT || source.record->place == URING_PLACE_LINK_TIMEOUT;
+	if (armed)
+		request.set_remaining_ns(static_cast<int64_t>(data.get("timer._softexpires")) -
+					 source.now(request.clock_id()));
+	else
+		request.set_remaining_ns(request.timeout_ns());
+
+	auto count = static_cast<uint32_t>(timeout.get("off"));
+	if (request.multishot())
+		sqe.off = request.repeats();
+	else if (count && armed)
+		sqe.off = static_cast<uint32_t>(timeout.get("target_seq")) - source.completions;
+	else
+		sqe.off = count;
+	if (!request.multishot())
+		request.set_timeout_count(static_cast<uint32_t>(sqe.off));
+	return {};
+}
+
+std::string decode_timeout_update(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	auto remove = source.command("io_timeout_rem");
+	sqe.addr = remove.get("addr");
+	sqe.timeout_flags = static_cast<uint32_t>(remove.get("flags"));
+	request.set_address(sqe.addr);
+	request.set_op_flags(sqe.timeout_flags);
+	request.set_timeout_ns(nanoseconds(remove));
+	return {};
+}
+
+} // namespace bpfckpt::uring
