@@ -14,7 +14,7 @@ struct KernelLayout::Impl {
 		void operator()(btf *types) const { btf__free(types); }
 	};
 	struct Found {
-		uint32_t bits;  // offset
+		uint32_t bits; // offset
 		uint32_t type;
 	};
 
@@ -102,7 +102,9 @@ Result<KernelLayout> KernelLayout::load()
 	if (!impl->types) {
 		Error error = errno_error(errno, "cannot read the kernel's type information");
 		error.code = Code::kKernelLacks;
-		return std::move(error).on("/sys/kernel/btf/vmlinux").with_hint("a kernel with CONFIG_DEBUG_INFO_BTF=y has it");
+		return std::move(error)
+			.on("/sys/kernel/btf/vmlinux")
+			.with_hint("a kernel with CONFIG_DEBUG_INFO_BTF=y has it");
 	}
 	impl->index();
 	return KernelLayout(std::move(impl));

@@ -18,7 +18,7 @@ namespace bpfckpt::iterators {
 
 struct FieldLayout {
 	uint32_t offset = 0;
-	uint32_t size = 0;  // bytes
+	uint32_t size = 0; // bytes
 	bool is_signed = false;
 };
 
@@ -30,11 +30,13 @@ public:
 	KernelLayout &operator=(KernelLayout &&) noexcept;
 	~KernelLayout();
 
-	// `path` names a field, also inside members ("kiocb.ki_pos") and anonymous unions. Nothing: this kernel has none.
+	// `path` names a field, also inside members ("kiocb.ki_pos") and anonymous unions. Nothing: this kernel has
+	// none.
 	[[nodiscard]] std::optional<FieldLayout> field(std::string_view type, std::string_view path) const;
 	// 0 if the kernel has no such type.
 	[[nodiscard]] uint32_t size_of(std::string_view type) const;
-	// Mask of a REQ_F_* flag (include/linux/io_uring_types.h): request_flag("REQ_F_ISREG") is 0 where there is none.
+	// Mask of a REQ_F_* flag (include/linux/io_uring_types.h): request_flag("REQ_F_ISREG") is 0 where there is
+	// none.
 	[[nodiscard]] uint64_t request_flag(std::string_view name) const;
 	// Value of an enumerator of a named enum.
 	[[nodiscard]] std::optional<int64_t> enumerator(std::string_view type, std::string_view name) const;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-// Names of kernel functions by address, from /proc/kallsyms. It has hundreds of thousands of lines: ask for all at once.
+// Names of kernel functions by address, from /proc/kallsyms. It has hundreds of thousands of lines: ask for all at
+// once.
 #pragma once
 
 #include <cstdint>

@@ -2,15 +2,18 @@
 // io_uring instances and their requests in flight: records to Document.rings.
 #pragma once
 
+#include <span>
+
+#include "iterators/file_record.h"
 #include "iterators/uring_reader.h"
 #include "user/collect/context.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::collect
-{
+namespace bpfckpt::collect {
 
-// After the thaw, and after the files: Ids.files and Ids.rings are looked up, not given out, for files of fixed slots
-// and requests that UringReader::referenced_files() named. What a dump cannot carry over becomes a finding.
-Result<> collect_rings(const iterators::UringReader &reader, Context &context);
+// After the thaw, and after collect_files(), which gave ids to what UringReader::referenced_files() named. `files` are
+// all that were described: they tell the struct file of each ring and of its eventfd. Sets RingFile.ring. State that a
+// dump cannot carry over becomes a finding. Errors: KernelLayout::load().
+Result<> collect_rings(const iterators::UringReader &reader, std::span<const file_record> files, Context &context);
 
 } // namespace bpfckpt::collect

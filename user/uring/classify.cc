@@ -17,22 +17,22 @@ struct Place {
 };
 
 constexpr std::array<Place, URING_PLACES> kPlaces = {{
-	{"armed poll", 9},      // URING_PLACE_POLL
-	{"timeout", 9},         // URING_PLACE_TIMEOUT
-	{"link timeout", 9},    // URING_PLACE_LINK_TIMEOUT
-	{"link member", 1},     // URING_PLACE_LINK
-	{"deferred", 8},        // URING_PLACE_DEFERRED
-	{"io-wq queue", 8},     // URING_PLACE_WQ_QUEUE
-	{"io-wq worker", 8},    // URING_PLACE_WQ_WORKER
-	{"io-wq hashed", 7},    // URING_PLACE_WQ_HASHED
-	{"iopoll", 9},          // URING_PLACE_IOPOLL
-	{"waitid", 9},          // URING_PLACE_WAITID
-	{"futex", 9},           // URING_PLACE_FUTEX
-	{"uring_cmd", 9},       // URING_PLACE_URING_CMD
-	{"task work", 5},       // URING_PLACE_TASK_WORK
-	{"fallback", 5},        // URING_PLACE_FALLBACK
-	{"completion", 6},      // URING_PLACE_COMPLETING
-	{"submission", 2},      // URING_PLACE_SUBMITTING
+	{"armed poll", 9},   // URING_PLACE_POLL
+	{"timeout", 9},      // URING_PLACE_TIMEOUT
+	{"link timeout", 9}, // URING_PLACE_LINK_TIMEOUT
+	{"link member", 1},  // URING_PLACE_LINK
+	{"deferred", 8},     // URING_PLACE_DEFERRED
+	{"io-wq queue", 8},  // URING_PLACE_WQ_QUEUE
+	{"io-wq worker", 8}, // URING_PLACE_WQ_WORKER
+	{"io-wq hashed", 7}, // URING_PLACE_WQ_HASHED
+	{"iopoll", 9},       // URING_PLACE_IOPOLL
+	{"waitid", 9},       // URING_PLACE_WAITID
+	{"futex", 9},        // URING_PLACE_FUTEX
+	{"uring_cmd", 9},    // URING_PLACE_URING_CMD
+	{"task work", 5},    // URING_PLACE_TASK_WORK
+	{"fallback", 5},     // URING_PLACE_FALLBACK
+	{"completion", 6},   // URING_PLACE_COMPLETING
+	{"submission", 2},   // URING_PLACE_SUBMITTING
 }};
 
 // Has not been issued: whatever it is, it can be submitted again.
@@ -113,8 +113,9 @@ bool is_completion(const RequestSource &source, std::string_view work, images::R
 		complete(request, record.res, 0);
 		return true;
 	}
-	for (const char *name : {"io_req_task_complete", "io_req_rw_complete", "io_req_task_cancel", "io_req_tw_fail_links",
-				 "io_req_task_link_timeout", "io_notif_tw_complete", "io_complete_rw"}) {
+	for (const char *name :
+	     {"io_req_task_complete", "io_req_rw_complete", "io_req_task_cancel", "io_req_tw_fail_links",
+	      "io_req_task_link_timeout", "io_notif_tw_complete", "io_complete_rw"}) {
 		if (starts_with(work, name)) {
 			complete(request, record.res, record.cqe_flags);
 			return true;

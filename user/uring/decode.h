@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 // From a request in flight to the SQE that would submit it again, and to the fields that people read.
 //
-// What an SQE pointed to may be gone from the program's memory: the kernel took copies of it. Then the SQE here has 0 in
-// that place, and the message the content (iovecs, sockaddr, path, timeout_ns), which restore puts somewhere.
+// What an SQE pointed to may be gone from the program's memory: the kernel took copies of it. Then the SQE here has 0
+// in that place, and the message the content (iovecs, sockaddr, path, timeout_ns), which restore puts somewhere.
 #pragma once
 
 #include <string>
@@ -17,7 +17,8 @@ namespace bpfckpt::uring {
 // nothing is in the way.
 std::string decode_request(const RequestSource &source, images::Request &request);
 
-// One per family of opcodes; `sqe` comes zeroed but for what every opcode has (opcode, flags, fd, user_data, buf_index).
+// One per family of opcodes; `sqe` comes zeroed but for what every opcode has (opcode, flags, fd, user_data,
+// buf_index).
 using DecodeFamily = std::string(const RequestSource &source, images::Request &request, io_uring_sqe &sqe);
 
 DecodeFamily decode_poll;

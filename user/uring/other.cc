@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// NOP, ASYNC_CANCEL, MSG_RING, URING_CMD, and operations on the ring's own tables (io_uring/nop.c, cancel.c, msg_ring.c,
-// uring_cmd.c, rsrc.c, kbuf.c).
+// NOP, ASYNC_CANCEL, MSG_RING, URING_CMD, and operations on the ring's own tables (io_uring/nop.c, cancel.c,
+// msg_ring.c, uring_cmd.c, rsrc.c, kbuf.c).
 #include "user/uring/decode.h"
 
 namespace bpfckpt::uring {

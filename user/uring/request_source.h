@@ -20,9 +20,9 @@ struct RequestSource {
 	std::span<const uint8_t> async;    // what req->async_data points to; empty: it has none
 	std::vector<images::IoVec> iovecs; // of its iov_iter, as they lie in the kernel: iov_offset is not applied yet
 	std::string path;
-	std::span<const uint8_t> command_sqe;  // uring_cmd
-	uint32_t completions = 0;              // of the ring, not counting timeouts: what timeouts with a count compare with
-	std::function<int64_t(uint32_t)> now;  // nanoseconds on a clockid_t at the capture
+	std::span<const uint8_t> command_sqe; // uring_cmd
+	uint32_t completions = 0; // of the ring, not counting timeouts: what timeouts with a count compare with
+	std::function<int64_t(uint32_t)> now; // nanoseconds on a clockid_t at the capture
 
 	[[nodiscard]] iterators::KernelObject command(std::string_view type) const
 	{

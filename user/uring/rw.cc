@@ -21,9 +21,10 @@ static void decode_common(const RequestSource &source, images::Request &request,
 	request.set_op_flags(static_cast<uint32_t>(sqe.rw_flags));
 	request.set_bytes_done(async.get("bytes_done"));
 	if (source.has_flag("REQ_F_BUFFER_SELECT")) {
-		// While it waits for a buffer, buf_index is that of the buffer tried last; the group is kept apart since 6.14.
-		sqe.buf_group = static_cast<uint16_t>(async.has("buf_group") ? async.get("buf_group") :
-									       source.record->buf_index);
+		// While it waits for a buffer, buf_index is that of the buffer tried last; the group is kept apart
+		// since 6.14.
+		sqe.buf_group = static_cast<uint16_t>(async.has("buf_group") ? async.get("buf_group")
+									     : source.record->buf_index);
 		request.set_buffer_group(sqe.buf_group);
 	}
 }

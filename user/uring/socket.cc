@@ -25,7 +25,8 @@ iterators::KernelObject decode_common(const RequestSource &source, images::Reque
 	request.set_op_flags(sqe.msg_flags);
 	request.set_bytes_done(sr.get("done_io"));
 	if (source.has_flag("REQ_F_BUFFER_SELECT")) {
-		sqe.buf_group = static_cast<uint16_t>(sr.has("buf_group") ? sr.get("buf_group") : source.record->buf_index);
+		sqe.buf_group =
+			static_cast<uint16_t>(sr.has("buf_group") ? sr.get("buf_group") : source.record->buf_index);
 		request.set_buffer_group(sqe.buf_group);
 	} else if (sqe.ioprio & kFixedBuffer) {
 		sqe.buf_index = source.record->buf_index;

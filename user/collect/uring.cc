@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/collect/uring.h"
+
+#include <ctime>
+
+#include <algorithm>
+
+#include <linux/io_uring.h>
+
+#include "user/collect/uring_index.h"
+
+namespace bpfckpt::collect {
+
+namespace {
+
+constexpr uint32_t kRegionOfUser = 2; // IO_REGION_F_USER_PROVIDED
+constexpr uint32_t kNapiOff = 255;
+
+// CLOCK_MONOTONIC_COARSE moves once a jiffy.
+uint32_t jiffies_to_ms(uint32_t jiffies)
+{
+	timespec resolution = {};
+	clock_getres(CLOCK_MONOTONIC_COARSE, &resolution);
+	return static_cast<uint32_t>(static_cast<uint64_t>(jiffies) * static_cast<uint64_t>(resolution.tv_nsec) /
+				     1'000'000);
+}
+
+void collect_setup(const uring_ring_record &record, images::Ring &ring)
+{
+	ring.set_sq_entries(record.sq_entries);
+	ring.set_cq_entries(record.cq_entries);
+	ring.set_flags(record.flags);
+	ring.set_disabled(record.flags & IORING_SETUP_R_DISABLED);
+	ring.set_submitter_tid(record.submitter_tid);
+	ring.set_submitter_dead(record.state & URING_SUBMITTER_DEAD);
+	ring.set_clock_id(record.clock_id);
+	ring.set_drain_active(record.state & URING_DRAIN_ACTIVE);
+	ring.set_drain_disabled(record.state & URING_DRAIN_DISABLED);
+	ring.set_held_by_drain(record.drained);
+	ring.set_compat(record.state & URING_COMPAT);
+	ring.set_file_alloc_start(record.file_alloc_start);
+	ring.set_file_alloc_end(record.file_alloc_end);
+	ring.set_file_alloc_hint(record.file_alloc_hint);
+	ring.set_fixed_file_slots(record.file_slots);
+	ring.set_buffer_slots(record.buffer_slots);
+	ring.set_next_personality(record.next_personality);
+	if (record.state & URING_IOWQ_LIMITS) {
+		ring.set_bounded_limit(record.iowq_limits[0]);
+		ring.set_unbounded_limit(record.iowq_limits[1]);
+	}
+	if (record.region_flags & kRegionOfUser)
+		ring.set_cq_user_address(record.sq_ring_page_index * 4096);
+	if (record.region_flags >> 8 & kRegionOfUser)
+		ring.set_sq_user_address(record.sqes_page_index * 4096);
+	ring.set_region_pages(record.param_region_npages);
+	if (record.region_flags >> 16 & kRegionOfUser)
+		ring.set_region_user_address(record.param_page_index * 4096);
+}
+
+void collect_fixed(const UringIndex &index, const Context &context, uint64_t address, images::Ring &ring)
+{
+	for (const uring_file_record *record : UringIndex::of(index.fixed_files, address)) {
+		images::FixedFile *file = ring.add_fixed_files();
+		file->set_slot(record->slot);
+		file->set_file(context.ids.files.find(record->file));
+		file->set_tag(record->tag);
+	}
+	for (const uring_buffer_record *record : UringIndex::of(index.buffers, address)) {
+		images::FixedBuffer *buffer = ring.add_buffers();
+		buffer->set_slot(record->slot);
+		buffer->set_address(record->address);
+		buffer->set_length(record->length);
+		buffer->set_tag(record->tag);
+		buffer->set_kernel_buffer(record->kernel_buffer);
+		buffer->set_shared(record->references > 1 || index.mapped_buffers.at(record->imu) > 1);
+	}
+}
+
+void collect_personalities(const UringIndex &index, uint64_t address, images::Ring &ring)
+{
+	for (const uring_personality_record *record : UringIndex::of(index.personalities, address)) {
+		images::Personality *personality = ring.add_personalities();
+		personality->set_id(record->id);
+		images::Credentials *credentials = personality->mutable_credentials();
+		credentials->set_uid(record->uid);
+		credentials->set_gid(record->gid);
+		credentials->set_euid(record->euid);
+		credentials->set_egid(record->egid);
+		credentials->set_suid(record->suid);
+		credentials->set_sgid(record->sgid);
+		credentials->set_fsuid(record->fsuid);
+		credentials->set_fsgid(record->fsgid);
+		credentials->set_securebits(record->securebits);
+		credentials->set_cap_inheritable(record->cap_inheritable);
+		credentials->set_cap_permitted(record->cap_permitted);
+		credentials->set_cap_effective(record->cap_effective);
+		credentials->set_cap_bounding(record->cap_bounding);
+		credentials->set_cap_ambient(record->cap_ambient);
+		credentials->set_user_namespace(record->user_ns);
+		for (uint32_t i = 0; i < std::min<uint32_t>(record->ngroups, URING_MAX_GROUPS); i++)
+			credentials->add_groups(record->groups[i]);
+	}
+}
+
+void collect_groups(const UringIndex &index, uint64_t address, images::Ring &ring)
+{
+	for (const uring_group_record *record : UringIndex::of(index.groups, address)) {
+		auto buffers = UringIndex::of(index.provided, record->list);
+		if (!record->is_ring && buffers.empty())
+			continue; // used up: the same as none
+		images::BufferGroup *group = ring.add_buffer_groups();
+		group->set_id(record->id);
+		group->set_ring(record->is_ring);
+		group->set_entries(record->entries);
+		group->set_head(record->head);
+		group->set_tail(record->tail);
+		group->set_incremental(record->incremental);
+		group->set_kernel_memory(record->kernel_memory);
+		if (record->is_ring && !record->kernel_memory)
+			group->set_user_address(record->first_page_index * 4096);
+		for (const uring_provided_record *provided : buffers) {
+			images::ProvidedBuffer *buffer = group->add_buffers();
+			buffer->set_id(provided->id);
+			buffer->set_address(provided->address);
+			buffer->set_length(provided->length);
+		}
+	}
+}
+
+void collect_overflow(const UringIndex &index, const uring_ring_record &record, images::Ring &ring)
+{
+	for (const uring_overflow_record *entry : UringIndex::of(index.overflow, record.ring)) {
+		images::Cqe *cqe = ring.add_overflow();
+		cqe->set_user_data(entry->user_data);
+		cqe->set_res(entry->res);
+		cqe->set_flags(entry->flags);
+		if (record.flags & IORING_SETUP_CQE32) {
+			cqe->add_extra(entry->extra[0]);
+			cqe->add_extra(entry->extra[1]);
+		}
+	}
+}
+
+void collect_tasks(const UringIndex &index, uint64_t address, images::Ring &ring)
+{
+	for (const uring_attachment_record *record : UringIndex::of(index.attachments, address)) {
+		auto found = index.tasks.find(record->tctx);
+		images::TaskContext *task = ring.add_tasks();
+		task->set_tid(record->tid);
+		if (found == index.tasks.end())
+			continue;
+		const uring_task_record &state = *found->second;
+		task->set_workers(state.workers[0] + state.workers[1]);
+		task->set_running(state.running[0] + state.running[1]);
+		task->set_bounded_max(state.max_workers[0]);
+		task->set_unbounded_max(state.max_workers[1]);
+		auto end = std::find_if(std::rbegin(state.affinity), std::rend(state.affinity),
+					[](auto word) { return word; });
+		size_t words = static_cast<size_t>(std::rend(state.affinity) - end);
+		task->set_affinity(state.affinity, words * sizeof(state.affinity[0]));
+	}
+}
+
+void collect_sq_thread(const uring_ring_record &record, IdTable &groups, images::Ring &ring)
+{
+	if (!record.sq_data)
+		return;
+	images::SqThread *thread = ring.mutable_sq_thread();
+	thread->set_tid(record.sq_thread_tid);
+	thread->set_idle_ms(jiffies_to_ms(record.sq_thread_idle));
+	thread->set_pinned(record.flags & IORING_SETUP_SQ_AFF);
+	if (thread->pinned())
+		thread->set_cpu(record.sq_thread_cpu);
+	thread->set_group(groups.id_of(record.sq_data));
+	thread->set_sleeping(record.sq_flags & IORING_SQ_NEED_WAKEUP);
+}
+
+void collect_restrictions(const uring_ring_record &record, images::Ring &ring)
+{
+	if (!(record.state & (URING_RESTRICTED | URING_REG_RESTRICTED)) && !record.restrict_register[0] &&
+	    !record.restrict_sqe[0] && !record.sqe_flags_allowed && !record.sqe_flags_required)
+		return;
+	images::Restrictions *restrictions = ring.mutable_restrictions();
+	for (uint32_t bit = 0; bit < 128; bit++) {
+		if (record.restrict_register[bit / 64] >> bit % 64 & 1)
+			restrictions->add_register_ops(bit);
+		if (record.restrict_sqe[bit / 64] >> bit % 64 & 1)
+			restrictions->add_sqe_ops(bit);
+	}
+	restrictions->set_sqe_flags_allowed(record.sqe_flags_allowed);
+	restrictions->set_sqe_flags_required(record.sqe_flags_required);
+}
+
+void collect_extras(const UringIndex &index, const Context &context, const uring_ring_record &record,
+		    images::Ring &ring)
+{
+	if (record.eventfd_ctx) {
+		auto file = index.eventfds.find(record.eventfd_ctx);
+		images::RingEventfd *eventfd = ring.mutable_eventfd();
+		eventfd->set_file(file == index.eventfds.end() ? 0 : context.ids.files.find(file->second->file));
+		eventfd->set_async(record.eventfd_async);
+	}
+	if (record.napi_mode != kNapiOff) {
+		ring.mutable_napi()->set_mode(record.napi_mode);
+		ring.mutable_napi()->set_busy_poll_ns(record.napi_busy_poll_ns);
+		ring.mutable_napi()->set_prefer(record.napi_prefer);
+	}
+}
+
+// Names the ring in the messages of its files, and the file in that of the ring.
+void link_files(const UringIndex &index, const uring_ring_record &record, Context &context, images::Ring &ring)
+{
+	for (const file_record *file : UringIndex::of(index.ring_files, record.ring)) {
+		uint32_t id = context.ids.files.find(file->file);
+		ring.set_file(id);
+		ring.set_inode(file->ino);
+		for (images::File &message : *context.document->mutable_files())
+			if (message.id() == id)
+				message.mutable_io_uring()->set_ring(ring.id());
+	}
+}
+
+} // namespace
+
+Result<> collect_rings(const iterators::UringReader &reader, std::span<const file_record> files, Context &context)
+{
+	if (reader.rings().empty())
+		return {};
+	auto layout = TRY(iterators::KernelLayout::load());
+	UringIndex index(reader, layout, files, context);
+	IdTable sq_threads;
+	for (const uring_ring_record &record : reader.rings()) {
+		images::Ring &ring = *context.document->add_rings();
+		ring.set_id(context.ids.rings.id_of(record.ring));
+		collect_setup(record, ring);
+		link_files(index, record, context, ring);
+		collect_ring_memory(index, record, !context.live, ring);
+		collect_overflow(index, record, ring);
+		collect_fixed(index, context, record.ring, ring);
+		collect_personalities(index, record.ring, ring);
+		collect_groups(index, record.ring, ring);
+		collect_extras(index, context, record, ring);
+		collect_sq_thread(record, sq_threads, ring);
+		collect_restrictions(record, ring);
+		collect_tasks(index, record.ring, ring);
+		collect_requests(index, record, context, ring);
+		refuse_unsupported(record, context, ring);
+	}
+	std::ranges::sort(*context.document->mutable_rings(), {}, &images::Ring::id);
+	return {};
+}
+
+} // namespace bpfckpt::collect

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// UringIndex: the records of UringReader by the object that they belong to.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "iterators/file_record.h"
+#include "iterators/kernel_layout.h"
+#include "iterators/uring_reader.h"
+#include "user/collect/context.h"
+
+namespace bpfckpt::collect {
+
+template <class Record>
+using RecordsBy = std::unordered_map<uint64_t, std::vector<const Record *>>;
+
+struct UringIndex {
+	const iterators::UringReader &reader;
+	const iterators::KernelLayout &layout;
+
+	// By struct io_ring_ctx.
+	RecordsBy<uring_count_record> counts;
+	RecordsBy<uring_attachment_record> attachments;
+	RecordsBy<uring_request_record> requests;
+	RecordsBy<uring_file_record> fixed_files;
+	RecordsBy<uring_buffer_record> buffers;
+	RecordsBy<uring_personality_record> personalities;
+	RecordsBy<uring_group_record> groups;
+	RecordsBy<uring_overflow_record> overflow;
+	RecordsBy<uring_page_record> pages;
+	RecordsBy<file_record> ring_files;
+	// By struct io_buffer_list, io_kiocb, io_uring_task, eventfd_ctx, io_mapped_ubuf.
+	RecordsBy<uring_provided_record> provided;
+	RecordsBy<uring_blob_record> blobs;
+	std::unordered_map<uint64_t, const uring_task_record *> tasks;
+	std::unordered_map<uint64_t, const file_record *> eventfds;
+	// Fixed slots by io_rsrc_node, where the kernel has them, else by struct file.
+	std::unordered_map<uint64_t, const uring_file_record *> slots_by_node;
+	RecordsBy<uring_file_record> slots_by_file;
+	std::unordered_map<uint64_t, unsigned> mapped_buffers; // how many slots have it
+	// By struct io_uring_task: the thread that it belongs to; missing: it has left.
+	std::unordered_map<uint64_t, uint32_t> tids;
+	// Functions of queued task work, and kinds of files by File.id.
+	std::unordered_map<uint64_t, std::string> functions;
+	std::unordered_map<uint32_t, std::string_view> file_kinds;
+
+	UringIndex(const iterators::UringReader &reader, const iterators::KernelLayout &layout,
+		   std::span<const file_record> files, const Context &context);
+
+	template <class Record>
+	static std::span<const Record *const> of(const RecordsBy<Record> &records, uint64_t object)
+	{
+		auto it = records.find(object);
+		return it == records.end() ? std::span<const Record *const>() : it->second;
+	}
+	[[nodiscard]] std::string_view function(uint64_t address) const
+	{
+		auto it = functions.find(address);
+		return it == functions.end() ? std::string_view() : it->second;
+	}
+};
+
+// Fills ring.in_flight, in_flight_count, complete and messages.
+void collect_requests(const UringIndex &index, const uring_ring_record &record, const Context &context,
+		      images::Ring &ring);
+
+// Fills what is in the ring's own memory: layout, counters, CQEs, unsubmitted SQEs, and for a dump the bytes.
+void collect_ring_memory(const UringIndex &index, const uring_ring_record &record, bool with_bytes, images::Ring &ring);
+
+// Says what of the ring no restore knows yet: Ring.unsupported, and a finding for each.
+void refuse_unsupported(const uring_ring_record &record, Context &context, images::Ring &ring);
+
+} // namespace bpfckpt::collect

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What of a ring no restore knows yet: a finding for each, by name. The one list of it; docs/support.md says the same.
+#include <map>
+
+#include <linux/io_uring.h>
+
+#include "user/collect/uring_index.h"
+
+namespace bpfckpt::collect {
+
+namespace {
+
+// Setup flags newer than the headers of the oldest build machine.
+constexpr uint32_t kNoMmap = 1U << 14, kRegisteredFdOnly = 1U << 15, kHybridIopoll = 1U << 17, kCqeMixed = 1U << 18;
+// All that are known, up to IORING_SETUP_SQ_REWIND.
+constexpr uint32_t kKnownFlags = (1U << 21) - 1;
+
+struct SetupFlag {
+	uint32_t flag;
+	const char *state;
+};
+
+constexpr SetupFlag kRefusedFlags[] = {
+	{IORING_SETUP_IOPOLL, "it polls for completions (IORING_SETUP_IOPOLL)"},
+	{IORING_SETUP_SQPOLL, "it has a submission thread (IORING_SETUP_SQPOLL)"},
+	{IORING_SETUP_R_DISABLED, "it is not enabled yet (IORING_SETUP_R_DISABLED)"},
+	{IORING_SETUP_SQE128, "it has SQEs of 128 bytes (IORING_SETUP_SQE128)"},
+	{IORING_SETUP_CQE32, "it has CQEs of 32 bytes (IORING_SETUP_CQE32)"},
+	{kNoMmap, "it lies in the program's own memory (IORING_SETUP_NO_MMAP)"},
+	{kRegisteredFdOnly, "it has no descriptor (IORING_SETUP_REGISTERED_FD_ONLY)"},
+	{kHybridIopoll, "it polls for completions (IORING_SETUP_HYBRID_IOPOLL)"},
+	{kCqeMixed, "it has CQEs of two sizes (IORING_SETUP_CQE_MIXED)"},
+	{1U << 19, "it has SQEs of two sizes (IORING_SETUP_SQE_MIXED)"},
+	{1U << 20, "it rewinds its submission queue (IORING_SETUP_SQ_REWIND)"},
+};
+
+class Refusals {
+public:
+	Refusals(Context &context, images::Ring &ring) : context_(context), ring_(ring) {}
+	void add(const std::string &state, std::string hint = "dump --forensic keeps what can be read of it")
+	{
+		ring_.add_unsupported(state);
+		context_.refuse(fmt::format("ring {}", ring_.id()), state, std::move(hint));
+	}
+
+private:
+	Context &context_;
+	images::Ring &ring_;
+};
+
+void refuse_setup(const uring_ring_record &record, Refusals &refusals)
+{
+	for (const SetupFlag &entry : kRefusedFlags)
+		if (record.flags & entry.flag)
+			refusals.add(entry.state);
+	if (record.flags & ~kKnownFlags)
+		refusals.add(fmt::format("it was set up with flags {:#x}, which this version does not know",
+					 record.flags & ~kKnownFlags));
+	if (record.state & URING_COMPAT)
+		refusals.add("it was set up by a 32-bit program");
+	if (record.state & URING_SUBMITTER_DEAD)
+		refusals.add("the only thread that may submit to it has exited");
+	if (record.state & (URING_RESTRICTED | URING_REG_RESTRICTED))
+		refusals.add("it has restrictions (IORING_REGISTER_RESTRICTIONS)");
+	if (record.state & URING_ZCRX)
+		refusals.add("it receives without copying (IORING_REGISTER_ZCRX_IFQ)");
+	if (record.state & URING_BPF)
+		refusals.add("BPF programs are attached to it");
+	if (record.param_region_npages || record.state & URING_CQ_WAIT_ARG)
+		refusals.add("a memory region is registered with it (IORING_REGISTER_MEM_REGION)");
+	if (record.napi_mode != 255)
+		refusals.add("it polls network devices (IORING_REGISTER_NAPI)");
+	if (record.state & URING_IOWQ_LIMITS)
+		refusals.add("limits for its workers are set (IORING_REGISTER_IOWQ_MAX_WORKERS)");
+}
+
+void refuse_registered(const images::Ring &ring, Refusals &refusals)
+{
+	if (ring.buffer_groups_size())
+		refusals.add(fmt::format("{} groups of provided buffers", ring.buffer_groups_size()));
+	if (ring.overflow_size())
+		refusals.add(fmt::format("{} completions are in its overflow list", ring.overflow_size()),
+			     "they are taken over when the program reads its completions");
+	if (ring.messages_size())
+		refusals.add(
+			fmt::format("{} completions from other rings are on their way to it", ring.messages_size()),
+			"try again");
+	for (const images::FixedBuffer &buffer : ring.buffers()) {
+		if (buffer.kernel_buffer())
+			refusals.add(fmt::format("buffer {} belongs to the kernel", buffer.slot()));
+		if (buffer.shared())
+			refusals.add(fmt::format("buffer {} is shared with another ring", buffer.slot()));
+	}
+	for (const images::FixedFile &file : ring.fixed_files())
+		if (!file.file())
+			refusals.add(fmt::format("the file in slot {} could not be described", file.slot()));
+	if (ring.has_eventfd() && !ring.eventfd().file())
+		refusals.add("no descriptor of its eventfd is left");
+}
+
+std::string name_of(const images::Request &request)
+{
+	const std::string &name = images::Opcode_Name(request.opcode());
+	return name.empty() ? fmt::format("opcode {}", static_cast<int>(request.opcode())) : name;
+}
+
+// "IORING_OP_RECV x 2, IORING_OP_TIMEOUT"
+std::string names_of(const std::map<std::string, unsigned> &counts)
+{
+	std::string text;
+	for (const auto &[name, count] : counts)
+		text += (text.empty() ? "" : ", ") + (count > 1 ? fmt::format("{} x {}", name, count) : name);
+	return text;
+}
+
+void refuse_requests(const images::Ring &ring, bool live, Refusals &refusals)
+{
+	std::map<std::string, unsigned> waiting, unfinished;
+	for (const images::Request &request : ring.in_flight()) {
+		if (request.class_() == images::Request::UNKNOWN)
+			refusals.add(fmt::format("{} (user_data {:#x}, {}) cannot be submitted again: {}",
+						 name_of(request), request.user_data(), request.where(),
+						 request.obstacle().empty() ? "what is queued for it is not known"
+									    : request.obstacle()));
+		else if (request.class_() == images::Request::REARMABLE)
+			waiting[name_of(request)]++;
+		else
+			unfinished[name_of(request)]++;
+	}
+	if (!waiting.empty())
+		refusals.add(fmt::format("requests wait in it: {}", names_of(waiting)),
+			     "restore cannot submit requests again yet; dump --forensic keeps them");
+	if (!unfinished.empty() && !live)
+		refusals.add(fmt::format("requests have not finished: {}", names_of(unfinished)),
+			     "a longer --drain-timeout gives them more time");
+	if (!ring.complete() && !live)
+		refusals.add(
+			fmt::format("{} requests were found, the kernel counts {}", ring.in_flight_size(),
+				    ring.in_flight_count()),
+			"requests on no list are disk I/O, notifications of zero-copy sends, or descriptors on their "
+			"way to another ring: try again when they are done");
+}
+
+} // namespace
+
+void refuse_unsupported(const uring_ring_record &record, Context &context, images::Ring &ring)
+{
+	Refusals refusals(context, ring);
+	refuse_setup(record, refusals);
+	refuse_registered(ring, refusals);
+	refuse_requests(ring, context.live, refusals);
+}
+
+} // namespace bpfckpt::collect

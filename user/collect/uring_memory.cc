@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The memory that a ring shares with its program: struct io_rings with CQEs and SQ array, and the SQEs.
+#include <cstring>
+
+#include <algorithm>
+
+#include <linux/io_uring.h>
+
+#include "user/collect/uring_index.h"
+
+namespace bpfckpt::collect {
+
+namespace {
+
+// Newer than the headers of the oldest build machine.
+constexpr uint32_t kSetupNoSqArray = 1U << 16;
+constexpr uint32_t kSetupCqeMixed = 1U << 18;
+constexpr uint32_t kCqe32 = 1U << 15; // IORING_CQE_F_32: this one has 32 bytes
+
+std::string put_together(std::span<const uring_page_record *const> pages, uint32_t region, size_t size)
+{
+	std::string bytes(size, '\0');
+	for (const uring_page_record *page : pages) {
+		size_t offset = static_cast<size_t>(page->index) * URING_PAGE_BYTES;
+		if (page->region == region && offset < size)
+			std::memcpy(bytes.data() + offset, page->data,
+				    std::min<size_t>(URING_PAGE_BYTES, size - offset));
+	}
+	return bytes;
+}
+
+template <class T>
+T load(std::string_view bytes, size_t offset)
+{
+	T value = {};
+	if (offset + sizeof(T) <= bytes.size())
+		std::memcpy(&value, bytes.data() + offset, sizeof(T));
+	return value;
+}
+
+void collect_layout(const UringIndex &index, const uring_ring_record &record, images::RingLayout &layout)
+{
+	auto offset = [&](const char *path) {
+		auto field = index.layout.field("io_rings", path);
+		return field ? field->offset : 0;
+	};
+	layout.set_sq_head(offset("sq.head"));
+	layout.set_sq_tail(offset("sq.tail"));
+	layout.set_cq_head(offset("cq.head"));
+	layout.set_cq_tail(offset("cq.tail"));
+	layout.set_cqes(record.cqes_offset);
+	layout.set_sq_array(record.sq_array_offset);
+	layout.set_cqe_size(record.flags & IORING_SETUP_CQE32 ? 32 : 16);
+	layout.set_sqe_size(record.flags & IORING_SETUP_SQE128 ? 128 : 64);
+}
+
+void collect_counters(const UringIndex &index, const uring_ring_record &record, images::Ring &ring)
+{
+	if (auto counts = UringIndex::of(index.counts, record.ring); !counts.empty()) {
+		const uring_counters &counters = counts.back()->counters;
+		// The kernel's own copies are those that it goes by.
+		ring.set_sq_head(counters.cached_sq_head);
+		ring.set_sq_tail(counters.sq_tail);
+		ring.set_cq_head(counters.cq_head);
+		ring.set_cq_tail(counters.cached_cq_tail);
+	}
+	ring.set_sq_dropped(record.sq_dropped);
+	ring.set_cq_overflow_count(record.cq_overflow);
+	ring.set_sq_flags(record.sq_flags);
+	ring.set_cq_flags(record.cq_flags);
+}
+
+void add_cqe(std::string_view memory, size_t offset, bool wide, images::Ring &ring)
+{
+	images::Cqe *cqe = ring.add_cqes();
+	cqe->set_user_data(load<uint64_t>(memory, offset));
+	cqe->set_res(load<int32_t>(memory, offset + 8));
+	cqe->set_flags(load<uint32_t>(memory, offset + 12));
+	if (wide || (ring.flags() & kSetupCqeMixed && cqe->flags() & kCqe32)) {
+		cqe->add_extra(load<uint64_t>(memory, offset + 16));
+		cqe->add_extra(load<uint64_t>(memory, offset + 24));
+	}
+}
+
+void collect_cqes(std::string_view memory, images::Ring &ring)
+{
+	uint32_t count = ring.cq_tail() - ring.cq_head(), mask = ring.cq_entries() - 1;
+	if (count > ring.cq_entries())
+		return; // the program wrote nonsense to its head
+	for (uint32_t i = 0; i < count; i++) {
+		size_t slot = (ring.cq_head() + i) & mask;
+		add_cqe(memory, ring.layout().cqes() + slot * ring.layout().cqe_size(), ring.layout().cqe_size() == 32,
+			ring);
+		if (ring.cqes().rbegin()->extra_size() && ring.layout().cqe_size() == 16)
+			i++; // it fills two slots
+	}
+}
+
+void collect_unsubmitted(std::string_view memory, std::string_view sqes, images::Ring &ring)
+{
+	uint32_t count = ring.sq_tail() - ring.sq_head(), mask = ring.sq_entries() - 1;
+	if (count > ring.sq_entries())
+		return;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t slot = (ring.sq_head() + i) & mask;
+		uint32_t entry = ring.flags() & kSetupNoSqArray
+					 ? slot
+					 : load<uint32_t>(memory, ring.layout().sq_array() + slot * 4UL);
+		images::Sqe *sqe = ring.add_unsubmitted();
+		sqe->set_index(entry);
+		size_t offset = static_cast<size_t>(entry) * ring.layout().sqe_size();
+		if (offset + ring.layout().sqe_size() > sqes.size())
+			continue; // an index that the kernel will drop
+		sqe->set_opcode(static_cast<images::Opcode>(static_cast<uint8_t>(sqes[offset])));
+		sqe->set_user_data(load<uint64_t>(sqes, offset + offsetof(io_uring_sqe, user_data)));
+		sqe->set_raw(std::string(sqes.substr(offset, ring.layout().sqe_size())));
+	}
+}
+
+} // namespace
+
+void collect_ring_memory(const UringIndex &index, const uring_ring_record &record, bool with_bytes, images::Ring &ring)
+{
+	collect_layout(index, record, *ring.mutable_layout());
+	collect_counters(index, record, ring);
+	auto pages = UringIndex::of(index.pages, record.ring);
+	std::string memory = put_together(pages, 0, record.ring_bytes);
+	std::string sqes = put_together(pages, 1, record.sqe_bytes);
+	collect_cqes(memory, ring);
+	collect_unsubmitted(memory, sqes, ring);
+	if (!with_bytes)
+		return;
+	ring.set_sq_ring(std::move(memory));
+	ring.set_sqes(std::move(sqes));
+}
+
+} // namespace bpfckpt::collect

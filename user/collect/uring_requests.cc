@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Requests in flight: each once, with the count that proves that none was missed.
+#include <cstring>
+
+#include <algorithm>
+#include <optional>
+
+#include <linux/io_uring.h>
+
+#include "user/collect/uring_index.h"
+#include "user/uring/classify.h"
+#include "user/uring/decode.h"
+
+namespace bpfckpt::collect {
+
+namespace {
+
+// Bits 0 to 6 of io_kiocb.flags are the IOSQE_* flags, in all versions.
+constexpr uint32_t kSqeFlags = 0x7f;
+
+// What a request points to, put together from its blobs.
+struct Attached {
+	std::vector<uint8_t> async;
+	std::vector<uint8_t> iovecs;
+	std::vector<uint8_t> path;
+	std::vector<uint8_t> command;
+
+	explicit Attached(std::span<const uring_blob_record *const> blobs);
+};
+
+// A request that was met in two places has its blobs twice: the first of each is taken.
+void append(std::vector<uint8_t> &bytes, const uring_blob_record &blob)
+{
+	if (blob.offset == bytes.size() && bytes.size() < blob.total)
+		bytes.insert(bytes.end(), blob.data, blob.data + blob.length);
+}
+
+Attached::Attached(std::span<const uring_blob_record *const> blobs)
+{
+	for (const uring_blob_record *blob : blobs) {
+		switch (blob->kind) {
+		case URING_BLOB_ASYNC:
+			append(async, *blob);
+			break;
+		case URING_BLOB_IOVECS:
+			append(iovecs, *blob);
+			break;
+		case URING_BLOB_PATH:
+			append(path, *blob);
+			break;
+		case URING_BLOB_COMMAND:
+			append(command, *blob);
+			break;
+		}
+	}
+}
+
+std::vector<images::IoVec> parse_iovecs(std::span<const uint8_t> bytes)
+{
+	std::vector<images::IoVec> result;
+	for (size_t i = 0; i + 16 <= bytes.size(); i += 16) {
+		uint64_t words[2];
+		std::memcpy(words, bytes.data() + i, sizeof(words));
+		result.emplace_back();
+		result.back().set_address(words[0]);
+		result.back().set_length(words[1]);
+	}
+	return result;
+}
+
+std::string parse_path(std::span<const uint8_t> bytes)
+{
+	const auto *start = reinterpret_cast<const char *>(bytes.data());
+	return {start, strnlen(start, bytes.size())};
+}
+
+// Another ring's MSG_RING on its way to this one: counted by no one, and submitted by no thread of this ring.
+bool is_message(const uring_request_record &record)
+{
+	return record.place == URING_PLACE_TASK_WORK && !record.tctx;
+}
+
+bool is_queued(const uring_request_record &record)
+{
+	return record.place == URING_PLACE_TASK_WORK || record.place == URING_PLACE_FALLBACK;
+}
+
+// Each request once, in the order of first sight.
+std::vector<uring::Sighting> merge(const UringIndex &index, std::span<const uring_request_record *const> records)
+{
+	std::vector<uring::Sighting> result;
+	std::unordered_map<uint64_t, size_t> seen;
+	for (const uring_request_record *record : records) {
+		if (is_message(*record))
+			continue;
+		auto [it, is_new] = seen.try_emplace(record->request, result.size());
+		if (is_new)
+			result.emplace_back();
+		uring::Sighting &sighting = result[it->second];
+		if (is_new || uring::says_more(record->place, sighting.record->place))
+			sighting.record = record;
+		if (is_queued(*record)) {
+			sighting.queued = true;
+			sighting.work = index.function(record->task_work);
+		}
+	}
+	return result;
+}
+
+// The slot that a request was submitted with; nothing: something else has been put there since.
+std::optional<uint32_t> fixed_slot(const UringIndex &index, const uring_request_record &record)
+{
+	if (record.file_node) {
+		auto slot = index.slots_by_node.find(record.file_node);
+		if (slot == index.slots_by_node.end())
+			return {};
+		return slot->second->slot;
+	}
+	for (const uring_file_record *slot : UringIndex::of(index.slots_by_file, record.file))
+		if (slot->ring == record.ring)
+			return slot->slot;
+	return {};
+}
+
+uint32_t personality_of(const UringIndex &index, const uring_request_record &record)
+{
+	// io-wq sets the credentials, too: those are the thread's own.
+	for (const uring_personality_record *personality : UringIndex::of(index.personalities, record.ring))
+		if (personality->cred == record.creds)
+			return personality->id;
+	return 0;
+}
+
+// What was asked for, as far as the kernel keeps it: it sets some of these bits itself (io_uring/io_uring.c).
+uint32_t submitted_flags(const uring::RequestSource &source)
+{
+	const uring_request_record &record = *source.record;
+	uint32_t flags = record.req_flags & kSqeFlags;
+	if (!record.link)
+		flags &= ~static_cast<uint32_t>(IOSQE_IO_LINK | IOSQE_IO_HARDLINK);
+	bool punted = record.place == URING_PLACE_WQ_WORKER || record.place == URING_PLACE_WQ_QUEUE ||
+		      record.place == URING_PLACE_WQ_HASHED;
+	// Armed on poll, or held back by a drain: it is the kernel that marked it so.
+	if (!punted)
+		flags &= ~static_cast<uint32_t>(IOSQE_ASYNC);
+	return flags;
+}
+
+class Collector {
+public:
+	Collector(const UringIndex &index, const uring_ring_record &ring_record, const Context &context)
+		: index_(index), record_(ring_record), context_(context)
+	{
+	}
+	void collect(images::Ring &ring);
+
+private:
+	void add(const uring::Sighting &sighting, images::Request &request);
+	void add_messages(images::Ring &ring);
+	void prove(images::Ring &ring);
+
+	const UringIndex &index_;
+	const uring_ring_record &record_;
+	const Context &context_;
+	uint32_t completions_ = 0;
+};
+
+void Collector::add(const uring::Sighting &sighting, images::Request &request)
+{
+	const uring_request_record &record = *sighting.record;
+	Attached attached(UringIndex::of(index_.blobs, record.request));
+	uring::RequestSource source;
+	source.record = &record;
+	source.layout = &index_.layout;
+	if (source.has_flag("REQ_F_ASYNC_DATA")) {
+		source.async = attached.async;
+		source.iovecs = parse_iovecs(attached.iovecs);
+	}
+	source.path = parse_path(attached.path);
+	source.command_sqe = attached.command;
+	source.completions = completions_;
+	source.now = [this](uint32_t clock) { return context_.time.on(clock); };
+
+	request.set_opcode(static_cast<images::Opcode>(record.opcode));
+	request.set_user_data(record.user_data);
+	request.set_where(uring::name_of_place(record.place));
+	request.set_file(context_.ids.files.find(record.file));
+	request.set_flags(submitted_flags(source));
+	request.set_woken(sighting.queued);
+	if (source.has_flag("REQ_F_CREDS"))
+		request.set_personality(personality_of(index_, record));
+	auto thread = index_.tids.find(record.tctx);
+	request.set_tid(thread == index_.tids.end() ? 0 : thread->second);
+
+	auto slot = fixed_slot(index_, record);
+	bool fixed = request.flags() & IOSQE_FIXED_FILE;
+	if (fixed)
+		request.set_fixed_slot(slot.value_or(0));
+	std::string obstacle = uring::decode_request(source, request);
+	if (obstacle.empty() && record.file && !request.file())
+		obstacle = "its file could not be described";
+	if (obstacle.empty() && fixed && record.file && !slot)
+		obstacle = "the fixed slot that it was submitted with has been replaced";
+	auto kind = index_.file_kinds.find(request.file());
+	uring::classify(source, sighting, kind == index_.file_kinds.end() ? "" : kind->second, obstacle, request);
+	request.set_obstacle(obstacle);
+}
+
+void Collector::add_messages(images::Ring &ring)
+{
+	// The list is a stack: the newest comes first.
+	auto records = UringIndex::of(index_.requests, record_.ring);
+	for (auto it = records.rbegin(); it != records.rend(); ++it) {
+		if (!is_message(**it))
+			continue;
+		images::Cqe *cqe = ring.add_messages();
+		cqe->set_user_data((*it)->user_data);
+		cqe->set_res((*it)->res);
+		cqe->set_flags((*it)->cqe_flags);
+	}
+}
+
+// The set is whole if it has as many members as the kernel counts, and nothing moved while it was taken.
+void Collector::prove(images::Ring &ring)
+{
+	auto counts = UringIndex::of(index_.counts, record_.ring);
+	if (counts.size() != 2)
+		return;
+	const uring_counters &before = counts[0]->counters, &after = counts[1]->counters;
+	ring.set_in_flight_count(after.allocated - after.free);
+	bool still = std::memcmp(&before, &after, sizeof(before)) == 0 && !after.mutex_owner;
+	bool counted = !counts[0]->unknown && !counts[1]->unknown;
+	ring.set_complete(still && counted && static_cast<uint32_t>(ring.in_flight_size()) == ring.in_flight_count());
+}
+
+void Collector::collect(images::Ring &ring)
+{
+	if (auto counts = UringIndex::of(index_.counts, record_.ring); !counts.empty())
+		completions_ = counts.back()->counters.cached_cq_tail - record_.cq_timeouts;
+	auto sightings = merge(index_, UringIndex::of(index_.requests, record_.ring));
+	std::unordered_map<uint64_t, uint32_t> numbers;
+	for (const uring::Sighting &sighting : sightings) {
+		add(sighting, *ring.add_in_flight());
+		numbers.emplace(sighting.record->request, static_cast<uint32_t>(ring.in_flight_size()));
+	}
+	for (int i = 0; i < ring.in_flight_size(); i++)
+		if (auto next = numbers.find(sightings[static_cast<size_t>(i)].record->link); next != numbers.end())
+			ring.mutable_in_flight(i)->set_link(next->second);
+	add_messages(ring);
+	prove(ring);
+}
+
+} // namespace
+
+void collect_requests(const UringIndex &index, const uring_ring_record &record, const Context &context,
+		      images::Ring &ring)
+{
+	Collector(index, record, context).collect(ring);
+}
+
+} // namespace bpfckpt::collect
