@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Document -> plan: the order of forks, and what is refused.
+#include "user/restore/plan.h"
+
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+namespace bpfckpt::restore {
+
+class RestorePlanTest : public testing::Test {
+protected:
+	images::Process &add(uint32_t pid, uint32_t ppid, uint32_t pgid, uint32_t sid)
+	{
+		images::Process &process = *document_.add_processes();
+		process.set_pid(pid);
+		process.set_ppid(ppid);
+		process.set_pgid(pgid);
+		process.set_sid(sid);
+		process.set_comm("p");
+		process.set_address_space(pid);
+		document_.add_memory()->set_id(pid);
+		images::Thread &thread = *process.add_threads();
+		thread.set_tid(pid);
+		thread.set_prstatus(std::string(216, '\0'));
+		return process;
+	}
+	Plan plan()
+	{
+		Result<Plan> plan = make_plan(document_, manifest_, findings_);
+		if (!plan)
+			throw std::runtime_error(plan.error().message);
+		return *plan;
+	}
+	// Place of a step in the plan.
+	static ptrdiff_t at(const Plan &plan, TreeStep::Kind kind, pid_t pid, pid_t other = 0)
+	{
+		auto it = std::ranges::find_if(plan.tree, [&](const TreeStep &step) {
+			return step.kind == kind && step.pid == pid && (!other || step.other == other);
+		});
+		EXPECT_NE(it, plan.tree.end()) << "no such step for pid " << pid;
+		return it - plan.tree.begin();
+	}
+
+	images::Document document_;
+	images::Manifest manifest_;
+	Findings findings_;
+};
+
+TEST_F(RestorePlanTest, a_child_of_the_old_session_is_forked_before_setsid)
+{
+	add(100, 1, 50, 50);
+	add(101, 100, 101, 101);
+	add(102, 101, 50, 50);
+	add(103, 101, 101, 101);
+	Plan p = plan();
+	EXPECT_TRUE(p.outer_session);
+	EXPECT_LT(at(p, TreeStep::kFork, 102, 101), at(p, TreeStep::kSetsid, 101));
+	EXPECT_GT(at(p, TreeStep::kFork, 103, 101), at(p, TreeStep::kSetsid, 101));
+	EXPECT_TRUE(findings_.empty());
+}
+
+TEST_F(RestorePlanTest, a_dead_session_leader_is_stood_for)
+{
+	add(100, 1, 100, 100);
+	add(102, 100, 101, 101);
+	Plan p = plan();
+	EXPECT_LT(at(p, TreeStep::kFork, 101, 100), at(p, TreeStep::kSetsid, 101));
+	EXPECT_LT(at(p, TreeStep::kSetsid, 101), at(p, TreeStep::kFork, 102, 101));
+	EXPECT_LT(at(p, TreeStep::kReaperOn, 100), at(p, TreeStep::kExit, 101, 100));
+	EXPECT_EQ(at(p, TreeStep::kExit, 101), static_cast<ptrdiff_t>(p.tree.size()) - 1);
+}
+
+TEST_F(RestorePlanTest, a_dead_group_leader_is_stood_for_until_all_members_joined)
+{
+	add(100, 1, 100, 100);
+	add(101, 100, 99, 100);
+	add(102, 100, 99, 100);
+	Plan p = plan();
+	EXPECT_LT(at(p, TreeStep::kFork, 99, 101), at(p, TreeStep::kSetpgid, 99, 99));
+	EXPECT_LT(at(p, TreeStep::kSetpgid, 101, 99), at(p, TreeStep::kExit, 99, 101));
+	EXPECT_LT(at(p, TreeStep::kSetpgid, 102, 99), at(p, TreeStep::kExit, 99, 101));
+}
+
+TEST_F(RestorePlanTest, a_shared_descriptor_table_is_cloned_or_refused)
+{
+	add(100, 1, 100, 100).set_fd_table(1);
+	add(101, 100, 100, 100).set_fd_table(1);
+	Plan p = plan();
+	EXPECT_NE(p.tree[static_cast<size_t>(at(p, TreeStep::kFork, 101))].flags, 0u);
+	EXPECT_TRUE(findings_.empty());
+	add(102, 100, 100, 100).set_fd_table(2);
+	add(103, 100, 100, 100).set_fd_table(2);
+	plan();
+	ASSERT_EQ(findings_.size(), 1u);
+	EXPECT_NE(findings_[0].message.find("shares its descriptors"), std::string::npos);
+}
+
+TEST_F(RestorePlanTest, two_roots_are_corrupt)
+{
+	add(100, 1, 100, 100);
+	add(200, 1, 200, 200);
+	EXPECT_THROW(plan(), std::runtime_error);
+}
+
+TEST_F(RestorePlanTest, a_loop_of_parents_is_corrupt)
+{
+	add(100, 1, 100, 100);
+	add(200, 201, 200, 200);
+	add(201, 200, 200, 200);
+	EXPECT_THROW(plan(), std::runtime_error);
+}
+
+TEST_F(RestorePlanTest, what_cannot_be_rebuilt_is_named)
+{
+	images::Process &process = add(100, 1, 100, 100);
+	process.mutable_threads(0)->set_seccomp_mode(2);
+	images::File &file = *document_.add_files();
+	file.set_id(1);
+	file.set_kind("tty");
+	images::Vma &vma = *document_.mutable_memory(0)->add_vmas();
+	vma.set_kind(images::Vma::HUGETLB);
+	plan();
+	ASSERT_EQ(findings_.size(), 3u);
+	EXPECT_EQ(findings_[0].message, "has seccomp filters");
+	EXPECT_EQ(findings_[1].message, "is huge pages of hugetlbfs");
+	EXPECT_EQ(findings_[2].message, "is a file of kind tty");
+	for (const Error &finding : findings_)
+		EXPECT_EQ(finding.code, Code::kUnsupported);
+}
+
+TEST_F(RestorePlanTest, a_pid_in_use_names_its_holder)
+{
+	add(1, 0, 1, 1);
+	Plan p = plan();
+	check_machine(p, findings_);
+	auto it = std::ranges::find_if(findings_, [](const Error &finding) { return finding.object == "pid 1"; });
+	ASSERT_NE(it, findings_.end());
+	EXPECT_EQ(it->code, Code::kMismatch);
+	EXPECT_NE(it->message.find("pid 1 ("), std::string::npos) << it->message;
+}
+
+TEST_F(RestorePlanTest, a_file_that_is_gone_is_named)
+{
+	add(99999999, 1, 99999999, 99999999);
+	images::File &file = *document_.add_files();
+	file.set_id(1);
+	file.set_kind("regular");
+	file.set_path("/nonexistent/file");
+	Plan p = plan();
+	check_files(p, findings_);
+	ASSERT_EQ(findings_.size(), 1u);
+	EXPECT_EQ(findings_[0].object, "/nonexistent/file");
+}
+
+} // namespace bpfckpt::restore

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/restore/plan.h"
+
+#include <algorithm>
+
+namespace bpfckpt::restore {
+
+std::string name_of(const images::Process &process)
+{
+	return fmt::format("pid {} ({})", process.pid(), process.comm());
+}
+
+const images::File *Plan::file(uint32_t id) const
+{
+	auto it = files.find(id);
+	return it == files.end() ? nullptr : it->second;
+}
+
+const images::Memory *Plan::memory_of(const images::Process &process) const
+{
+	auto it = memories.find(process.address_space());
+	return it == memories.end() ? nullptr : it->second;
+}
+
+static Result<> index(Plan &plan)
+{
+	const images::Document &document = *plan.document;
+	for (const images::Process &process : document.processes())
+		if (!plan.processes.emplace(static_cast<pid_t>(process.pid()), &process).second)
+			return make_error(Code::kCorrupt, "is there twice").on(name_of(process));
+	for (const images::File &file : document.files())
+		plan.files.emplace(file.id(), &file);
+	for (const images::Memory &memory : document.memory())
+		plan.memories.emplace(memory.id(), &memory);
+	for (const images::SharedMemory &shared : document.shared_memory())
+		plan.shared_memories.emplace(shared.id(), &shared);
+	for (const images::Ring &ring : document.rings())
+		plan.rings.emplace(ring.id(), &ring);
+	return {};
+}
+
+static Result<> find_root(Plan &plan)
+{
+	for (const images::Process &process : plan.document->processes()) {
+		if (plan.processes.contains(static_cast<pid_t>(process.ppid())) && process.ppid() != process.pid())
+			continue;
+		if (plan.root)
+			return make_error(Code::kCorrupt, "neither it nor pid {} has its parent in the images",
+					  plan.root)
+				.on(name_of(process));
+		plan.root = static_cast<pid_t>(process.pid());
+	}
+	if (!plan.root)
+		return Error(Code::kCorrupt, "no process is the root of the tree");
+	return {};
+}
+
+static void measure(Plan &plan)
+{
+	for (const images::Process &process : plan.document->processes())
+		plan.max_threads = std::max(plan.max_threads, static_cast<size_t>(process.threads_size()));
+	for (const images::Memory &memory : plan.document->memory())
+		for (const images::Vma &vma : memory.vmas())
+			plan.occupied.push_back({vma.start(), vma.end() - vma.start()});
+	std::ranges::sort(plan.occupied, {}, &target::RemoteRange::address);
+}
+
+Result<Plan> make_plan(const images::Document &document, const images::Manifest &manifest, Findings &findings)
+{
+	Plan plan;
+	plan.document = &document;
+	plan.manifest = &manifest;
+	for (const images::Reason &reason : manifest.not_restorable())
+		findings.push_back(
+			Error(Code::kUnsupported, reason.message()).on(reason.object()).with_hint(reason.hint()));
+	TRY(index(plan));
+	TRY(find_root(plan));
+	measure(plan);
+	TRY(plan_tree(plan, findings));
+	check_support(plan, findings);
+	return plan;
+}
+
+} // namespace bpfckpt::restore

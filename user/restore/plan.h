@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// The plan of a restore: what is created where and in which order. Pure: it is made from the images alone and touches
+// nothing. What images hold and restore cannot rebuild is a finding; check_machine() adds what this machine has against
+// it. Only a plan without findings is carried out.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <sys/types.h>
+
+#include "images/document.pb.h"
+#include "images/manifest.pb.h"
+#include "user/target/stub.h"
+#include "user/util/result.h"
+
+namespace bpfckpt::restore {
+
+struct TreeStep {
+	enum Kind {
+		kFork, // `pid` is created by `other`
+		kSetsid,
+		kSetpgid,  // `pid` enters group `other`, or leads it if they are equal
+		kReaperOn, // `pid` takes in orphans, so that `other` can give it its children by ending
+		kExit,     // a helper ends and is reaped by its parent `other`
+	};
+	Kind kind;
+	pid_t pid;
+	pid_t other = 0;
+	bool helper = false; // kFork: not in the images; stands for a session or group leader that is gone
+	uint64_t flags = 0;  // kFork: CLONE_FILES, CLONE_FS
+};
+
+struct Plan {
+	const images::Document *document = nullptr;
+	const images::Manifest *manifest = nullptr;
+	pid_t root = 0;
+	std::unordered_map<pid_t, const images::Process *> processes;
+	std::unordered_map<uint32_t, const images::File *> files;
+	std::unordered_map<uint32_t, const images::Memory *> memories;
+	std::unordered_map<uint32_t, const images::SharedMemory *> shared_memories;
+	std::unordered_map<uint32_t, const images::Ring *> rings;
+	std::vector<TreeStep> tree;
+	std::vector<target::RemoteRange> occupied; // by every address space of the tree
+	size_t max_threads = 0;                    // of one process, the leader left out
+	bool outer_session = false;                // the root was in a session from outside: it gets bpfckpt's
+
+	[[nodiscard]] const images::File *file(uint32_t id) const;
+	[[nodiscard]] const images::Memory *memory_of(const images::Process &process) const;
+};
+
+// Errors: Code::kCorrupt where the images contradict themselves. What cannot be restored goes to `findings`.
+Result<Plan> make_plan(const images::Document &document, const images::Manifest &manifest, Findings &findings);
+
+// PIDs in use, files that changed or are gone, another vDSO or register layout, limits that would have to rise.
+void check_machine(const Plan &plan, Findings &findings);
+
+// What --dry-run prints.
+[[nodiscard]] std::string plan_text(const Plan &plan);
+
+// Parts of make_plan(), a file each.
+Result<> plan_tree(Plan &plan, Findings &findings);
+void check_support(const Plan &plan, Findings &findings);
+void check_files(const Plan &plan, Findings &findings);
+
+[[nodiscard]] std::string name_of(const images::Process &process); // "pid 12 (nginx)"
+[[nodiscard]] inline bool is_user(const images::Thread &thread)
+{
+	return thread.role() == images::Thread::USER;
+}
+
+} // namespace bpfckpt::restore

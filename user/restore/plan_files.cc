@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Files that are opened by their names: they must be what they were. What is checked is what CRIU checks by default,
+// kind and size; a file that is mapped privately supplies the pages that are not in the images, so its time of change
+// counts too.
+#include "user/restore/plan.h"
+
+#include <unordered_set>
+
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+namespace bpfckpt::restore {
+
+static bool has_name(const images::File &file)
+{
+	if (file.deleted())
+		return false;
+	return file.kind() == "regular" || file.kind() == "directory" || file.kind() == "path" ||
+	       file.kind() == "chardev" || file.kind() == "fifo" || file.kind() == "shm";
+}
+
+static std::unordered_set<uint32_t> privately_mapped(const Plan &plan)
+{
+	std::unordered_set<uint32_t> files;
+	for (const images::Memory &memory : plan.document->memory())
+		for (const images::Vma &vma : memory.vmas())
+			if (vma.kind() == images::Vma::FILE_PRIVATE && vma.file())
+				files.insert(vma.file());
+	return files;
+}
+
+static std::string difference(const images::File &file, const struct stat &now, bool mapped)
+{
+	if (file.mode() && (file.mode() & S_IFMT) != (now.st_mode & S_IFMT))
+		return "is another kind of file now";
+	// The image has the kernel's own dev_t (include/linux/kdev_t.h).
+	if (S_ISCHR(now.st_mode) && file.rdev() && file.rdev() != (major(now.st_rdev) << 20 | minor(now.st_rdev)))
+		return "is another device now";
+	if (!S_ISREG(now.st_mode))
+		return {};
+	if (file.size() != static_cast<uint64_t>(now.st_size))
+		return fmt::format("had {} bytes, and has {} now", file.size(), now.st_size);
+	int64_t mtime = now.st_mtim.tv_sec * 1'000'000'000LL + now.st_mtim.tv_nsec;
+	if (mapped && file.mtime_ns() && file.mtime_ns() != mtime)
+		return "is mapped, and was changed since the dump";
+	return {};
+}
+
+void check_files(const Plan &plan, Findings &findings)
+{
+	std::unordered_set<uint32_t> mapped = privately_mapped(plan);
+	for (const images::File &file : plan.document->files()) {
+		if (!has_name(file))
+			continue;
+		struct stat now = {};
+		std::string wrong;
+		if (stat(file.path().c_str(), &now))
+			wrong = fmt::format("cannot be opened: {}", strerror(errno));
+		else
+			wrong = difference(file, now, mapped.contains(file.id()));
+		if (!wrong.empty())
+			findings.push_back(Error(Code::kMismatch, std::move(wrong))
+						   .on(file.path())
+						   .with_hint("put the file back as it was at the dump"));
+	}
+}
+
+} // namespace bpfckpt::restore

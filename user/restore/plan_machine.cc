@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Images against this machine: what is in use here, what changed, what it lacks. Looks, touches nothing.
+#include "user/restore/plan.h"
+
+#include <algorithm>
+#include <charconv>
+#include <unordered_set>
+
+#include <cpuid.h>
+#include <dirent.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "user/util/io.h"
+
+namespace bpfckpt::restore {
+
+static void mismatch(Findings &findings, std::string object, std::string message, std::string hint)
+{
+	findings.push_back(Error(Code::kMismatch, std::move(message)).on(std::move(object)).with_hint(std::move(hint)));
+}
+
+static std::unordered_set<pid_t> wanted_ids(const Plan &plan)
+{
+	std::unordered_set<pid_t> wanted;
+	for (const images::Process &process : plan.document->processes()) {
+		wanted.insert(static_cast<pid_t>(process.pid()));
+		for (const images::Thread &thread : process.threads())
+			if (is_user(thread))
+				wanted.insert(static_cast<pid_t>(thread.tid()));
+	}
+	for (const TreeStep &step : plan.tree)
+		if (step.kind == TreeStep::kFork)
+			wanted.insert(step.pid);
+	return wanted;
+}
+
+// "pid (comm) S ppid pgrp session ..."; comm may hold anything.
+static bool parse_stat(const std::string &stat, int &group, int &session)
+{
+	size_t end = stat.rfind(')');
+	char state = 0;
+	int parent = 0;
+	return end != std::string::npos &&
+	       sscanf(stat.c_str() + end + 1, " %c %d %d %d", &state, &parent, &group, &session) == 4;
+}
+
+static std::string holder(pid_t pid)
+{
+	Result<std::string> comm = read_file(fmt::format("/proc/{}/comm", pid));
+	if (!comm)
+		return fmt::format("pid {}", pid);
+	return fmt::format("pid {} ({})", pid, comm->substr(0, comm->find('\n')));
+}
+
+static constexpr char kPidHint[] =
+	"end that process, or restore in a new PID namespace (unshare --pid --fork --mount-proc)";
+
+// A number is taken as long as it is a process, a thread, or anybody's group or session (kernel/pid.c: struct pid lives
+// on).
+static void check_pids(const Plan &plan, Findings &findings)
+{
+	std::unordered_set<pid_t> wanted = wanted_ids(plan);
+	for (pid_t pid : wanted)
+		if (access(fmt::format("/proc/{}", pid).c_str(), F_OK) == 0)
+			mismatch(findings, fmt::format("pid {}", pid), fmt::format("is in use by {}", holder(pid)),
+				 kPidHint);
+	DIR *proc = opendir("/proc");
+	if (!proc)
+		return;
+	for (const dirent *entry = readdir(proc); entry; entry = readdir(proc)) {
+		int group = 0;
+		int session = 0;
+		Result<std::string> stat = entry->d_name[0] >= '1' && entry->d_name[0] <= '9'
+						   ? read_file(fmt::format("/proc/{}/stat", entry->d_name))
+						   : Result<std::string>(std::string());
+		if (!stat || !parse_stat(*stat, group, session))
+			continue;
+		pid_t pid = atoi(entry->d_name);
+		for (int id : {group, session})
+			if (id != pid && wanted.contains(id) && access(fmt::format("/proc/{}", id).c_str(), F_OK))
+				mismatch(findings, fmt::format("pid {}", id),
+					 fmt::format("is in use as process group or session of {}", holder(pid)),
+					 kPidHint);
+	}
+	closedir(proc);
+}
+
+static void check_limits(const Plan &plan, Findings &findings)
+{
+	rlimit files = {};
+	getrlimit(RLIMIT_NOFILE, &files);
+	for (const images::Process &process : plan.document->processes())
+		for (const images::FdEntry &entry : process.files())
+			if (entry.fd() + 1 >= files.rlim_max)
+				return mismatch(findings, name_of(process),
+						fmt::format("has descriptor {}, the limit here is {}", entry.fd(),
+							    files.rlim_max),
+						"raise the hard limit of open files (ulimit -Hn)");
+}
+
+static uint64_t xstate_size()
+{
+	unsigned eax = 0;
+	unsigned ebx = 0;
+	unsigned ecx = 0;
+	unsigned edx = 0;
+	__cpuid_count(0xd, 0, eax, ebx, ecx, edx);
+	return ebx; // of the features that the kernel enabled in XCR0
+}
+
+static void check_registers(const Plan &plan, Findings &findings)
+{
+	uint64_t here = xstate_size();
+	for (const images::Process &process : plan.document->processes())
+		for (const images::Thread &thread : process.threads())
+			if (is_user(thread) && !thread.xstate().empty() && thread.xstate().size() > here)
+				return mismatch(findings, name_of(process),
+						fmt::format("has {} bytes of extended registers, this CPU has {}",
+							    thread.xstate().size(), here),
+						"restore on a CPU with the same features");
+}
+
+void check_machine(const Plan &plan, Findings &findings)
+{
+	check_pids(plan, findings);
+	check_limits(plan, findings);
+	check_registers(plan, findings);
+	check_files(plan, findings);
+}
+
+} // namespace bpfckpt::restore
