@@ -12,8 +12,7 @@
 
 #include "user/util/io.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 static constexpr long kOptions =
 	PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
@@ -240,6 +239,12 @@ Result<int64_t> Tracee::interrupt_in_call(long nr, std::span<const uint64_t> arg
 	if (!WIFSTOPPED(status))
 		return dead(status);
 	return static_cast<int64_t>(TRY(registers()).rax);
+}
+
+Result<> Tracee::start_call(long nr, std::span<const uint64_t> args)
+{
+	TRY(set_call(nr, args));
+	return resume(PTRACE_CONT);
 }
 
 Result<> Tracee::resume_for_signal(int signal)

@@ -14,13 +14,11 @@
 #include "user/target/stub.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 using Deadline = std::chrono::steady_clock::time_point;
 
-class Tracee
-{
+class Tracee {
 public:
 	Tracee(pid_t pid, pid_t tid, const StubLayout &stub, RemoteRange slot)
 		: pid_(pid), tid_(tid), stub_(stub), slot_(slot)
@@ -57,6 +55,9 @@ public:
 	// Enters a system call, waits until it sleeps in there, and interrupts it. Gives what is in ax then: a restart
 	// code of the kernel, or the result if the call did not sleep.
 	Result<int64_t> interrupt_in_call(long nr, std::span<const uint64_t> args);
+
+	// Begins a system call that does not come back (exit_group).
+	Result<> start_call(long nr, std::span<const uint64_t> args);
 
 	// Continues with a signal that is queued already: it is passed on at its delivery stop.
 	Result<> resume_for_signal(int signal);

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/cli/restore.h"
+
+#include <chrono>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "images/directory_reader.h"
+#include "user/cli/report.h"
+#include "user/restore/build.h"
+#include "user/util/log.h"
+
+namespace bpfckpt::cli {
+
+using Clock = std::chrono::steady_clock;
+
+static double milliseconds_since(Clock::time_point start)
+{
+	return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+static int wait_for_root(pid_t root)
+{
+	int status = 0;
+	while (waitpid(root, &status, 0) < 0)
+		if (errno != EINTR)
+			return 1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static size_t thread_count(const images::Document &document)
+{
+	size_t threads = 0;
+	for (const images::Process &process : document.processes())
+		threads += static_cast<size_t>(process.threads_size());
+	return threads;
+}
+
+static Result<> print_stats(const RestoreOptions &options, const restore::Plan &plan, double verify_ms, double build_ms)
+{
+	int processes = plan.document->processes_size();
+	size_t threads = thread_count(*plan.document);
+	if (options.stats_json)
+		return print(fmt::format(
+			"{{\"version\":1,\"command\":\"restore\",\"root_pid\":{},\"processes\":{},\"threads\":{},"
+			"\"files\":{},\"verify_ms\":{:.3f},\"build_ms\":{:.3f}}}\n",
+			plan.root, processes, threads, plan.document->files_size(), verify_ms, build_ms));
+	if (options.stats_text)
+		return print(fmt::format(
+			"restored pid {}: {} processes, {} threads, {} files; verified in {:.1f} ms, built in "
+			"{:.1f} ms\n",
+			plan.root, processes, threads, plan.document->files_size(), verify_ms, build_ms));
+	return {};
+}
+
+static Result<int> restore_tree(const RestoreOptions &options)
+{
+	Log log = options.log_file.empty() ? Log(options.verbosity)
+					   : TRY(Log::to_file(options.log_file, options.verbosity));
+	Clock::time_point start = Clock::now();
+	images::ReadOptions read;
+	read.require_owner = !options.trust_images;
+	images::CheckpointImages checkpoint = TRY(images::read_checkpoint(options.images_dir, read));
+	log.steps("images are verified");
+	Findings findings;
+	restore::Plan plan = TRY(restore::make_plan(checkpoint.document, checkpoint.manifest, findings));
+	restore::check_machine(plan, findings);
+	if (!findings.empty())
+		return report_findings(fmt::format("{} cannot be restored", options.images_dir), findings);
+	if (options.dry_run) {
+		TRY(print(restore::plan_text(plan)));
+		return 0;
+	}
+	double verify_ms = milliseconds_since(start);
+	start = Clock::now();
+	restore::BuildOptions build;
+	build.leave_stopped = options.leave_stopped;
+	build.pidfile = options.pidfile;
+	build.pages_fd = checkpoint.pages.get();
+	build.pages_size = checkpoint.pages_size;
+	TRY(restore::build(plan, build, log));
+	TRY(print_stats(options, plan, verify_ms, milliseconds_since(start)));
+	return options.detached ? 0 : wait_for_root(plan.root);
+}
+
+int run_restore(const RestoreOptions &options)
+{
+	Result<int> status = restore_tree(options);
+	return status ? *status : report_error(status.error());
+}
+
+} // namespace bpfckpt::cli

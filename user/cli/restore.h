@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#pragma once
+
+#include <string>
+
+namespace bpfckpt::cli {
+
+struct RestoreOptions {
+	std::string images_dir;
+	std::string pidfile;
+	std::string log_file;
+	int verbosity = 0;
+	bool detached = false;
+	bool leave_stopped = false;
+	bool dry_run = false;
+	bool trust_images = false;
+	bool stats_json = false;
+	bool stats_text = false;
+	double timeout_seconds = 30;
+};
+
+// Exit status: that of the root without `detached`, else 0 once the tree runs; that of the error otherwise.
+int run_restore(const RestoreOptions &options);
+
+} // namespace bpfckpt::cli

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/restore/build.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "user/restore/file.h"
+#include "user/restore/interrupted.h"
+#include "user/restore/memory.h"
+#include "user/restore/signal.h"
+#include "user/restore/task.h"
+#include "user/restore/thread.h"
+#include "user/restore/timer.h"
+#include "user/restore/tree.h"
+#include "user/target/stub_process.h"
+#include "user/util/io.h"
+
+namespace bpfckpt::restore {
+
+using target::BatchRun;
+using target::StubLayout;
+using target::SyscallBatch;
+using target::Tracee;
+
+namespace {
+
+class Builder {
+public:
+	Builder(const Plan &plan, const BuildOptions &options, const Log &log, PageImage pages, const StubLayout &stub)
+		: plan_(plan),
+		  options_(options),
+		  log_(log),
+		  pages_(std::move(pages)),
+		  tree_(plan, stub),
+		  files_(plan, pages_)
+	{
+	}
+	Result<> run();
+
+private:
+	Result<> restore_processes();
+	Result<> restore_threads();
+	Result<> finish(Member &member);
+	Result<> finish_thread(Tracee &tracee, const images::Thread &thread);
+	Result<> write_pidfile() const;
+
+	const Plan &plan_;
+	const BuildOptions &options_;
+	const Log &log_;
+	PageImage pages_;
+	Tree tree_;
+	OpenFiles files_;
+	std::vector<LentTimeout> lent_;
+};
+
+// Everything of a process that its leader does with all of bpfckpt's privileges.
+Result<> Builder::restore_processes()
+{
+	for (Member *member : tree_.living()) {
+		TRY(restore_memory(*member, *plan_.memory_of(*member->image), files_, pages_));
+		log_.details("pid {}: memory", member->pid());
+	}
+	TRY(files_.open_late());
+	for (Member *member : tree_.living())
+		TRY(files_.install(*member));
+	TRY(tree_.create_threads());
+	TRY(tree_.end_zombies());
+	for (Member *member : tree_.living()) {
+		SyscallBatch batch;
+		add_process_attributes(batch, *member->image);
+		add_signal_actions(batch, *member->image);
+		TRY(batch.run(member->leader));
+		TRY(set_oom_score_adj(*member->image));
+		TRY(restore_timers(member->leader, *member->image));
+		SyscallBatch last;
+		add_pending_signals(last, *member->image);
+		add_limits(last, *member->image);
+		TRY(last.run(member->leader));
+	}
+	return {};
+}
+
+Result<> Builder::restore_threads()
+{
+	std::vector<SyscallBatch> batches;
+	std::vector<BatchRun> runs;
+	size_t count = 0;
+	for (Member *member : tree_.living())
+		count += member->threads.size() + 1;
+	batches.reserve(count);
+	for (Member *member : tree_.living()) {
+		for (auto &[image, tracee] : member->all_threads()) {
+			SyscallBatch &batch = batches.emplace_back();
+			add_pending_signals(batch, member->pid(), *image);
+			add_thread_attributes(batch, *image);
+			if (tracee == &member->leader) {
+				add_file_owners(batch, plan_, *member->image);
+				add_dumpable(batch, *member->image);
+			}
+			if (image->has_scheduling())
+				TRY(set_scheduling(tracee->tid(), image->scheduling()));
+			runs.push_back({tracee, &batch});
+		}
+	}
+	return target::run_all(runs);
+}
+
+Result<> Builder::finish_thread(Tracee &tracee, const images::Thread &thread)
+{
+	std::optional<LentTimeout> lent;
+	user_regs_struct regs = TRY(final_registers(tracee, thread, lent));
+	if (lent)
+		lent_.push_back(*lent);
+	return set_final_state(tracee, thread, regs);
+}
+
+// The leader comes last: it takes the stub away from under all of them.
+Result<> Builder::finish(Member &member)
+{
+	for (ThreadMember &thread : member.threads)
+		TRY(finish_thread(thread.tracee, *thread.image));
+	std::optional<LentTimeout> lent;
+	user_regs_struct regs = TRY(final_registers(member.leader, member.leader_image(), lent));
+	if (lent)
+		lent_.push_back(*lent);
+	TRY(restore_sigtrap(member.leader, *member.image));
+	target::RemoteRange area = member.leader.stub().area();
+	uint64_t args[] = {area.address, area.size};
+	if (TRY(member.leader.call_to_exit_stop(SYS_munmap, args)))
+		return Error(Code::kInternal, "cannot unmap the stub").on(name_of(*member.image));
+	return set_final_state(member.leader, member.leader_image(), regs);
+}
+
+Result<> Builder::write_pidfile() const
+{
+	if (options_.pidfile.empty())
+		return {};
+	UniqueFd fd = TRY(open_at(AT_FDCWD, options_.pidfile, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644));
+	std::string text = std::to_string(plan_.root);
+	Result<> written = write_all(fd.get(), as_bytes(text));
+	if (!written)
+		unlink(options_.pidfile.c_str());
+	return written;
+}
+
+Result<> Builder::run()
+{
+	TRY(files_.open());
+	log_.steps("files are open");
+	TRY(tree_.create());
+	log_.steps("processes are created");
+	TRY(restore_processes());
+	log_.steps("memory, files, threads and timers are restored");
+	TRY(restore_threads());
+	for (Member *member : tree_.living())
+		TRY(finish(*member));
+	TRY(write_pidfile());
+	TRY(tree_.detach(options_.leave_stopped));
+	for (const LentTimeout &lent : lent_)
+		give_back(lent);
+	log_.steps("the tree runs");
+	return {};
+}
+
+// Descriptors of the tree are opened here too.
+void raise_file_limit()
+{
+	rlimit limit = {};
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+} // namespace
+
+Result<> build(const Plan &plan, const BuildOptions &options, const Log &log)
+{
+	raise_file_limit();
+	PageImage pages = TRY(PageImage::open(options.pages_fd, options.pages_size));
+	uint64_t hole = TRY(target::find_hole(plan.occupied, StubLayout::size_for(plan.max_threads)));
+	return Builder(plan, options, log, std::move(pages), StubLayout(hole, plan.max_threads)).run();
+}
+
+} // namespace bpfckpt::restore

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// The sequence of a restore, from a plan without findings to a tree that runs.
+#pragma once
+
+#include <string>
+
+#include "user/restore/plan.h"
+#include "user/util/log.h"
+#include "user/util/result.h"
+
+namespace bpfckpt::restore {
+
+struct BuildOptions {
+	bool leave_stopped = false;
+	std::string pidfile; // empty: none
+	int pages_fd = -1;
+	uint64_t pages_size = 0;
+};
+
+// Returns when the tree runs by itself. Until then a failure leaves nothing behind: no process, no file.
+Result<> build(const Plan &plan, const BuildOptions &options, const Log &log);
+
+} // namespace bpfckpt::restore

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// struct cred of one thread.
+#pragma once
+
+#include "images/task.pb.h"
+#include "user/target/batch.h"
+
+namespace bpfckpt::restore {
+
+// Afterwards the thread can do only what it could in the source: everything that needs a privilege comes before.
+void add_credentials(target::SyscallBatch &batch, const images::Credentials &credentials);
+
+} // namespace bpfckpt::restore

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/restore/file.h"
+
+#include <algorithm>
+#include <map>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "user/util/io.h"
+
+namespace bpfckpt::restore {
+
+std::string name_of(const images::File &file)
+{
+	return fmt::format("file {} ({})", file.id(), file.path());
+}
+
+int OpenFiles::fd(uint32_t file) const
+{
+	auto it = fds_.find(file);
+	return it == fds_.end() ? -1 : it->second.get();
+}
+
+int OpenFiles::shared_memory_fd(uint32_t id) const
+{
+	auto it = shared_.find(id);
+	return it == shared_.end() ? -1 : it->second.get();
+}
+
+static bool is_late(const images::File &file)
+{
+	return file.kind() == "inotify" || file.kind() == "pidfd";
+}
+
+static bool is_deleted_file(const images::File &file)
+{
+	return file.deleted() && (file.kind() == "regular" || file.kind() == "shm");
+}
+
+// Kinds whose files come in groups: opening one makes, or needs, the others.
+static bool is_grouped(const images::File &file)
+{
+	return file.kind() == "pipe" || file.kind() == "fifo" || file.kind() == "memfd" || file.kind() == "socket" ||
+	       is_deleted_file(file);
+}
+
+Result<UniqueFd> OpenFiles::open_file(const images::File &file)
+{
+	const std::string &kind = file.kind();
+	if (kind == "eventfd")
+		return open_eventfd(file);
+	if (kind == "timerfd")
+		return open_timerfd(file);
+	if (kind == "signalfd")
+		return open_signalfd(file);
+	if (kind == "epoll")
+		return open_epoll(file);
+	if (kind == "inotify")
+		return open_inotify(file);
+	if (kind == "pidfd")
+		return open_pidfd(file);
+	return open_named(file);
+}
+
+static const images::File *peer_of(const Plan &plan, const images::File &file)
+{
+	for (const images::File &other : plan.document->files())
+		if (other.has_socket() && other.id() != file.id() &&
+		    other.socket().inode() == file.socket().peer_inode())
+			return &other;
+	return nullptr;
+}
+
+Result<> OpenFiles::open_objects(const images::File &first)
+{
+	std::vector<const images::File *> same;
+	for (const images::File &file : plan_.document->files())
+		if (file.kind() == first.kind() &&
+		    (file.id() == first.id() || (first.object() && file.object() == first.object())))
+			same.push_back(&file);
+	uint32_t id = first.has_memfd() ? first.memfd().shared_memory() : first.ghost().shared_memory();
+	auto found = plan_.shared_memories.find(id);
+	const images::SharedMemory *content = found == plan_.shared_memories.end() ? nullptr : found->second;
+	OpenedFiles opened;
+	if (first.kind() == "pipe") {
+		opened = TRY(open_pipe(same));
+	} else if (first.kind() == "fifo") {
+		opened = TRY(open_fifo(same));
+	} else if (first.kind() == "memfd") {
+		opened = TRY(open_memfd(same, content, pages_));
+	} else if (first.kind() == "socket") {
+		const images::File *peer = peer_of(plan_, first);
+		if (!peer)
+			return Error(Code::kUnsupported, "has no peer in the images").on(name_of(first));
+		opened = TRY(open_socket_pair(first, *peer));
+	} else {
+		opened = TRY(open_deleted(same, content, pages_));
+	}
+	for (auto &[file, fd] : opened)
+		keep(file, std::move(fd));
+	return {};
+}
+
+// Shared anonymous memory: made here, and reached by the tree through its entry in map_files, so that it stays one
+// object.
+Result<> OpenFiles::open_shared_memory(const images::SharedMemory &object)
+{
+	uint64_t size = (object.size() + 4095) & ~uint64_t{4095};
+	if (!size)
+		return {};
+	Mapping mapping =
+		TRY(Mapping::create(size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE));
+	for (const images::PageRun &run : object.pages()) {
+		std::span<const std::byte> bytes = TRY(pages_.content(run));
+		if (run.start() > size || bytes.size() > size - run.start())
+			return make_error(Code::kCorrupt, "pages lie outside of shared memory {}", object.id());
+		std::ranges::copy(bytes, mapping.bytes().begin() + static_cast<ptrdiff_t>(run.start()));
+	}
+	auto start = reinterpret_cast<uint64_t>(mapping.data());
+	std::string path = fmt::format("/proc/self/map_files/{:x}-{:x}", start, start + size);
+	shared_[object.id()] = TRY(open_at(AT_FDCWD, path, O_RDWR));
+	shared_mappings_.push_back(std::move(mapping));
+	return {};
+}
+
+Result<> OpenFiles::open()
+{
+	for (const images::File &file : plan_.document->files()) {
+		if (fds_.contains(file.id()) || is_late(file))
+			continue;
+		if (is_grouped(file))
+			TRY(open_objects(file));
+		else
+			keep(file.id(), TRY(open_file(file)));
+	}
+	std::unordered_map<uint32_t, const images::SharedMemory *> wanted;
+	for (const images::Memory &memory : plan_.document->memory())
+		for (const images::Vma &vma : memory.vmas())
+			if (vma.shared_memory() && fd(vma.file()) < 0)
+				if (auto it = plan_.shared_memories.find(vma.shared_memory());
+				    it != plan_.shared_memories.end())
+					wanted.insert(*it);
+	for (const auto &[id, object] : wanted)
+		TRY(open_shared_memory(*object));
+	return {};
+}
+
+Result<> OpenFiles::open_late()
+{
+	for (const images::File &file : plan_.document->files())
+		if (is_late(file))
+			keep(file.id(), TRY(open_file(file)));
+	return {};
+}
+
+Result<UniqueFd> reopen(int fd, const images::File &file)
+{
+	int flags = static_cast<int>(file.flags()) & ~(O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW);
+	UniqueFd again = TRY(open_at(AT_FDCWD, fmt::format("/proc/self/fd/{}", fd), flags));
+	return again;
+}
+
+} // namespace bpfckpt::restore

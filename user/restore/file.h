@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// Open file descriptions (struct file). Each is opened once, here in bpfckpt, and taken over by the processes with
+// pidfd_getfd(2), so that it stays one however many descriptors and processes share it.
+#pragma once
+
+#include <unordered_map>
+#include <vector>
+
+#include "user/restore/pages.h"
+#include "user/restore/plan.h"
+#include "user/restore/tree.h"
+#include "user/target/batch.h"
+#include "user/util/unique_fd.h"
+
+namespace bpfckpt::restore {
+
+class OpenFiles {
+public:
+	OpenFiles(const Plan &plan, const PageImage &pages) : plan_(plan), pages_(pages) {}
+
+	// Everything that needs no process of the tree. A failure leaves no name behind.
+	Result<> open();
+	// What has to be made late: pidfds need the processes; inotify would see what restore does to files.
+	Result<> open_late();
+	// The descriptors of a process, once per table; then the items of the epoll instances that nobody had before.
+	Result<> install(Member &member);
+
+	// Descriptor in bpfckpt; -1: not open.
+	[[nodiscard]] int fd(uint32_t file) const;
+	// A mapping of the object can be made with it (shared anonymous memory); -1: not open.
+	[[nodiscard]] int shared_memory_fd(uint32_t id) const;
+
+	// From `batch` on, `tool` names bpfckpt in the tracee: pidfd_open(2) as descriptor `at`.
+	static void add_tool(target::SyscallBatch &batch, int at);
+
+private:
+	Result<UniqueFd> open_file(const images::File &file);
+	Result<> open_objects(const images::File &first);
+	Result<> open_shared_memory(const images::SharedMemory &object);
+	Result<> add_epoll_items(Member &member);
+	void keep(uint32_t file, UniqueFd fd) { fds_[file] = std::move(fd); }
+
+	const Plan &plan_;
+	const PageImage &pages_;
+	std::unordered_map<uint32_t, UniqueFd> fds_;    // File.id
+	std::unordered_map<uint32_t, UniqueFd> shared_; // SharedMemory.id
+	std::vector<Mapping> shared_mappings_;          // while it is not mapped elsewhere yet
+	std::unordered_map<uint32_t, bool> tables_;     // Process.fd_table that is installed
+	std::unordered_map<uint32_t, bool> epolls_;     // File.id whose items are added
+};
+
+// A file of its kind, with flags, position and state; by file_*.cc.
+Result<UniqueFd> open_named(const images::File &file);
+Result<UniqueFd> open_eventfd(const images::File &file);
+Result<UniqueFd> open_timerfd(const images::File &file);
+Result<UniqueFd> open_signalfd(const images::File &file);
+Result<UniqueFd> open_epoll(const images::File &file);
+Result<UniqueFd> open_inotify(const images::File &file);
+Result<UniqueFd> open_pidfd(const images::File &file);
+
+using OpenedFiles = std::vector<std::pair<uint32_t, UniqueFd>>;
+
+// All files of one object: both ends of a pipe or socket pair, a FIFO, a memfd or a deleted file opened more than once.
+Result<OpenedFiles> open_pipe(std::span<const images::File *const> files);
+Result<OpenedFiles> open_fifo(std::span<const images::File *const> files);
+Result<OpenedFiles> open_memfd(std::span<const images::File *const> files, const images::SharedMemory *content,
+			       const PageImage &pages);
+Result<OpenedFiles> open_deleted(std::span<const images::File *const> files, const images::SharedMemory *content,
+				 const PageImage &pages);
+Result<OpenedFiles> open_socket_pair(const images::File &one, const images::File &other);
+
+// Another struct file for the same object, with the flags of `file`.
+Result<UniqueFd> reopen(int fd, const images::File &file);
+
+[[nodiscard]] std::string name_of(const images::File &file); // "file 3 (/etc/passwd)"
+
+} // namespace bpfckpt::restore

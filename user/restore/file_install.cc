@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Descriptor tables (struct files_struct), and the items of epoll instances (struct epitem), whose key is a struct file
+// under the number that it had.
+#include "user/restore/file.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "user/target/batch.h"
+
+namespace bpfckpt::restore {
+
+using target::SyscallBatch;
+
+void OpenFiles::add_tool(SyscallBatch &batch, int at)
+{
+	batch.add(SYS_pidfd_open, getpid(), 0); // the lowest free number: 0 in an empty table
+	if (at) {
+		batch.add(SYS_dup3, 0, at, O_CLOEXEC);
+		batch.add(SYS_close, 0);
+	}
+}
+
+namespace {
+
+// A descriptor table while it is filled: numbers are given by the kernel, so they are foretold here, and checked.
+class Table {
+public:
+	Table(SyscallBatch &batch, int tool) : batch_(batch), tool_(tool) { used_.insert(tool); }
+
+	void put(int source, int number, bool cloexec)
+	{
+		int got = lowest_free();
+		expected_.emplace_back(batch_.add(SYS_pidfd_getfd, tool_, source, 0), got);
+		if (got == number && !cloexec)
+			batch_.add(SYS_fcntl, number, F_SETFD, 0);
+		if (got != number) {
+			batch_.add(SYS_dup3, got, number, cloexec ? O_CLOEXEC : 0);
+			batch_.add(SYS_close, got);
+		}
+		used_.insert(number);
+	}
+	void close(int number)
+	{
+		batch_.add(SYS_close, number);
+		used_.erase(number);
+		low_ = std::min(low_, number);
+	}
+	[[nodiscard]] Result<> check() const
+	{
+		for (auto [call, number] : expected_)
+			if (batch_.result(call) != number)
+				return make_error(Code::kInternal, "descriptor {} came as {}", number,
+						  batch_.result(call));
+		return {};
+	}
+
+private:
+	[[nodiscard]] int lowest_free()
+	{
+		while (used_.contains(low_))
+			low_++;
+		return low_;
+	}
+
+	SyscallBatch &batch_;
+	int tool_;
+	int low_ = 0; // nothing below it is free
+	std::set<int> used_;
+	std::vector<std::pair<size_t, int>> expected_;
+};
+
+// An item that is not ready though its file is has had its edge: it is added first, and the edge is taken away.
+bool edge_was_taken(const images::EpollItem &item)
+{
+	return (item.events() & EPOLLET) && !item.ready();
+}
+
+void add_item(SyscallBatch &batch, int epoll, const images::EpollItem &item)
+{
+	epoll_event event = {};
+	event.events = item.events();
+	event.data.u64 = item.data();
+	batch.add(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, item.fd(), batch.value(event));
+}
+
+} // namespace
+
+Result<> OpenFiles::install(Member &member)
+{
+	const images::Process &process = *member.image;
+	if (process.fd_table() && !tables_.emplace(process.fd_table(), true).second)
+		return {};
+	std::map<int, const images::FdEntry *> entries;
+	for (const images::FdEntry &entry : process.files())
+		entries[static_cast<int>(entry.fd())] = &entry;
+	std::map<int, const images::File *> epolls; // by number; those without items yet
+	for (const auto &[number, entry] : entries)
+		if (const images::File *file = plan_.file(entry->file());
+		    file && file->has_epoll() && epolls_.emplace(entry->file(), true).second)
+			epolls[number] = file;
+	int highest = entries.empty() ? 0 : entries.rbegin()->first;
+	for (const auto &[number, file] : epolls)
+		for (const images::EpollItem &item : file->epoll().items())
+			highest = std::max(highest, static_cast<int>(item.fd()));
+	int tool = highest + 1;
+	SyscallBatch batch;
+	add_tool(batch, tool);
+	Table table(batch, tool);
+	for (const auto &[number, entry] : entries) {
+		int source = fd(entry->file());
+		if (source < 0)
+			return Error(Code::kInternal, "was not opened")
+				.on(fmt::format("descriptor {} of pid {}", number, member.pid()));
+		table.put(source, number, entry->cloexec());
+	}
+	for (const auto &[epoll, file] : epolls) {
+		std::vector<const images::EpollItem *> items;
+		for (const images::EpollItem &item : file->epoll().items())
+			items.push_back(&item);
+		std::ranges::stable_partition(items, [](auto *item) { return edge_was_taken(*item); });
+		size_t taken = 0;
+		for (const images::EpollItem *item : items) {
+			if (!edge_was_taken(*item) && taken) {
+				batch.add(SYS_epoll_wait, epoll, batch.buffer(taken * sizeof(epoll_event)), taken, 0);
+				taken = 0;
+			} else if (edge_was_taken(*item)) {
+				taken++;
+			}
+			auto number = static_cast<int>(item->fd());
+			auto entry = entries.find(number);
+			bool there = entry != entries.end() && entry->second->file() == item->file();
+			if (!there)
+				table.put(fd(item->file()), number, false);
+			add_item(batch, epoll, *item);
+			if (!there)
+				table.close(number);
+			if (!there && entry != entries.end())
+				table.put(fd(entry->second->file()), number, entry->second->cloexec());
+		}
+		if (taken)
+			batch.add(SYS_epoll_wait, epoll, batch.buffer(taken * sizeof(epoll_event)), taken, 0);
+	}
+	batch.add(SYS_close, tool);
+	TRY(batch.run(member.leader));
+	return table.check();
+}
+
+} // namespace bpfckpt::restore

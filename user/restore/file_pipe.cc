@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Pipes (fs/pipe.c) and pairs of unix sockets (net/unix/af_unix.c) with what is queued in them.
+#include "user/restore/file.h"
+
+#include <algorithm>
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "user/util/io.h"
+
+namespace bpfckpt::restore {
+
+// In packet mode (O_DIRECT) each write is a packet.
+static Result<> write_packets(int fd, const images::Pipe &pipe)
+{
+	std::span<const std::byte> data = as_bytes(pipe.data());
+	if (!pipe.packet_mode())
+		return write_all(fd, data);
+	for (uint32_t length : pipe.packets()) {
+		if (length > data.size())
+			return Error(Code::kCorrupt, "packets are longer than the data");
+		TRY(write_all(fd, data.first(length)));
+		data = data.subspan(length);
+	}
+	return {};
+}
+
+Result<OpenedFiles> open_pipe(std::span<const images::File *const> files)
+{
+	int ends[2];
+	bool packets = std::ranges::any_of(files, [](auto *file) { return file->pipe().packet_mode(); });
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK | (packets ? O_DIRECT : 0)))
+		return errno_error(errno, "cannot create").on(name_of(*files[0]));
+	UniqueFd reader(ends[0]);
+	UniqueFd writer(ends[1]);
+	if (files[0]->pipe().size() && fcntl(writer.get(), F_SETPIPE_SZ, files[0]->pipe().size()) < 0)
+		return errno_error(errno, "cannot set the size to {}", files[0]->pipe().size()).on(name_of(*files[0]));
+	for (const images::File *file : files)
+		if (!file->pipe().data().empty())
+			TRY(write_packets(writer.get(), file->pipe()));
+	OpenedFiles opened;
+	for (const images::File *file : files) {
+		int end = (file->flags() & O_ACCMODE) == O_RDONLY ? reader.get() : writer.get();
+		opened.emplace_back(file->id(), TRY(reopen(end, *file)));
+	}
+	return opened;
+}
+
+static int type_of(const std::string &type)
+{
+	if (type == "SOCK_STREAM")
+		return SOCK_STREAM;
+	return type == "SOCK_DGRAM" ? SOCK_DGRAM : SOCK_SEQPACKET;
+}
+
+static Result<> set_option(int fd, int option, const void *value, socklen_t size, const images::File &file)
+{
+	if (setsockopt(fd, SOL_SOCKET, option, value, size))
+		return errno_error(errno, "cannot set socket option {}", option).on(name_of(file));
+	return {};
+}
+
+static timeval timeval_of(int64_t ns)
+{
+	return {.tv_sec = ns / 1'000'000'000, .tv_usec = ns % 1'000'000'000 / 1000};
+}
+
+static Result<> set_options(int fd, const images::File &file)
+{
+	const images::SocketOptions &image = file.socket().options();
+	auto set = [&](int option, int value) { return set_option(fd, option, &value, sizeof(value), file); };
+	// The kernel doubles what it is given (net/core/sock.c: __sock_set_rcvbuf).
+	if (image.locks() & 1)
+		TRY(set(SO_SNDBUFFORCE, image.send_buffer() / 2));
+	if (image.locks() & 2)
+		TRY(set(SO_RCVBUFFORCE, image.receive_buffer() / 2));
+	if (image.pass_credentials())
+		TRY(set(SO_PASSCRED, 1));
+	if (image.priority())
+		TRY(set(SO_PRIORITY, image.priority()));
+	if (file.socket().peek_offset() > 0)
+		TRY(set(SO_PEEK_OFF, file.socket().peek_offset()));
+	timeval receive = timeval_of(image.receive_timeout_ns());
+	timeval send = timeval_of(image.send_timeout_ns());
+	if (image.receive_timeout_ns() > 0)
+		TRY(set_option(fd, SO_RCVTIMEO, &receive, sizeof(receive), file));
+	if (image.send_timeout_ns() > 0)
+		TRY(set_option(fd, SO_SNDTIMEO, &send, sizeof(send), file));
+	int flags = static_cast<int>(file.flags()) & (O_NONBLOCK | O_APPEND);
+	if (fcntl(fd, F_SETFL, flags))
+		return errno_error(errno, "cannot set flags").on(name_of(file));
+	return {};
+}
+
+// What the peer has not received yet is sent again.
+static Result<> send_queue(int from, const images::File &to)
+{
+	for (const images::SocketMessage &message : to.socket().messages())
+		if (::send(from, message.data().data(), message.data().size(), MSG_DONTWAIT) < 0)
+			return errno_error(errno, "cannot queue {} bytes again", message.data().size()).on(name_of(to));
+	return {};
+}
+
+static Result<> shut_down(int fd, const images::File &file)
+{
+	uint32_t mask = file.socket().shutdown(); // RCV_SHUTDOWN 1, SEND_SHUTDOWN 2
+	if (mask && ::shutdown(fd, static_cast<int>(mask) - 1))
+		return errno_error(errno, "cannot shut down").on(name_of(file));
+	return {};
+}
+
+Result<OpenedFiles> open_socket_pair(const images::File &one, const images::File &other)
+{
+	int pair[2];
+	if (socketpair(AF_UNIX, type_of(one.socket().type()) | SOCK_CLOEXEC, 0, pair))
+		return errno_error(errno, "cannot create").on(name_of(one));
+	UniqueFd first(pair[0]);
+	UniqueFd second(pair[1]);
+	TRY(set_options(first.get(), one));
+	TRY(set_options(second.get(), other));
+	TRY(send_queue(second.get(), one));
+	TRY(send_queue(first.get(), other));
+	TRY(shut_down(first.get(), one));
+	TRY(shut_down(second.get(), other));
+	OpenedFiles opened;
+	opened.emplace_back(one.id(), std::move(first));
+	opened.emplace_back(other.id(), std::move(second));
+	return opened;
+}
+
+} // namespace bpfckpt::restore

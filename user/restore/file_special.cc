@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Files of the kernel's own that stand alone: eventfd, timerfd, signalfd, epoll, inotify, pidfd.
+#include "user/restore/file.h"
+
+#include <csignal>
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "user/util/io.h"
+
+namespace bpfckpt::restore {
+
+static constexpr unsigned long kTimerfdSetTicks = 0x40085400;  // TFD_IOC_SET_TICKS
+static constexpr unsigned long kInotifySetNextWd = 0x40044900; // INOTIFY_IOC_SETNEXTWD
+
+static timespec timespec_of(int64_t ns)
+{
+	return {.tv_sec = ns / 1'000'000'000, .tv_nsec = ns % 1'000'000'000};
+}
+
+static Result<UniqueFd> checked(int fd, const images::File &file)
+{
+	UniqueFd result(fd);
+	if (!result.valid())
+		return errno_error(errno, "cannot create").on(name_of(file));
+	if ((file.flags() & O_NONBLOCK) && fcntl(result.get(), F_SETFL, O_NONBLOCK))
+		return errno_error(errno, "cannot set flags").on(name_of(file));
+	return result;
+}
+
+Result<UniqueFd> open_eventfd(const images::File &file)
+{
+	const images::Eventfd &image = file.eventfd();
+	int flags = EFD_CLOEXEC | (image.semaphore() ? EFD_SEMAPHORE : 0);
+	UniqueFd fd = TRY(checked(eventfd(0, flags), file));
+	uint64_t count = image.count();
+	if (count)
+		TRY(write_all(fd.get(), std::as_bytes(std::span(&count, 1))));
+	return fd;
+}
+
+// A timer that is due without ticks fires at once; ticks that were there are set after settime, which would clear them.
+Result<UniqueFd> open_timerfd(const images::File &file)
+{
+	const images::Timerfd &image = file.timerfd();
+	UniqueFd fd = TRY(checked(timerfd_create(static_cast<int>(image.clock_id()), TFD_CLOEXEC), file));
+	bool armed = image.armed() || image.remaining_ns() > 0;
+	uint64_t ticks = image.ticks();
+	if (armed || ticks) {
+		int64_t remaining = image.remaining_ns() > 0 ? image.remaining_ns() : 1;
+		itimerspec spec = {.it_interval = timespec_of(image.interval_ns()), .it_value = timespec_of(remaining)};
+		if (timerfd_settime(fd.get(), 0, &spec, nullptr))
+			return errno_error(errno, "cannot arm").on(name_of(file));
+	}
+	if (ticks && ioctl(fd.get(), kTimerfdSetTicks, &ticks))
+		return errno_error(errno, "cannot set {} ticks", ticks).on(name_of(file));
+	return fd;
+}
+
+Result<UniqueFd> open_signalfd(const images::File &file)
+{
+	uint64_t mask = file.signalfd().mask();
+	return checked(static_cast<int>(syscall(SYS_signalfd4, -1, &mask, sizeof(mask), SFD_CLOEXEC)), file);
+}
+
+// The items are added by a process that has them under their numbers (OpenFiles::install).
+Result<UniqueFd> open_epoll(const images::File &file)
+{
+	return checked(epoll_create1(EPOLL_CLOEXEC), file);
+}
+
+static constexpr uint32_t kWatchMask = IN_ALL_EVENTS | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK | IN_ONESHOT;
+
+Result<UniqueFd> open_inotify(const images::File &file)
+{
+	const images::Inotify &image = file.inotify();
+	UniqueFd fd = TRY(checked(inotify_init1(IN_CLOEXEC), file));
+	for (const images::InotifyWatch &watch : image.watches()) {
+		if (ioctl(fd.get(), kInotifySetNextWd, static_cast<long>(watch.wd())) ||
+		    inotify_add_watch(fd.get(), watch.path().c_str(), watch.mask() & kWatchMask) < 0)
+			return errno_error(errno, "cannot watch {} as {}", watch.path(), watch.wd()).on(name_of(file));
+	}
+	if (image.next_wd() > 1 && ioctl(fd.get(), kInotifySetNextWd, static_cast<long>(image.next_wd())))
+		return errno_error(errno, "cannot set the next watch to {}", image.next_wd()).on(name_of(file));
+	return fd;
+}
+
+// One of a process that was reaped names a process that we create and reap.
+static int dead_pidfd()
+{
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(0);
+	if (pid < 0)
+		return -1;
+	int fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+	waitpid(pid, nullptr, 0);
+	return fd;
+}
+
+Result<UniqueFd> open_pidfd(const images::File &file)
+{
+	const images::Pidfd &image = file.pidfd();
+	unsigned flags = image.thread() ? O_EXCL : 0; // PIDFD_THREAD
+	int fd = image.pid() ? static_cast<int>(syscall(SYS_pidfd_open, image.pid(), flags)) : dead_pidfd();
+	return checked(fd, file);
+}
+
+} // namespace bpfckpt::restore

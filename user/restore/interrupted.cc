@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/restore/interrupted.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "user/util/io.h"
+
+namespace bpfckpt::restore {
+
+using target::Tracee;
+
+static constexpr int64_t kRestartNoHand = -514;
+static constexpr int64_t kRestartBlock = -516;
+static constexpr int64_t kIntr = -4;
+
+using Args = std::array<uint64_t, 6>;
+
+static Args args_of(const images::InterruptedSyscall &call)
+{
+	Args args = {};
+	for (int i = 0; i < std::min(call.args_size(), 6); i++)
+		args[static_cast<size_t>(i)] = call.args(i);
+	return args;
+}
+
+static timespec timespec_of(int64_t ns)
+{
+	ns = std::max<int64_t>(ns, 0);
+	return {.tv_sec = ns / 1'000'000'000, .tv_nsec = ns % 1'000'000'000};
+}
+
+static uint64_t milliseconds(int64_t ns)
+{
+	return static_cast<uint64_t>(std::max<int64_t>(ns, 0) + 999'999) / 1'000'000;
+}
+
+// Where the call has a pointer to a relative timespec; -1: none.
+static int timespec_argument(const images::InterruptedSyscall &call)
+{
+	switch (call.nr()) {
+	case SYS_nanosleep:
+		return 0;
+	case SYS_clock_nanosleep:
+		return 2;
+	case SYS_futex:
+	case SYS_epoll_pwait2:
+	case SYS_semtimedop:
+		return 3;
+	case SYS_rt_sigtimedwait:
+		return 2;
+	case SYS_io_getevents:
+	case SYS_io_pgetevents:
+		return 4;
+	default:
+		return -1;
+	}
+}
+
+// Makes a restart block: only the timeout may point to our memory, the kernel keeps the other pointers.
+static Result<bool> arm(Tracee &tracee, const images::InterruptedSyscall &call)
+{
+	Args args = args_of(call);
+	if (call.nr() == SYS_poll) {
+		args[2] = call.timed() ? milliseconds(call.remaining_ns()) : ~0ULL;
+	} else if (int at = timespec_argument(call); at >= 0 && call.timed()) {
+		timespec remaining = timespec_of(call.remaining_ns());
+		TRY(tracee.write(tracee.slot().address, std::as_bytes(std::span(&remaining, 1))));
+		args[static_cast<size_t>(at)] = tracee.slot().address;
+		// An absolute FUTEX_WAIT_BITSET becomes the relative FUTEX_WAIT; what it stores is the same
+		// (kernel/futex/waitwake.c).
+		if (call.nr() == SYS_futex && (args[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET)
+			return false;
+	}
+	return TRY(tracee.interrupt_in_call(call.nr(), args)) == kRestartBlock;
+}
+
+static bool is_restart_code(int64_t result)
+{
+	return result <= -512 && result >= kRestartNoHand;
+}
+
+static Result<> lend(Tracee &tracee, const images::InterruptedSyscall &call, std::optional<LentTimeout> &lent)
+{
+	int at = timespec_argument(call);
+	Args args = args_of(call);
+	if (at < 0 || !args[static_cast<size_t>(at)])
+		return {};
+	LentTimeout timeout = {tracee.pid(), tracee.tid(), args[static_cast<size_t>(at)], {}};
+	TRY(tracee.read(timeout.address, std::as_writable_bytes(std::span(&timeout.original, 1))));
+	timespec remaining = timespec_of(call.remaining_ns());
+	TRY(tracee.write(timeout.address, std::as_bytes(std::span(&remaining, 1))));
+	lent = timeout;
+	return {};
+}
+
+Result<user_regs_struct> final_registers(Tracee &tracee, const images::Thread &thread, std::optional<LentTimeout> &lent)
+{
+	user_regs_struct regs;
+	memcpy(&regs, thread.prstatus().data(), sizeof(regs));
+	if (!thread.has_syscall())
+		return regs;
+	const images::InterruptedSyscall &call = thread.syscall();
+	int64_t result = call.result();
+	if (call.resume() == images::InterruptedSyscall::AS_IS ||
+	    (result != kIntr && result != kRestartBlock && !is_restart_code(result)))
+		return regs;
+	regs.orig_rax = call.nr();
+	regs.rax = static_cast<uint64_t>(result);
+	if (result == kRestartBlock) {
+		if (!TRY(arm(tracee, call)))
+			regs.rax = static_cast<uint64_t>(kRestartNoHand);
+		return regs;
+	}
+	if (result == kIntr)
+		regs.rax = static_cast<uint64_t>(kRestartNoHand);
+	if (call.resume() != images::InterruptedSyscall::RESTART_REMAINING || !call.timed() || result != kIntr)
+		return regs;
+	if (call.nr() == SYS_epoll_wait || call.nr() == SYS_epoll_pwait)
+		regs.r10 = milliseconds(call.remaining_ns());
+	else
+		TRY(lend(tracee, call, lent));
+	return regs;
+}
+
+Result<> set_final_state(Tracee &tracee, const images::Thread &thread, const user_regs_struct &regs)
+{
+	if (!thread.xstate().empty())
+		TRY(tracee.set_extended_state(as_bytes(thread.xstate())));
+	if (thread.has_rseq() && thread.rseq().address() && thread.rseq().critical_section()) {
+		uint64_t section = thread.rseq().critical_section();
+		TRY(tracee.write(thread.rseq().address() + 8, std::as_bytes(std::span(&section, 1))));
+	}
+	TRY(tracee.set_registers(regs));
+	return tracee.set_signal_mask(thread.signal_mask());
+}
+
+void give_back(const LentTimeout &lent)
+{
+	std::string path = fmt::format("/proc/{}/task/{}/syscall", lent.pid, lent.tid);
+	auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+	for (;;) {
+		Result<std::string> text = read_file(path);
+		if (!text || !text->starts_with("running") || std::chrono::steady_clock::now() > deadline)
+			break;
+		sched_yield();
+	}
+	iovec local = {const_cast<timespec *>(&lent.original), sizeof(lent.original)};
+	iovec remote = {reinterpret_cast<void *>(lent.address), sizeof(lent.original)};
+	process_vm_writev(lent.pid, &local, 1, &remote, 1, 0);
+}
+
+} // namespace bpfckpt::restore

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// Registers, and the system call that a thread was blocked in: it is entered again with what remains of its timeout,
+// and the program sees neither EINTR nor a second timeout.
+//
+// A relative sleep that the kernel restarts by itself (-516, restart_syscall) needs a restart block. The thread makes
+// one by sleeping: the stub runs the call with the remaining time and is interrupted at once. Nothing may sleep in it
+// afterwards.
+#pragma once
+
+#include <optional>
+
+#include <sys/user.h>
+
+#include "images/task.pb.h"
+#include "user/target/remote.h"
+
+namespace bpfckpt::restore {
+
+// A timeout that the kernel reads from the program's memory at entry: it is lent what remains, and gets its own value
+// back when the thread sleeps again.
+struct LentTimeout {
+	pid_t pid;
+	pid_t tid;
+	uint64_t address;
+	timespec original;
+};
+
+// What the thread goes on with. Sleeps in the stub if need be: after everything else that the thread does there.
+Result<user_regs_struct> final_registers(target::Tracee &tracee, const images::Thread &thread,
+					 std::optional<LentTimeout> &lent);
+
+// Extended registers, registers, rseq critical section, signal mask: the thread must not be resumed but by detach().
+Result<> set_final_state(target::Tracee &tracee, const images::Thread &thread, const user_regs_struct &regs);
+
+// After detach(): waits until the thread sleeps in its call (or left it), then writes the timeout back.
+void give_back(const LentTimeout &lent);
+
+} // namespace bpfckpt::restore

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/restore/memory.h"
+
+#include <algorithm>
+#include <map>
+
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "user/target/batch.h"
+
+namespace bpfckpt::restore {
+
+using target::SyscallBatch;
+
+static constexpr int kArchMapVdso64 = 0x2003; // ARCH_MAP_VDSO_64 (arch/x86/include/uapi/asm/prctl.h)
+static constexpr int kGuardInstall = 102;     // MADV_GUARD_INSTALL
+static constexpr long kMseal = 462;
+static constexpr uint64_t kVmLocked = 0x2000; // VM_LOCKED (include/linux/mm.h)
+
+namespace {
+
+struct Advice {
+	const char *flag; // as in VmFlags of smaps
+	int advice;
+};
+
+constexpr Advice kAdvice[] = {
+	{"hg", MADV_HUGEPAGE},   {"nh", MADV_NOHUGEPAGE}, {"mg", MADV_MERGEABLE}, {"dc", MADV_DONTFORK},
+	{"wf", MADV_WIPEONFORK}, {"dd", MADV_DONTDUMP},   {"rr", MADV_RANDOM},    {"sr", MADV_SEQUENTIAL},
+};
+
+class AddressSpace {
+public:
+	AddressSpace(Member &member, const images::Memory &memory, const OpenFiles &files, const PageImage &pages)
+		: member_(member), memory_(memory), files_(files), pages_(pages)
+	{
+		for (const images::PageRun &run : memory.pages())
+			runs_.push_back(&run);
+	}
+
+	Result<> restore();
+
+private:
+	Result<> map_all();
+	void map(SyscallBatch &batch, const images::Vma &vma);
+	void map_vdso(SyscallBatch &batch);
+	void finish(SyscallBatch &batch, const images::Vma &vma);
+	void set_layout(SyscallBatch &batch);
+	Result<int> descriptor(SyscallBatch &batch, int source);
+	[[nodiscard]] int source_of(const images::Vma &vma) const;
+	[[nodiscard]] bool has_pages(const images::Vma &vma) const;
+	[[nodiscard]] uint32_t first_prot(const images::Vma &vma) const;
+
+	Member &member_;
+	const images::Memory &memory_;
+	const OpenFiles &files_;
+	const PageImage &pages_;
+	std::vector<const images::PageRun *> runs_;
+	std::map<int, int> descriptors_; // ours -> the tracee's
+};
+
+bool has_flag(const images::Vma &vma, std::string_view flag)
+{
+	return std::ranges::find(vma.advice(), flag) != vma.advice().end();
+}
+
+bool is_special(const images::Vma &vma)
+{
+	return vma.kind() == images::Vma::VDSO || vma.kind() == images::Vma::VVAR ||
+	       vma.kind() == images::Vma::VVAR_VCLOCK || vma.kind() == images::Vma::VSYSCALL ||
+	       vma.kind() == images::Vma::RING;
+}
+
+bool AddressSpace::has_pages(const images::Vma &vma) const
+{
+	auto it = std::ranges::upper_bound(runs_, vma.start(), {},
+					   [](const images::PageRun *run) { return run->start() + run->length(); });
+	return it != runs_.end() && (*it)->start() < vma.end();
+}
+
+// Private memory is written through the mapping, and is accounted (VmFlags "ac") only if it was writable once.
+uint32_t AddressSpace::first_prot(const images::Vma &vma) const
+{
+	if (!vma.shared() && (has_pages(vma) || has_flag(vma, "ac")))
+		return vma.prot() | PROT_READ | PROT_WRITE;
+	return vma.prot();
+}
+
+int AddressSpace::source_of(const images::Vma &vma) const
+{
+	if (vma.file() && files_.fd(vma.file()) >= 0)
+		return files_.fd(vma.file());
+	return vma.shared_memory() ? files_.shared_memory_fd(vma.shared_memory()) : -1;
+}
+
+// 0 is bpfckpt's pidfd, so they come as 1, 2, 3 ...
+Result<int> AddressSpace::descriptor(SyscallBatch &batch, int source)
+{
+	auto [it, added] = descriptors_.emplace(source, static_cast<int>(descriptors_.size()) + 1);
+	if (added)
+		batch.add(SYS_pidfd_getfd, 0, source, 0);
+	return it->second;
+}
+
+void AddressSpace::map(SyscallBatch &batch, const images::Vma &vma)
+{
+	int source = source_of(vma);
+	int flags = MAP_FIXED | (vma.shared() ? MAP_SHARED : MAP_PRIVATE);
+	if (source < 0)
+		flags |= MAP_ANONYMOUS;
+	if (has_flag(vma, "gd"))
+		flags |= MAP_GROWSDOWN;
+	if (has_flag(vma, "nr"))
+		flags |= MAP_NORESERVE;
+	int fd = source < 0 ? -1 : descriptors_.at(source);
+	batch.add(SYS_mmap, vma.start(), vma.end() - vma.start(), first_prot(vma), flags, fd,
+		  source < 0 ? 0 : vma.offset());
+}
+
+// The kernel maps [vvar] and [vdso] together, the first of them at the address given.
+void AddressSpace::map_vdso(SyscallBatch &batch)
+{
+	uint64_t start = ~0ULL;
+	bool has_vdso = false;
+	for (const images::Vma &vma : memory_.vmas()) {
+		if (is_special(vma) && vma.kind() != images::Vma::VSYSCALL && vma.kind() != images::Vma::RING)
+			start = std::min(start, vma.start());
+		has_vdso |= vma.kind() == images::Vma::VDSO;
+	}
+	if (has_vdso)
+		batch.add(SYS_arch_prctl, kArchMapVdso64, start);
+}
+
+Result<> AddressSpace::map_all()
+{
+	SyscallBatch batch;
+	map_vdso(batch);
+	OpenFiles::add_tool(batch, 0);
+	for (const images::Vma &vma : memory_.vmas()) {
+		if (is_special(vma))
+			continue;
+		if (int source = source_of(vma); source >= 0)
+			TRY(descriptor(batch, source));
+		else if (vma.kind() != images::Vma::ANONYMOUS && vma.kind() != images::Vma::STACK &&
+			 vma.kind() != images::Vma::HEAP)
+			return make_error(Code::kInternal, "has no file to map at {:#x}", vma.start())
+				.on(name_of(*member_.image));
+		map(batch, vma);
+	}
+	if (int exe = files_.fd(memory_.layout().exe_file()); exe >= 0)
+		TRY(descriptor(batch, exe));
+	TRY(batch.run(member_.leader));
+	return {};
+}
+
+void AddressSpace::finish(SyscallBatch &batch, const images::Vma &vma)
+{
+	uint64_t size = vma.end() - vma.start();
+	if (first_prot(vma) != vma.prot())
+		batch.add(SYS_mprotect, vma.start(), size, vma.prot());
+	for (const Advice &advice : kAdvice)
+		if (has_flag(vma, advice.flag))
+			batch.add(SYS_madvise, vma.start(), size, advice.advice);
+	for (const images::Range &guard : vma.guards())
+		batch.add(SYS_madvise, guard.start(), guard.end() - guard.start(), kGuardInstall);
+	if (vma.kind() == images::Vma::ANONYMOUS && !vma.name().empty() && vma.name()[0] != '[')
+		batch.add_optional(SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, vma.start(), size,
+				   batch.text(vma.name()));
+	// Over guards it gives ENOMEM, and locks the rest all the same.
+	if (has_flag(vma, "lo"))
+		batch.add_optional(SYS_mlock2, vma.start(), size, has_flag(vma, "lf") ? MLOCK_ONFAULT : 0);
+	if (has_flag(vma, "sl"))
+		batch.add(kMseal, vma.start(), size, 0);
+}
+
+// struct prctl_mm_map (include/uapi/linux/prctl.h), and the auxiliary vector behind it.
+void AddressSpace::set_layout(SyscallBatch &batch)
+{
+	const images::MmLayout &layout = memory_.layout();
+	if (!layout.start_code())
+		return;
+	prctl_mm_map map = {};
+	map.start_code = layout.start_code();
+	map.end_code = layout.end_code();
+	map.start_data = layout.start_data();
+	map.end_data = layout.end_data();
+	map.start_brk = layout.start_brk();
+	map.brk = layout.brk();
+	map.start_stack = layout.start_stack();
+	map.arg_start = layout.arg_start();
+	map.arg_end = layout.arg_end();
+	map.env_start = layout.env_start();
+	map.env_end = layout.env_end();
+	map.auxv_size = static_cast<uint32_t>(layout.auxv().size());
+	int exe = files_.fd(layout.exe_file());
+	map.exe_fd = static_cast<uint32_t>(exe < 0 ? -1 : descriptors_.at(exe));
+	std::vector<std::byte> bytes(sizeof(map) + layout.auxv().size());
+	memcpy(bytes.data(), &map, sizeof(map));
+	memcpy(bytes.data() + sizeof(map), layout.auxv().data(), layout.auxv().size());
+	std::vector<SyscallBatch::Fixup> fixups;
+	if (map.auxv_size)
+		fixups.push_back({offsetof(prctl_mm_map, auxv), sizeof(map)});
+	batch.add(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, batch.data(bytes, fixups), sizeof(map), 0);
+	if (layout.thp_disabled())
+		batch.add(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
+}
+
+Result<> AddressSpace::restore()
+{
+	TRY(map_all());
+	TRY(pages_.fill(member_.leader, runs_));
+	SyscallBatch batch;
+	for (const images::Vma &vma : memory_.vmas())
+		if (!is_special(vma))
+			finish(batch, vma);
+	set_layout(batch);
+	if (memory_.def_flags() & kVmLocked)
+		batch.add(SYS_mlockall, MCL_FUTURE);
+	batch.add(SYS_close_range, 0, ~0U, 0);
+	return batch.run(member_.leader);
+}
+
+} // namespace
+
+Result<> restore_memory(Member &member, const images::Memory &memory, const OpenFiles &files, const PageImage &pages)
+{
+	return AddressSpace(member, memory, files, pages).restore();
+}
+
+} // namespace bpfckpt::restore

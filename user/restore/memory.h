@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// Address spaces (struct mm_struct): mappings, their pages and flags, and the fields of the mm itself.
+#pragma once
+
+#include "user/restore/file.h"
+#include "user/restore/pages.h"
+
+namespace bpfckpt::restore {
+
+// For a process that has nothing but the stub, and no descriptor yet; leaves it without descriptors.
+Result<> restore_memory(Member &member, const images::Memory &memory, const OpenFiles &files, const PageImage &pages);
+
+} // namespace bpfckpt::restore

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// PageImage: pages.img, mapped for reading.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "images/memory.pb.h"
+#include "user/target/remote.h"
+#include "user/util/mapping.h"
+#include "user/util/result.h"
+
+namespace bpfckpt::restore {
+
+class PageImage {
+public:
+	// `fd` may be -1 if size is 0.
+	static Result<PageImage> open(int fd, uint64_t size);
+
+	// Errors: Code::kCorrupt if the run leaves the image.
+	Result<std::span<const std::byte>> content(const images::PageRun &run) const;
+
+	// Writes runs to their addresses in a tracee; the memory must be mapped and writable there.
+	Result<> fill(const target::Tracee &tracee, std::span<const images::PageRun *const> runs) const;
+	// Writes runs to their offsets in a file.
+	Result<> fill_file(int fd, const images::SharedMemory &object) const;
+
+private:
+	Mapping mapping_;
+};
+
+} // namespace bpfckpt::restore

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/restore/task.h"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include "user/util/io.h"
+
+namespace bpfckpt::restore {
+
+using target::SyscallBatch;
+
+void add_process_attributes(SyscallBatch &batch, const images::Process &process)
+{
+	batch.add(SYS_prctl, PR_SET_CHILD_SUBREAPER, process.child_subreaper());
+	if (!process.root().empty() && process.root() != "/")
+		batch.add(SYS_chroot, batch.text(process.root()));
+	if (!process.cwd().empty())
+		batch.add(SYS_chdir, batch.text(process.cwd()));
+	batch.add(SYS_umask, process.umask());
+}
+
+void add_limits(SyscallBatch &batch, const images::Process &process)
+{
+	for (const images::ResourceLimit &limit : process.limits()) {
+		rlimit now = {};
+		rlimit wanted = {.rlim_cur = limit.soft(), .rlim_max = limit.hard()};
+		// What is as it shall be needs no privilege.
+		if (getrlimit(static_cast<__rlimit_resource>(limit.resource()), &now) == 0 &&
+		    now.rlim_cur == wanted.rlim_cur && now.rlim_max == wanted.rlim_max &&
+		    limit.resource() != RLIMIT_NOFILE)
+			continue;
+		batch.add(SYS_prlimit64, 0, limit.resource(), batch.value(wanted), 0);
+	}
+}
+
+void add_dumpable(SyscallBatch &batch, const images::Process &process)
+{
+	batch.add(SYS_prctl, PR_SET_DUMPABLE, process.dumpable());
+}
+
+void add_file_owners(SyscallBatch &batch, const Plan &plan, const images::Process &process)
+{
+	for (const images::FdEntry &entry : process.files()) {
+		const images::File *file = plan.file(entry.file());
+		if (!file)
+			continue;
+		const images::FileOwner &owner = file->owner();
+		if (owner.pid()) {
+			f_owner_ex value = {.type = static_cast<__pid_type>(owner.type()),
+					    .pid = static_cast<pid_t>(owner.pid())};
+			batch.add(SYS_fcntl, entry.fd(), F_SETOWN_EX, batch.value(value));
+		}
+		if (owner.signal())
+			batch.add(SYS_fcntl, entry.fd(), F_SETSIG, owner.signal());
+		if (file->flags() & O_ASYNC)
+			batch.add(SYS_fcntl, entry.fd(), F_SETFL, file->flags());
+	}
+}
+
+Result<> set_oom_score_adj(const images::Process &process)
+{
+	std::string path = fmt::format("/proc/{}/oom_score_adj", process.pid());
+	std::string now = TRY(read_file(path));
+	if (atoi(now.c_str()) == process.oom_score_adj())
+		return {};
+	UniqueFd fd = TRY(open_at(AT_FDCWD, path, O_WRONLY));
+	std::string text = std::to_string(process.oom_score_adj());
+	Result<> written = write_all(fd.get(), as_bytes(text));
+	if (!written)
+		return std::move(written)
+			.error()
+			.on(name_of(process))
+			.with_hint("lowering oom_score_adj needs CAP_SYS_RESOURCE");
+	return {};
+}
+
+} // namespace bpfckpt::restore

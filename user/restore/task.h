@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// What belongs to a whole process (struct task_struct of the leader, signal_struct, fs_struct).
+#pragma once
+
+#include "user/restore/tree.h"
+#include "user/target/batch.h"
+
+namespace bpfckpt::restore {
+
+// By the leader, before its credentials. Limits come last: they may forbid what restore does.
+void add_process_attributes(target::SyscallBatch &batch, const images::Process &process);
+void add_limits(target::SyscallBatch &batch, const images::Process &process);
+// After the credentials, whose change resets it.
+void add_dumpable(target::SyscallBatch &batch, const images::Process &process);
+// F_SETOWN records who asks: with the final credentials.
+void add_file_owners(target::SyscallBatch &batch, const Plan &plan, const images::Process &process);
+// From outside.
+Result<> set_oom_score_adj(const images::Process &process);
+
+} // namespace bpfckpt::restore

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/restore/thread.h"
+
+#include <csignal>
+#include <vector>
+
+#include <linux/sched.h>
+#include <linux/sched/types.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "user/restore/credentials.h"
+
+namespace bpfckpt::restore {
+
+using target::SyscallBatch;
+
+static constexpr uint64_t kDefaultSlack = 50'000; // kernel/fork.c; what a thread of restore has
+static constexpr int kIoprioWhoProcess = 1;
+
+void add_thread_attributes(SyscallBatch &batch, const images::Thread &thread)
+{
+	batch.add(SYS_prctl, PR_SET_NAME, batch.text(thread.comm()));
+	batch.add(SYS_set_tid_address, thread.clear_child_tid());
+	if (thread.robust_list())
+		batch.add(SYS_set_robust_list, thread.robust_list(), 24);
+	if (const images::AlternateStack &stack = thread.altstack(); stack.size()) {
+		stack_t value = {.ss_sp = reinterpret_cast<void *>(stack.sp()),
+				 .ss_flags = static_cast<int>(stack.flags() & ~static_cast<uint32_t>(SS_ONSTACK)),
+				 .ss_size = stack.size()};
+		batch.add(SYS_sigaltstack, batch.value(value), 0);
+	}
+	if (thread.has_rseq() && thread.rseq().address())
+		batch.add(SYS_rseq, thread.rseq().address(), thread.rseq().length(), 0, thread.rseq().signature());
+	if (thread.timer_slack_ns() && thread.timer_slack_ns() != kDefaultSlack)
+		batch.add(SYS_prctl, PR_SET_TIMERSLACK, thread.timer_slack_ns());
+	if (thread.personality())
+		batch.add(SYS_personality, thread.personality());
+	if (thread.has_credentials())
+		add_credentials(batch, thread.credentials());
+	// A change of credentials clears it.
+	if (thread.parent_death_signal())
+		batch.add(SYS_prctl, PR_SET_PDEATHSIG, thread.parent_death_signal());
+}
+
+static Result<> set_affinity(pid_t tid, const std::string &mask)
+{
+	if (mask.empty())
+		return {};
+	std::vector<uint64_t> wanted((mask.size() + 7) / 8);
+	memcpy(wanted.data(), mask.data(), mask.size());
+	if (syscall(SYS_sched_setaffinity, tid, wanted.size() * 8, wanted.data()) < 0)
+		return errno_error(errno, "cannot set the CPUs of thread {}", tid);
+	return {};
+}
+
+Result<> set_scheduling(pid_t tid, const images::Scheduling &image)
+{
+	TRY(set_affinity(tid, image.affinity()));
+	sched_attr attr = {};
+	attr.size = sizeof(attr);
+	attr.sched_policy = image.policy();
+	attr.sched_flags = image.reset_on_fork() ? SCHED_FLAG_RESET_ON_FORK : 0;
+	attr.sched_nice = image.nice();
+	attr.sched_priority = image.priority();
+	attr.sched_runtime = image.runtime_ns();
+	attr.sched_deadline = image.deadline_ns();
+	attr.sched_period = image.period_ns();
+	if (syscall(SYS_sched_setattr, tid, &attr, 0))
+		return errno_error(errno, "cannot set policy {}, nice {}, priority {} of thread {}", image.policy(),
+				   image.nice(), image.priority(), tid);
+	if (image.ioprio() && syscall(SYS_ioprio_set, kIoprioWhoProcess, tid, image.ioprio()))
+		return errno_error(errno, "cannot set the I/O priority of thread {}", tid);
+	return {};
+}
+
+} // namespace bpfckpt::restore

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/restore/tree.h"
+
+#include <algorithm>
+#include <csignal>
+
+#include <linux/sched.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "user/target/batch.h"
+#include "user/target/stub_process.h"
+
+namespace bpfckpt::restore {
+
+using target::SyscallBatch;
+using target::Tracee;
+
+std::vector<std::pair<const images::Thread *, Tracee *>> Member::all_threads()
+{
+	std::vector<std::pair<const images::Thread *, Tracee *>> all = {{&leader_image(), &leader}};
+	for (ThreadMember &thread : threads)
+		all.emplace_back(thread.image, &thread.tracee);
+	return all;
+}
+
+// While the tree is built its orphans come to us, so that we can reap them.
+Tree::Tree(const Plan &plan, const target::StubLayout &stub) : plan_(plan), stub_(stub)
+{
+	int reaper = 0;
+	prctl(PR_GET_CHILD_SUBREAPER, &reaper);
+	was_reaper_ = reaper != 0;
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
+Tree::~Tree()
+{
+	if (!released_)
+		kill_all();
+	prctl(PR_SET_CHILD_SUBREAPER, was_reaper_);
+}
+
+void Tree::kill_all()
+{
+	for (pid_t pid : order_)
+		::kill(pid, SIGKILL);
+	// A dead tracee is first ours as its tracer, then its parent's, and when that is dead ours again.
+	for (bool left = true; left;) {
+		left = false;
+		for (pid_t pid : order_) {
+			while (::waitpid(pid, nullptr, __WALL | WNOHANG) > 0)
+				;
+			left |= ::kill(pid, 0) == 0;
+		}
+		if (left && ::waitpid(-1, nullptr, __WALL) < 0 && errno == ECHILD)
+			break;
+	}
+}
+
+std::vector<Member *> Tree::living()
+{
+	std::vector<Member *> living;
+	for (pid_t pid : order_)
+		if (auto it = members_.find(pid); it != members_.end() && it->second->image && !it->second->zombie())
+			living.push_back(it->second.get());
+	return living;
+}
+
+static int exit_signal_of(const images::Process &process)
+{
+	return process.exit_signal() ? static_cast<int>(process.exit_signal()) : SIGCHLD;
+}
+
+Result<> Tree::create()
+{
+	Result<Tracee> root =
+		target::clone_stub_process(plan_.root, exit_signal_of(*plan_.processes.at(plan_.root)), stub_);
+	if (!root)
+		return std::move(root).error();
+	order_.push_back(plan_.root);
+	members_.emplace(plan_.root,
+			 std::make_unique<Member>(Member{plan_.processes.at(plan_.root), std::move(*root), {}}));
+	for (const TreeStep &todo : plan_.tree)
+		TRY(step(todo));
+	return {};
+}
+
+Result<> Tree::step(const TreeStep &step)
+{
+	SyscallBatch batch;
+	switch (step.kind) {
+	case TreeStep::kFork:
+		return fork(step);
+	case TreeStep::kExit:
+		return end_helper(step);
+	case TreeStep::kSetsid:
+		batch.add(SYS_setsid);
+		break;
+	case TreeStep::kSetpgid:
+		batch.add(SYS_setpgid, 0, step.other == step.pid ? 0 : step.other);
+		break;
+	case TreeStep::kReaperOn:
+		batch.add(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1);
+		break;
+	}
+	return batch.run(member(step.pid).leader);
+}
+
+struct CloneArgs {
+	clone_args args;
+	pid_t tid;
+	pid_t pad;
+};
+
+static target::Blob clone_blob(SyscallBatch &batch, uint64_t flags, int exit_signal, pid_t tid)
+{
+	CloneArgs clone = {};
+	clone.args.flags = flags;
+	clone.args.exit_signal = static_cast<uint64_t>(exit_signal);
+	clone.args.set_tid_size = 1;
+	clone.tid = tid;
+	return batch.data(std::as_bytes(std::span(&clone, 1)),
+			  {{offsetof(clone_args, set_tid), offsetof(CloneArgs, tid)}});
+}
+
+Result<> Tree::fork(const TreeStep &step)
+{
+	Member &creator = member(step.other);
+	auto image = plan_.processes.find(step.pid);
+	const images::Process *process = image == plan_.processes.end() ? nullptr : image->second;
+	SyscallBatch batch;
+	batch.add(SYS_clone3, clone_blob(batch, step.flags, process ? exit_signal_of(*process) : SIGCHLD, step.pid),
+		  sizeof(clone_args));
+	Result<> done = batch.run(creator.leader);
+	for (pid_t child : creator.leader.take_children()) {
+		order_.push_back(child);
+		Tracee tracee(child, child, stub_, stub_.main_slot());
+		TRY(tracee.wait_first_stop());
+		members_.emplace(child, std::make_unique<Member>(Member{process, std::move(tracee), {}}));
+	}
+	if (!done && done.error().sys_errno == EEXIST)
+		return Error(Code::kMismatch, "is in use").on(fmt::format("pid {}", step.pid));
+	return done;
+}
+
+// Waits, as the tracer, for the end of a process that was told to end.
+static Result<> wait_for_end(Tracee &tracee)
+{
+	for (;;) {
+		int status = TRY(tracee.wait_status());
+		if (!WIFSTOPPED(status))
+			return {};
+	}
+}
+
+Result<> Tree::end_helper(const TreeStep &step)
+{
+	Member &helper = member(step.pid);
+	uint64_t status[] = {0};
+	TRY(helper.leader.start_call(SYS_exit_group, status));
+	TRY(wait_for_end(helper.leader));
+	SyscallBatch batch;
+	batch.add(SYS_wait4, step.pid, 0, __WALL, 0);
+	TRY(batch.run(member(step.other).leader));
+	members_.erase(step.pid);
+	std::erase(order_, step.pid);
+	return {};
+}
+
+static constexpr uint64_t kThreadFlags =
+	CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+
+Result<> Tree::create_threads_of(Member &member)
+{
+	std::vector<const images::Thread *> wanted;
+	for (int i = 1; i < member.image->threads_size(); i++)
+		if (is_user(member.image->threads(i)))
+			wanted.push_back(&member.image->threads(i));
+	if (wanted.empty())
+		return {};
+	SyscallBatch batch;
+	for (const images::Thread *thread : wanted)
+		batch.add(SYS_clone3, clone_blob(batch, kThreadFlags, 0, static_cast<pid_t>(thread->tid())),
+			  sizeof(clone_args));
+	TRY(batch.run(member.leader));
+	member.leader.take_children();
+	for (size_t i = 0; i < wanted.size(); i++) {
+		auto tid = static_cast<pid_t>(wanted[i]->tid());
+		member.threads.push_back({wanted[i], Tracee(member.pid(), tid, stub_, stub_.thread_slot(i))});
+		TRY(member.threads.back().tracee.wait_first_stop());
+	}
+	return {};
+}
+
+Result<> Tree::create_threads()
+{
+	for (Member *member : living())
+		TRY(create_threads_of(*member));
+	return {};
+}
+
+// The status is an exit code or the signal that ended it; its core flag needs a limit of 0, or a core would be written.
+Result<> Tree::end_zombie(Member &zombie)
+{
+	auto status = static_cast<int>(zombie.image->exit_status());
+	rlimit none = {};
+	SyscallBatch batch;
+	batch.add(SYS_prctl, PR_SET_NAME, batch.text(zombie.image->comm()));
+	batch.add(SYS_prlimit64, 0, RLIMIT_CORE, batch.value(none), 0);
+	TRY(batch.run(zombie.leader));
+	if (WIFEXITED(status)) {
+		uint64_t code[] = {static_cast<uint64_t>(WEXITSTATUS(status))};
+		TRY(zombie.leader.start_call(SYS_exit_group, code));
+	} else {
+		TRY(zombie.leader.set_signal_mask(0));
+		::kill(zombie.pid(), WTERMSIG(status));
+		TRY(zombie.leader.resume_for_signal(WTERMSIG(status)));
+	}
+	return wait_for_end(zombie.leader);
+}
+
+Result<> Tree::end_zombies()
+{
+	for (pid_t pid : order_)
+		if (Member &one = member(pid); one.image && one.zombie())
+			TRY(end_zombie(one));
+	return {};
+}
+
+Result<> Tree::detach(bool leave_stopped)
+{
+	std::vector<Member *> all = living();
+	for (Member *one : all)
+		if (leave_stopped || one->image->state() == images::Process::STOPPED)
+			::kill(one->pid(), SIGSTOP);
+	released_ = true;
+	Result<> first;
+	for (Member *one : all) {
+		for (auto &[image, tracee] : one->all_threads()) {
+			Result<> done = tracee->detach();
+			if (!done && first)
+				first = std::move(done);
+		}
+	}
+	return first;
+}
+
+} // namespace bpfckpt::restore

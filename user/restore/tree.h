@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// The tree under construction: every process and thread a stopped tracee. Until release() its destructor kills them
+// all; if bpfckpt itself is killed the kernel does (PTRACE_O_EXITKILL).
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "user/restore/plan.h"
+#include "user/target/remote.h"
+
+namespace bpfckpt::restore {
+
+struct ThreadMember {
+	const images::Thread *image;
+	target::Tracee tracee;
+};
+
+struct Member {
+	const images::Process *image; // nullptr: a helper
+	target::Tracee leader;
+	std::vector<ThreadMember> threads; // without the leader
+
+	[[nodiscard]] pid_t pid() const { return leader.pid(); }
+	[[nodiscard]] const images::Thread &leader_image() const { return image->threads(0); }
+	[[nodiscard]] bool zombie() const { return image->state() == images::Process::ZOMBIE; }
+	// Leader and threads.
+	[[nodiscard]] std::vector<std::pair<const images::Thread *, target::Tracee *>> all_threads();
+};
+
+class Tree {
+public:
+	Tree(const Plan &plan, const target::StubLayout &stub);
+	~Tree();
+	Tree(const Tree &) = delete;
+	Tree &operator=(const Tree &) = delete;
+
+	// Carries out plan.tree: processes, sessions, groups. Each has nothing but the stub.
+	Result<> create();
+	// CLONE_THREAD in every process that has threads.
+	Result<> create_threads();
+	// Those that were zombies end as they had ended. Their parents must not ignore SIGCHLD yet.
+	Result<> end_zombies();
+
+	[[nodiscard]] Member &member(pid_t pid) { return *members_.at(pid); }
+	// Zombies left out, parents before children.
+	[[nodiscard]] std::vector<Member *> living();
+
+	// All go on by themselves from now on.
+	Result<> detach(bool leave_stopped);
+
+private:
+	Result<> step(const TreeStep &step);
+	Result<> fork(const TreeStep &step);
+	Result<> end_helper(const TreeStep &step);
+	Result<> end_zombie(Member &member);
+	Result<> create_threads_of(Member &member);
+	void kill_all();
+
+	const Plan &plan_;
+	target::StubLayout stub_;
+	std::map<pid_t, std::unique_ptr<Member>> members_;
+	std::vector<pid_t> order_; // of creation
+	bool was_reaper_ = false;
+	bool released_ = false;
+};
+
+} // namespace bpfckpt::restore
