@@ -5,7 +5,6 @@
 #include <vector>
 
 #include <linux/sched.h>
-#include <linux/sched/types.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -19,6 +18,19 @@ using target::SyscallBatch;
 
 static constexpr uint64_t kDefaultSlack = 50'000; // kernel/fork.c; what a thread of restore has
 static constexpr int kIoprioWhoProcess = 1;
+
+namespace {
+struct SchedAttr { // struct sched_attr (include/uapi/linux/sched/types.h, which cannot be included beside <sched.h>)
+	uint32_t size;
+	uint32_t policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime;
+	uint64_t deadline;
+	uint64_t period;
+};
+} // namespace
 
 void add_thread_attributes(SyscallBatch &batch, const images::Thread &thread)
 {
@@ -59,15 +71,15 @@ static Result<> set_affinity(pid_t tid, const std::string &mask)
 Result<> set_scheduling(pid_t tid, const images::Scheduling &image)
 {
 	TRY(set_affinity(tid, image.affinity()));
-	sched_attr attr = {};
+	SchedAttr attr = {};
 	attr.size = sizeof(attr);
-	attr.sched_policy = image.policy();
-	attr.sched_flags = image.reset_on_fork() ? SCHED_FLAG_RESET_ON_FORK : 0;
-	attr.sched_nice = image.nice();
-	attr.sched_priority = image.priority();
-	attr.sched_runtime = image.runtime_ns();
-	attr.sched_deadline = image.deadline_ns();
-	attr.sched_period = image.period_ns();
+	attr.policy = image.policy();
+	attr.flags = image.reset_on_fork() ? SCHED_FLAG_RESET_ON_FORK : 0;
+	attr.nice = image.nice();
+	attr.priority = image.priority();
+	attr.runtime = image.runtime_ns();
+	attr.deadline = image.deadline_ns();
+	attr.period = image.period_ns();
 	if (syscall(SYS_sched_setattr, tid, &attr, 0))
 		return errno_error(errno, "cannot set policy {}, nice {}, priority {} of thread {}", image.policy(),
 				   image.nice(), image.priority(), tid);
