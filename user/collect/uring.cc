@@ -227,7 +227,7 @@ Result<> collect_rings(const iterators::UringReader &reader, std::span<const fil
 	if (reader.rings().empty())
 		return {};
 	auto layout = TRY(iterators::KernelLayout::load());
-	UringIndex index(reader, layout, files, context);
+	UringIndex index(reader, layout, files);
 	IdTable sq_threads;
 	for (const uring_ring_record &record : reader.rings()) {
 		images::Ring &ring = *context.document->add_rings();

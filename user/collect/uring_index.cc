@@ -33,7 +33,7 @@ std::unordered_map<uint64_t, std::string> queued_functions(std::span<const uring
 } // namespace
 
 UringIndex::UringIndex(const iterators::UringReader &reader_in, const iterators::KernelLayout &layout_in,
-		       std::span<const file_record> files, const Context &context)
+		       std::span<const file_record> files)
 	: reader(reader_in), layout(layout_in), functions(queued_functions(reader_in.requests()))
 {
 	add_all(counts, reader.counts(), &uring_count_record::ring);
@@ -61,9 +61,10 @@ UringIndex::UringIndex(const iterators::UringReader &reader_in, const iterators:
 			ring_files[file.private_data].push_back(&file);
 		else if (file.kind == FILE_KIND_EVENTFD)
 			eventfds.emplace(file.private_data, &file);
+		else if (file.kind == FILE_KIND_REGULAR || file.kind == FILE_KIND_BLOCKDEV ||
+			 file.kind == FILE_KIND_DIRECTORY)
+			disk_files.insert(file.file);
 	}
-	for (const images::File &file : context.document->files())
-		file_kinds.emplace(file.id(), file.kind());
 }
 
 } // namespace bpfckpt::collect

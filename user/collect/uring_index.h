@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "iterators/file_record.h"
@@ -44,12 +45,13 @@ struct UringIndex {
 	std::unordered_map<uint64_t, unsigned> mapped_buffers; // how many slots have it
 	// By struct io_uring_task: the thread that it belongs to; missing: it has left.
 	std::unordered_map<uint64_t, uint32_t> tids;
-	// Functions of queued task work, and kinds of files by File.id.
+	// Functions of queued task work.
 	std::unordered_map<uint64_t, std::string> functions;
-	std::unordered_map<uint32_t, std::string_view> file_kinds;
+	// struct file of regular files, directories and block devices.
+	std::unordered_set<uint64_t> disk_files;
 
 	UringIndex(const iterators::UringReader &reader, const iterators::KernelLayout &layout,
-		   std::span<const file_record> files, const Context &context);
+		   std::span<const file_record> files);
 
 	template <class Record>
 	static std::span<const Record *const> of(const RecordsBy<Record> &records, uint64_t object)

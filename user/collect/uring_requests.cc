@@ -74,39 +74,6 @@ std::string parse_path(std::span<const uint8_t> bytes)
 	return {start, strnlen(start, bytes.size())};
 }
 
-// Another ring's MSG_RING on its way to this one: counted by no one, and submitted by no thread of this ring.
-bool is_message(const uring_request_record &record)
-{
-	return record.place == URING_PLACE_TASK_WORK && !record.tctx;
-}
-
-bool is_queued(const uring_request_record &record)
-{
-	return record.place == URING_PLACE_TASK_WORK || record.place == URING_PLACE_FALLBACK;
-}
-
-// Each request once, in the order of first sight.
-std::vector<uring::Sighting> merge(const UringIndex &index, std::span<const uring_request_record *const> records)
-{
-	std::vector<uring::Sighting> result;
-	std::unordered_map<uint64_t, size_t> seen;
-	for (const uring_request_record *record : records) {
-		if (is_message(*record))
-			continue;
-		auto [it, is_new] = seen.try_emplace(record->request, result.size());
-		if (is_new)
-			result.emplace_back();
-		uring::Sighting &sighting = result[it->second];
-		if (is_new || uring::says_more(record->place, sighting.record->place))
-			sighting.record = record;
-		if (is_queued(*record)) {
-			sighting.queued = true;
-			sighting.work = index.function(record->task_work);
-		}
-	}
-	return result;
-}
-
 // The slot that a request was submitted with; nothing: something else has been put there since.
 std::optional<uint32_t> fixed_slot(const UringIndex &index, const uring_request_record &record)
 {
@@ -201,8 +168,8 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 		obstacle = "its file could not be described";
 	if (obstacle.empty() && fixed && record.file && !slot)
 		obstacle = "the fixed slot that it was submitted with has been replaced";
-	auto kind = index_.file_kinds.find(request.file());
-	uring::classify(source, sighting, kind == index_.file_kinds.end() ? "" : kind->second, obstacle, request);
+	uring::classify(source, sighting, index_.function(sighting.work), index_.disk_files.contains(record.file),
+			obstacle, request);
 	request.set_obstacle(obstacle);
 }
 
@@ -211,7 +178,7 @@ void Collector::add_messages(images::Ring &ring)
 	// The list is a stack: the newest comes first.
 	auto records = UringIndex::of(index_.requests, record_.ring);
 	for (auto it = records.rbegin(); it != records.rend(); ++it) {
-		if (!is_message(**it))
+		if (!uring::is_message(**it))
 			continue;
 		images::Cqe *cqe = ring.add_messages();
 		cqe->set_user_data((*it)->user_data);
@@ -223,21 +190,16 @@ void Collector::add_messages(images::Ring &ring)
 // The set is whole if it has as many members as the kernel counts, and nothing moved while it was taken.
 void Collector::prove(images::Ring &ring)
 {
-	auto counts = UringIndex::of(index_.counts, record_.ring);
-	if (counts.size() != 2)
-		return;
-	const uring_counters &before = counts[0]->counters, &after = counts[1]->counters;
-	ring.set_in_flight_count(after.allocated - after.free);
-	bool still = std::memcmp(&before, &after, sizeof(before)) == 0 && !after.mutex_owner;
-	bool counted = !counts[0]->unknown && !counts[1]->unknown;
-	ring.set_complete(still && counted && static_cast<uint32_t>(ring.in_flight_size()) == ring.in_flight_count());
+	uring::Proof proof = uring::proof_of(UringIndex::of(index_.counts, record_.ring));
+	ring.set_in_flight_count(proof.counted);
+	ring.set_complete(proof.holds(static_cast<size_t>(ring.in_flight_size())));
 }
 
 void Collector::collect(images::Ring &ring)
 {
 	if (auto counts = UringIndex::of(index_.counts, record_.ring); !counts.empty())
 		completions_ = counts.back()->counters.cached_cq_tail - record_.cq_timeouts;
-	auto sightings = merge(index_, UringIndex::of(index_.requests, record_.ring));
+	auto sightings = uring::sightings(UringIndex::of(index_.requests, record_.ring));
 	std::unordered_map<uint64_t, uint32_t> numbers;
 	for (const uring::Sighting &sighting : sightings) {
 		add(sighting, *ring.add_in_flight());

@@ -11,84 +11,6 @@ namespace bpfckpt::uring {
 
 namespace {
 
-struct Place {
-	const char *name;
-	int rank; // higher says more
-};
-
-constexpr std::array<Place, URING_PLACES> kPlaces = {{
-	{"armed poll", 9},   // URING_PLACE_POLL
-	{"timeout", 9},      // URING_PLACE_TIMEOUT
-	{"link timeout", 9}, // URING_PLACE_LINK_TIMEOUT
-	{"link member", 1},  // URING_PLACE_LINK
-	{"deferred", 8},     // URING_PLACE_DEFERRED
-	{"io-wq queue", 8},  // URING_PLACE_WQ_QUEUE
-	{"io-wq worker", 8}, // URING_PLACE_WQ_WORKER
-	{"io-wq hashed", 7}, // URING_PLACE_WQ_HASHED
-	{"iopoll", 9},       // URING_PLACE_IOPOLL
-	{"waitid", 9},       // URING_PLACE_WAITID
-	{"futex", 9},        // URING_PLACE_FUTEX
-	{"uring_cmd", 9},    // URING_PLACE_URING_CMD
-	{"task work", 5},    // URING_PLACE_TASK_WORK
-	{"fallback", 5},     // URING_PLACE_FALLBACK
-	{"completion", 6},   // URING_PLACE_COMPLETING
-	{"submission", 2},   // URING_PLACE_SUBMITTING
-}};
-
-// Has not been issued: whatever it is, it can be submitted again.
-bool not_started(uint32_t place)
-{
-	return place == URING_PLACE_LINK || place == URING_PLACE_DEFERRED || place == URING_PLACE_SUBMITTING;
-}
-
-bool is_disk(std::string_view kind, const RequestSource &source)
-{
-	return kind == "regular" || kind == "blockdev" || kind == "directory" || source.has_flag("REQ_F_ISREG");
-}
-
-// Once issued, can wait for ever for something outside.
-bool is_unbounded(const RequestSource &source, std::string_view kind, const images::Request &request)
-{
-	switch (source.record->opcode) {
-	case images::IORING_OP_POLL_ADD:
-	case images::IORING_OP_TIMEOUT:
-	case images::IORING_OP_LINK_TIMEOUT:
-	case images::IORING_OP_ACCEPT:
-	case images::IORING_OP_CONNECT:
-	case images::IORING_OP_SEND:
-	case images::IORING_OP_RECV:
-	case images::IORING_OP_SENDMSG:
-	case images::IORING_OP_RECVMSG:
-	case images::IORING_OP_SEND_ZC:
-	case images::IORING_OP_SENDMSG_ZC:
-	case images::IORING_OP_RECV_ZC:
-	case images::IORING_OP_READ_MULTISHOT:
-	case images::IORING_OP_WAITID:
-	case images::IORING_OP_FUTEX_WAIT:
-	case images::IORING_OP_FUTEX_WAITV:
-	case images::IORING_OP_EPOLL_WAIT:
-	case images::IORING_OP_SPLICE:
-	case images::IORING_OP_TEE:
-	case images::IORING_OP_URING_CMD:
-		return true;
-	case images::IORING_OP_READ:
-	case images::IORING_OP_READV:
-	case images::IORING_OP_READ_FIXED:
-	case images::IORING_OP_READV_FIXED:
-	case images::IORING_OP_WRITE:
-	case images::IORING_OP_WRITEV:
-	case images::IORING_OP_WRITE_FIXED:
-	case images::IORING_OP_WRITEV_FIXED:
-		return !is_disk(kind, source);
-	case images::IORING_OP_OPENAT:
-	case images::IORING_OP_OPENAT2:
-		// A FIFO without its other end; what is not repeatable is waited for.
-		return !(request.op_flags() & (O_CREAT | O_TRUNC));
-	default:
-		return false;
-	}
-}
-
 void complete(images::Request &request, int32_t result, uint32_t flags)
 {
 	request.set_class_(images::Request::COMPLETED);
@@ -133,29 +55,67 @@ bool is_retry(std::string_view work)
 
 } // namespace
 
-const char *name_of_place(uint32_t place)
+bool waits_without_bound(const RequestSource &source, bool disk)
 {
-	return place < kPlaces.size() ? kPlaces[place].name : "unknown";
+	switch (source.record->opcode) {
+	case images::IORING_OP_POLL_ADD:
+	case images::IORING_OP_TIMEOUT:
+	case images::IORING_OP_LINK_TIMEOUT:
+	case images::IORING_OP_ACCEPT:
+	case images::IORING_OP_CONNECT:
+	case images::IORING_OP_SEND:
+	case images::IORING_OP_RECV:
+	case images::IORING_OP_SENDMSG:
+	case images::IORING_OP_RECVMSG:
+	case images::IORING_OP_SEND_ZC:
+	case images::IORING_OP_SENDMSG_ZC:
+	case images::IORING_OP_RECV_ZC:
+	case images::IORING_OP_READ_MULTISHOT:
+	case images::IORING_OP_WAITID:
+	case images::IORING_OP_FUTEX_WAIT:
+	case images::IORING_OP_FUTEX_WAITV:
+	case images::IORING_OP_EPOLL_WAIT:
+	case images::IORING_OP_SPLICE:
+	case images::IORING_OP_TEE:
+	case images::IORING_OP_URING_CMD:
+		return true;
+	case images::IORING_OP_READ:
+	case images::IORING_OP_READV:
+	case images::IORING_OP_READ_FIXED:
+	case images::IORING_OP_READV_FIXED:
+	case images::IORING_OP_WRITE:
+	case images::IORING_OP_WRITEV:
+	case images::IORING_OP_WRITE_FIXED:
+	case images::IORING_OP_WRITEV_FIXED:
+		return !disk && !source.has_flag("REQ_F_ISREG");
+	case images::IORING_OP_OPENAT:
+	case images::IORING_OP_OPENAT2:
+		// A FIFO without its other end; what is not repeatable is waited for.
+		return !(source.command("io_open").get("how.flags") & (O_CREAT | O_TRUNC));
+	default:
+		return false;
+	}
 }
 
-bool says_more(uint32_t place, uint32_t than)
+bool is_not_started(const uring_request_record &record)
 {
-	return kPlaces[place].rank > kPlaces[than].rank;
+	return record.place == URING_PLACE_LINK || record.place == URING_PLACE_DEFERRED ||
+	       record.place == URING_PLACE_SUBMITTING;
 }
 
-void classify(const RequestSource &source, const Sighting &sighting, std::string_view kind, const std::string &obstacle,
-	      images::Request &request)
+void classify(const RequestSource &source, const Sighting &sighting, std::string_view work, bool disk,
+	      const std::string &obstacle, images::Request &request)
 {
 	uint32_t place = sighting.record->place;
 	auto again = obstacle.empty() ? images::Request::REARMABLE : images::Request::UNKNOWN;
 
 	if (place == URING_PLACE_COMPLETING)
 		return complete(request, source.record->res, source.record->cqe_flags);
-	if (sighting.queued && is_completion(source, sighting.work, request))
+	if (sighting.queued && is_completion(source, work, request))
 		return;
 	if (place == URING_PLACE_TASK_WORK || place == URING_PLACE_FALLBACK)
-		request.set_class_(is_retry(sighting.work) ? again : images::Request::UNKNOWN);
-	else if (not_started(place) || is_unbounded(source, kind, request))
+		request.set_class_(is_retry(work) ? again : images::Request::UNKNOWN);
+	else if (is_not_started(*sighting.record) || waits_without_bound(source, disk))
 		request.set_class_(again);
 	else
 		request.set_class_(images::Request::BOUNDED);

@@ -6,24 +6,19 @@
 #include <string_view>
 
 #include "user/uring/request_source.h"
+#include "user/uring/sighting.h"
 
 namespace bpfckpt::uring {
 
-// How a request was found, all places taken together.
-struct Sighting {
-	const uring_request_record *record = nullptr; // in the place that says most
-	bool queued = false;                          // it is in a list of task work
-	std::string_view work;                        // the function queued there; empty: none, or without a name
-};
+// Once issued, it can wait for ever for something outside; else the kernel finishes it by itself, given time. `disk`:
+// its file is a regular one, a directory or a block device.
+bool waits_without_bound(const RequestSource &source, bool disk);
+// Has not been issued: whatever it is, it can be submitted again.
+bool is_not_started(const uring_request_record &record);
 
-// "armed poll", "io-wq worker" ...: Request.where
-const char *name_of_place(uint32_t place);
-// Which of two places says more about a request that is in both.
-bool says_more(uint32_t place, uint32_t than);
-
-// Sets class, result and completion_flags. `kind` is that of its file (File.kind), `obstacle` what decode_request()
-// said.
-void classify(const RequestSource &source, const Sighting &sighting, std::string_view kind, const std::string &obstacle,
-	      images::Request &request);
+// Sets class, result and completion_flags. `work` names the function queued for it (empty: none, or without a name),
+// `obstacle` is what decode_request() said.
+void classify(const RequestSource &source, const Sighting &sighting, std::string_view work, bool disk,
+	      const std::string &obstacle, images::Request &request);
 
 } // namespace bpfckpt::uring

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/uring/sighting.h"
+
+#include <array>
+#include <cstring>
+#include <unordered_map>
+
+namespace bpfckpt::uring {
+
+namespace {
+
+struct Place {
+	const char *name;
+	int rank; // of two places the higher one says more about a request that is in both
+};
+
+constexpr std::array<Place, URING_PLACES> kPlaces = {{
+	{"armed poll", 9},   // URING_PLACE_POLL
+	{"timeout", 9},      // URING_PLACE_TIMEOUT
+	{"link timeout", 9}, // URING_PLACE_LINK_TIMEOUT
+	{"link member", 1},  // URING_PLACE_LINK
+	{"deferred", 8},     // URING_PLACE_DEFERRED
+	{"io-wq queue", 8},  // URING_PLACE_WQ_QUEUE
+	{"io-wq worker", 8}, // URING_PLACE_WQ_WORKER
+	{"io-wq hashed", 7}, // URING_PLACE_WQ_HASHED
+	{"iopoll", 9},       // URING_PLACE_IOPOLL
+	{"waitid", 9},       // URING_PLACE_WAITID
+	{"futex", 9},        // URING_PLACE_FUTEX
+	{"uring_cmd", 9},    // URING_PLACE_URING_CMD
+	{"task work", 5},    // URING_PLACE_TASK_WORK
+	{"fallback", 5},     // URING_PLACE_FALLBACK
+	{"completion", 6},   // URING_PLACE_COMPLETING
+	{"submission", 2},   // URING_PLACE_SUBMITTING
+}};
+
+bool is_queued(const uring_request_record &record)
+{
+	return record.place == URING_PLACE_TASK_WORK || record.place == URING_PLACE_FALLBACK;
+}
+
+} // namespace
+
+const char *name_of_place(uint32_t place)
+{
+	return place < kPlaces.size() ? kPlaces[place].name : "unknown";
+}
+
+std::vector<Sighting> sightings(std::span<const uring_request_record *const> records)
+{
+	std::vector<Sighting> result;
+	result.reserve(records.size());
+	std::unordered_map<uint64_t, size_t> seen;
+	seen.reserve(records.size());
+	for (const uring_request_record *record : records) {
+		if (is_message(*record) || record->place >= kPlaces.size())
+			continue;
+		auto [it, is_new] = seen.try_emplace(record->request, result.size());
+		if (is_new)
+			result.push_back({.record = record});
+		Sighting &sighting = result[it->second];
+		if (kPlaces[record->place].rank > kPlaces[sighting.record->place].rank)
+			sighting.record = record;
+		if (is_queued(*record)) {
+			sighting.queued = true;
+			sighting.work = record->task_work;
+		}
+	}
+	return result;
+}
+
+Proof proof_of(std::span<const uring_count_record *const> counts)
+{
+	if (counts.size() != 2)
+		return {};
+	const uring_counters &before = counts[0]->counters, &after = counts[1]->counters;
+	bool still = std::memcmp(&before, &after, sizeof(before)) == 0 && !after.mutex_owner;
+	return {
+		.counted = after.allocated - after.free,
+		.taken = still && !counts[0]->unknown && !counts[1]->unknown,
+	};
+}
+
+} // namespace bpfckpt::uring
