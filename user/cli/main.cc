@@ -1,5 +1,183 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-int main()
+// The command line: parses it into one options struct per command and calls the command.
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/core.h>
+
+#include "user/cli/check.h"
+#include "user/cli/check_target.h"
+#include "user/cli/dump.h"
+#include "user/cli/inspect.h"
+#include "user/cli/options.h"
+#include "user/cli/show.h"
+
+namespace bpfckpt::cli {
+namespace {
+
+constexpr int kUsageStatus = 2;
+
+// The command that the command line named, ready to run.
+using Command = std::function<int()>;
+
+const std::map<std::string, double> kTimeUnits = {{"ms", 0.001}, {"s", 1}, {"m", 60}};
+
+// "10", "10s", "500ms", "2m"; a bare number is seconds.
+CLI::Option *add_duration(CLI::App *app, const std::string &names, double &seconds, const std::string &what)
 {
-	return 2;
+	return app->add_option(names, seconds, what)
+		->transform(CLI::AsNumberWithUnit(kTimeUnits, CLI::AsNumberWithUnit::CASE_SENSITIVE))
+		->check(CLI::NonNegativeNumber)
+		->capture_default_str()
+		->type_name("TIME");
+}
+
+CLI::Option *add_pid(CLI::App *app, pid_t &pid, const std::string &what)
+{
+	return app->add_option("-t,--tree", pid, what)->check(CLI::PositiveNumber)->type_name("PID");
+}
+
+void add_sections(CLI::App *app, Sections &sections)
+{
+	app->add_flag("--tasks", sections.tasks, "Processes and threads");
+	app->add_flag("--files", sections.files, "Open files and what they hold");
+	app->add_flag("--rings", sections.rings, "io_uring instances and their requests");
+	app->add_flag("--timers", sections.timers, "POSIX and interval timers");
+	app->add_flag("--memory", sections.memory, "Address spaces");
+}
+
+void add_verbosity(CLI::App *app, int &level)
+{
+	// -v, -vv, and CRIU's -vN (split_verbosity() below).
+	app->add_flag("-v,--verbose", level, "Log the steps; repeat, or give a level as -vN, for more");
+}
+
+void add_check(CLI::App &app, Command &command, CheckTargetOptions &options)
+{
+	CLI::App *check = app.add_subcommand("check", "Say what this host offers, or whether a tree can be dumped");
+	add_pid(check, options.pid, "Could this process and its descendants be dumped now? They are not stopped");
+	check->add_flag("--json", options.json, "One JSON document");
+	check->add_flag("--tcp-established", options.tcp_established, "Ask as for a dump with --tcp-established");
+	check->footer("Examples:\n"
+		      "  bpfckpt check                 what this kernel has, and what depends on it\n"
+		      "  bpfckpt check -t 4242         what stands in the way of dumping process 4242\n");
+	check->callback([&] { command = [&options] { return run_check_target(options); }; });
+}
+
+void add_inspect(CLI::App &app, Command &command, InspectOptions &options)
+{
+	CLI::App *inspect = app.add_subcommand("inspect", "Show the state of a live process tree without stopping it");
+	add_pid(inspect, options.pid, "The root of the tree")->required();
+	add_sections(inspect, options.sections);
+	inspect->add_flag("--json", options.json, "One JSON document");
+	inspect->add_option("--watch", options.watch_seconds, "Show it again every SECONDS until interrupted")
+		->check(CLI::PositiveNumber)
+		->type_name("SECONDS");
+	inspect->footer("Examples:\n"
+			"  bpfckpt inspect -t 4242 --rings            every ring, every request in flight\n"
+			"  bpfckpt inspect -t 4242 --rings --watch 1  the same, again every second\n"
+			"  bpfckpt inspect -t 4242 --json | jq '.rings[].in_flight[].opcode'\n");
+	inspect->callback([&] { command = [&options] { return run_inspect(options); }; });
+}
+
+const std::map<std::string, StatsFormat> kStatsFormats = {{"text", StatsFormat::kText}, {"json", StatsFormat::kJson}};
+
+void add_dump(CLI::App &app, Command &command, DumpOptions &options)
+{
+	CLI::App *dump = app.add_subcommand("dump", "Write a checkpoint of a process tree");
+	add_pid(dump, options.pid, "The root of the tree")->required();
+	dump->add_option("-D,--images-dir", options.images_dir,
+			 "Where the images go: a directory that is empty or to be made")
+		->type_name("DIR");
+	dump->add_option("-W,--work-dir", options.work_dir, "Where a relative log path starts")->type_name("DIR");
+	dump->add_option("-o,--log-file", options.log_file, "Log to this file")->type_name("FILE");
+	add_verbosity(dump, options.verbosity);
+	auto *running = dump->add_flag("-R,--leave-running", options.leave_running, "Let the tree go on afterwards");
+	dump->add_flag("-s,--leave-stopped", options.leave_stopped, "Leave the tree stopped (SIGSTOP) afterwards")
+		->excludes(running);
+	add_duration(dump, "--timeout", options.timeout_seconds, "Limit for stopping the tree");
+	add_duration(dump, "--drain-timeout", options.drain_timeout_seconds, "Limit for bounded requests to complete");
+	dump->add_flag("--tcp-established", options.tcp_established, "Capture connected TCP sockets");
+	dump->add_flag("--forensic", options.forensic,
+		       "Write all that can be read even where restore cannot rebuild it");
+	dump->add_option_function<std::string>(
+		    "--leak", [&options](const std::string &) { options.ignore_leaks = true; },
+		    "all=ignore: do not refuse what is shared with processes outside")
+		->check(CLI::IsMember({"all=ignore"}))
+		->type_name("KIND=POLICY");
+	dump->add_option("--stats", options.stats, "Print figures of the dump to standard output: text or json")
+		->transform(CLI::CheckedTransformer(kStatsFormats))
+		->type_name("FORMAT");
+	dump->add_flag("--dry-run", options.dry_run, "Stop, read and check everything, write nothing, let it go on");
+	dump->footer("Examples:\n"
+		     "  bpfckpt dump -t 4242 -D /var/tmp/ckpt        dump and kill, to be restored later\n"
+		     "  bpfckpt dump -t 4242 -D /var/tmp/ckpt -R     dump and let it go on\n"
+		     "  bpfckpt dump -t 4242 -D snap -R --tcp-established --forensic\n"
+		     "                                               a snapshot of kernel state of a TCP server\n");
+	dump->callback([&] { command = [&options] { return run_dump(options); }; });
+}
+
+void add_show(CLI::App &app, Command &command, ShowOptions &options)
+{
+	CLI::App *show = app.add_subcommand("show", "Show what a checkpoint holds");
+	show->add_option("DIR", options.directory, "The checkpoint")->required();
+	add_sections(show, options.sections);
+	show->add_flag("--json", options.json, "One JSON document");
+	show->footer("Examples:\n"
+		     "  bpfckpt show /var/tmp/ckpt                   everything, for people\n"
+		     "  bpfckpt show /var/tmp/ckpt --rings --json    the rings, for programs\n");
+	show->callback([&] { command = [&options] { return run_show(options); }; });
+}
+
+// CRIU writes a level as -v4; CLI11 would read it as -v -4.
+std::vector<std::string> split_verbosity(int argc, char **argv)
+{
+	std::vector<std::string> args;
+	for (int i = 1; i < argc; i++) {
+		std::string arg = argv[i];
+		if (arg.size() == 3 && arg.starts_with("-v") && arg[2] >= '0' && arg[2] <= '9')
+			args.insert(args.end(), static_cast<size_t>(arg[2] - '0'), "-v");
+		else
+			args.push_back(std::move(arg));
+	}
+	return args;
+}
+
+int run(int argc, char **argv)
+{
+	CLI::App app("bpfckpt: checkpoint, restore and inspect Linux processes, io_uring included");
+	app.require_subcommand(1);
+	app.set_version_flag("-V,--version", "bpfckpt " BPFCKPT_VERSION);
+	app.set_help_all_flag("--help-all", "Help of every command");
+
+	Command command;
+	CheckTargetOptions check_options;
+	InspectOptions inspect_options;
+	DumpOptions dump_options;
+	ShowOptions show_options;
+	add_check(app, command, check_options);
+	add_inspect(app, command, inspect_options);
+	add_dump(app, command, dump_options);
+	add_show(app, command, show_options);
+
+	std::vector<std::string> args = split_verbosity(argc, argv);
+	std::reverse(args.begin(), args.end()); // CLI11 takes them last first
+	try {
+		app.parse(args);
+	} catch (const CLI::ParseError &error) {
+		int status = app.exit(error);
+		return status == 0 ? 0 : kUsageStatus;
+	}
+	return command();
+}
+
+} // namespace
+} // namespace bpfckpt::cli
+
+int main(int argc, char **argv)
+{
+	return bpfckpt::cli::run(argc, argv);
 }

@@ -7,8 +7,7 @@
 
 #include <sys/types.h>
 
-namespace bpfckpt::cli
-{
+namespace bpfckpt::cli {
 
 // Which parts of the document are wanted; none chosen means all of them.
 struct Sections {
@@ -27,6 +26,12 @@ struct InspectOptions {
 	Sections sections;
 	bool json = false;
 	double watch_seconds = 0; // 0: once
+};
+
+struct CheckTargetOptions {
+	pid_t pid = 0;
+	bool json = false;
+	bool tcp_established = false;
 };
 
 enum class StatsFormat { kNone, kText, kJson };

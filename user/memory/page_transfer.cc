@@ -23,7 +23,7 @@ static constexpr uint64_t kLargeVma = 4 << 20;
 static constexpr uint64_t kSlack = 1 << 20;
 
 struct PageDump::State {
-	UniqueFd file;
+	int file = -1; // the caller's
 	PageCopy plan;
 	std::vector<SpacePages> spaces;
 	std::vector<SharedPages> shared;
@@ -49,14 +49,14 @@ static Result<> allocate(int file, uint64_t bytes)
 		.with_hint("free space on that file system, or choose another directory with -D");
 }
 
-Result<PageDump> PageDump::prepare(int images_dir, std::span<const pid_t> pids)
+Result<PageDump> PageDump::prepare(int pages_fd, std::span<const pid_t> pids)
 {
 	auto state = std::make_unique<State>();
-	state->file = TRY(open_at(images_dir, kPagesFile, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+	state->file = pages_fd;
 	uint64_t bytes = page_up(estimate_page_bytes(pids));
-	TRY(allocate(state->file.get(), bytes));
+	TRY(allocate(state->file, bytes));
 	// The rest is a bonus: nothing says yet that it will be needed.
-	(void)allocate(state->file.get(), bytes + bytes / 16 + kSlack);
+	(void)allocate(state->file, bytes + bytes / 16 + kSlack);
 	return PageDump(std::move(state));
 }
 
@@ -68,12 +68,12 @@ Result<> PageDump::copy(const iterators::VmaReader &vmas, std::span<const Shared
 		TRY(state_->add_mapped_objects(space, vmas.kinds()));
 	for (const SharedObject &object : shared)
 		TRY(state_->add_object(object));
-	return state_->plan.run(state_->file.get());
+	return state_->plan.run(state_->file);
 }
 
 Result<> PageDump::finish()
 {
-	if (ftruncate(state_->file.get(), static_cast<off_t>(bytes())) < 0)
+	if (ftruncate(state_->file, static_cast<off_t>(bytes())) < 0)
 		return errno_error(errno, "cannot set the size").on(kPagesFile);
 	return {};
 }

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/cli/check_target.h"
+
+#include "user/cli/check.h"
+#include "user/cli/report.h"
+#include "user/cli/tree_document.h"
+#include "user/target/frozen_tree.h"
+
+namespace bpfckpt::cli {
+namespace {
+
+Result<Findings> find_obstacles(const CheckTargetOptions &options)
+{
+	// The same questions as a dump asks first: does it exist, may it be stopped.
+	target::FreezeOptions freeze;
+	freeze.root = options.pid;
+	target::FrozenTree tree = TRY(target::FrozenTree::prepare(std::move(freeze)));
+	collect::Snapshot snapshot = TRY(collect::Snapshot::load());
+	TRY(snapshot.attach(tree.pids()));
+	TRY(snapshot.capture());
+	images::Document document;
+	collect::Context context;
+	context.document = &document;
+	context.live = true;
+	TRY(build_tree_document(snapshot, {.tcp_established = options.tcp_established}, {}, context));
+	return std::move(context.findings);
+}
+
+} // namespace
+
+int run_check_target(const CheckTargetOptions &options)
+{
+	Result<Findings> findings = find_obstacles(options);
+	if (!findings)
+		return report_error(findings.error());
+	return report_findings(fmt::format("pid {} cannot be dumped", options.pid), *findings);
+}
+
+} // namespace bpfckpt::cli

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The sequence of a dump. Before the freeze: everything that can be found, loaded, allocated. Inside: BPF passes, the
+// content of pipes and pages. After: messages, files, checksums. The source is released by destructors whatever fails.
+#include "user/cli/dump.h"
+
+#include <chrono>
+#include <optional>
+
+#include <fmt/core.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "images/directory_writer.h"
+#include "iterators/sleeper_reader.h"
+#include "user/cli/report.h"
+#include "user/cli/tree_document.h"
+#include "user/memory/vdso.h"
+#include "user/util/interrupt.h"
+#include "user/util/log.h"
+
+namespace bpfckpt::cli {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::microseconds;
+using std::chrono::nanoseconds;
+using Clock = std::chrono::steady_clock;
+
+struct DumpStats {
+	nanoseconds frozen{};
+	nanoseconds wall{};
+	int processes = 0;
+	int threads = 0;
+	int rings = 0;
+	int requests = 0;
+	uint64_t page_bytes = 0;
+	unsigned injected_syscalls = 0;
+	unsigned fixed_syscalls = 0;
+	nanoseconds drain{};
+};
+
+class Dump {
+public:
+	Dump(const DumpOptions &options, const Log &log) : options_(options), log_(log) {}
+
+	Result<> run();
+	[[nodiscard]] const Findings &findings() const { return context_.findings; }
+	[[nodiscard]] const DumpStats &stats() const { return stats_; }
+
+private:
+	Result<> prepare();
+	Result<> freeze();
+	Result<> read();
+	Result<> build();
+	Result<> write();
+	Result<> finish();
+	Result<> thaw();
+
+	[[nodiscard]] policy::Options policy() const
+	{
+		return {.tcp_established = options_.tcp_established, .leak_ignore_all = options_.ignore_leaks};
+	}
+	[[nodiscard]] images::Manifest manifest() const;
+	[[nodiscard]] std::optional<target::Deadline> deadline_of(pid_t tid) const;
+	void count_objects();
+
+	const DumpOptions &options_;
+	const Log &log_;
+	DumpStats stats_;
+	Clock::time_point start_ = Clock::now();
+	Clock::time_point frozen_at_;
+	InterruptGuard interrupt_;
+	images::Document document_;
+	collect::Context context_;
+	std::optional<collect::Snapshot> snapshot_;
+	std::optional<iterators::SleeperReader> sleepers_;
+	std::optional<images::DirectoryWriter> writer_;
+	std::optional<memory::PageDump> pages_;
+	std::optional<collect::Contents> contents_;
+	// Last, so that it is the first to be undone: nothing else is worth the target's time.
+	std::optional<target::FrozenTree> tree_;
+};
+
+std::optional<target::Deadline> Dump::deadline_of(pid_t tid) const
+{
+	const sleeper_record *sleeper = sleepers_->find(static_cast<uint32_t>(tid));
+	if (!sleeper)
+		return std::nullopt;
+	int64_t ns = sleeper->kind == SLEEPER_IO_URING_MIN ? sleeper->final_ns : sleeper->soft_ns;
+	return target::Deadline{.clock = sleeper->clock, .ns = ns};
+}
+
+Result<> Dump::prepare()
+{
+	target::FreezeOptions freeze;
+	freeze.root = options_.pid;
+	freeze.timeout = duration_cast<nanoseconds>(std::chrono::duration<double>(options_.timeout_seconds));
+	freeze.cancelled = [this] { return interrupt_.interrupted(); };
+	freeze.before_interrupt = [this] { return sleepers_->run(); };
+	freeze.deadline_of = [this](pid_t tid) { return deadline_of(tid); };
+	tree_ = TRY(target::FrozenTree::prepare(std::move(freeze)));
+	if (!options_.dry_run)
+		writer_ = TRY(images::DirectoryWriter::create(options_.images_dir));
+	log_.steps("found {} processes", tree_->pids().size());
+
+	snapshot_ = TRY(collect::Snapshot::load());
+	sleepers_ = TRY(iterators::SleeperReader::load());
+	TRY(snapshot_->attach(tree_->pids()));
+	// Once on the running tree: the maps get their size, and what is touched first is touched now.
+	TRY(snapshot_->capture());
+	log_.steps("loaded, attached and tried the BPF programs");
+	if (!options_.dry_run) {
+		int pages_fd = TRY(writer_->raw_file(memory::kPagesFile));
+		pages_ = TRY(memory::PageDump::prepare(pages_fd, tree_->pids()));
+		log_.steps("allocated the page image");
+	}
+	return interrupt_.check();
+}
+
+Result<> Dump::freeze()
+{
+	frozen_at_ = Clock::now();
+	TRY(tree_->freeze());
+	if (tree_->changed_since_prepare())
+		TRY(snapshot_->attach(tree_->pids()));
+	return {};
+}
+
+Result<> Dump::read()
+{
+	TRY(snapshot_->capture());
+	TRY(interrupt_.check());
+	contents_ = TRY(collect::Contents::capture(snapshot_->files()));
+	if (pages_)
+		TRY(pages_->copy(snapshot_->vmas(), snapshot_->shared_objects()));
+	return interrupt_.check();
+}
+
+Result<> Dump::thaw()
+{
+	TRY(tree_->thaw());
+	stats_.frozen = Clock::now() - frozen_at_;
+	log_.steps("frozen for {} us", duration_cast<microseconds>(stats_.frozen).count());
+	return {};
+}
+
+Result<> Dump::build()
+{
+	if (pages_)
+		TRY(pages_->finish());
+	document_.set_version(1);
+	document_.set_command("dump");
+	context_.document = &document_;
+	TRY(build_tree_document(
+		*snapshot_, policy(),
+		{.tree = &*tree_, .pages = pages_ ? &*pages_ : nullptr, .contents = contents_ ? &*contents_ : nullptr},
+		context_));
+	count_objects();
+	log_.steps("built the messages: {} findings", context_.findings.size());
+	if (!context_.findings.empty() && !options_.forensic)
+		return Error(Code::kUnsupported, "the tree cannot be dumped");
+	for (const Error &finding : context_.findings) {
+		images::Reason *reason = document_.add_not_restorable();
+		reason->set_code(name_of(finding.code));
+		reason->set_object(finding.object);
+		reason->set_message(finding.message);
+		reason->set_hint(finding.hint);
+	}
+	return interrupt_.check();
+}
+
+void Dump::count_objects()
+{
+	stats_.processes = document_.processes_size();
+	for (const images::Process &process : document_.processes())
+		stats_.threads += process.threads_size();
+	stats_.rings = document_.rings_size();
+	for (const images::Ring &ring : document_.rings())
+		stats_.requests += ring.in_flight_size();
+	stats_.page_bytes = pages_ ? pages_->bytes() : 0;
+	stats_.fixed_syscalls = tree_->stats().fixed_syscalls;
+}
+
+images::Manifest Dump::manifest() const
+{
+	images::Manifest manifest;
+	utsname host = {};
+	uname(&host);
+	manifest.set_kernel_release(host.release);
+	manifest.set_bpfckpt_version(BPFCKPT_VERSION);
+	manifest.set_created_ns(static_cast<uint64_t>(context_.time.realtime_ns));
+	manifest.set_monotonic_ns(static_cast<uint64_t>(context_.time.monotonic_ns));
+	manifest.set_boottime_ns(static_cast<uint64_t>(context_.time.boottime_ns));
+	manifest.set_root_pid(static_cast<uint32_t>(options_.pid));
+	manifest.set_frozen_ns(static_cast<uint64_t>(stats_.frozen.count()));
+	manifest.set_vdso_hash(memory::vdso_hash());
+	for (const target::FrozenProcess &process : tree_->processes())
+		for (const target::FrozenThread &thread : process.threads)
+			if (!thread.xstate.empty()) {
+				manifest.set_xstate_size(thread.xstate.size());
+				return manifest;
+			}
+	return manifest;
+}
+
+Result<> Dump::write()
+{
+	if (!writer_)
+		return {};
+	TRY(writer_->add(document_));
+	images::Manifest written = TRY(writer_->commit(manifest()));
+	log_.steps("committed {} files to {}", written.files_size() + 1, options_.images_dir);
+	return {};
+}
+
+// What becomes of the tree once the images are safe.
+Result<> Dump::finish()
+{
+	if (options_.leave_running || options_.dry_run)
+		return {};
+	Result<> done = options_.leave_stopped ? tree_->leave_stopped() : tree_->kill();
+	if (!options_.leave_stopped)
+		stats_.frozen = Clock::now() - frozen_at_;
+	return done;
+}
+
+Result<> Dump::run()
+{
+	TRY(prepare());
+	TRY(freeze());
+	log_.steps("froze {} processes, {} threads", tree_->stats().processes, tree_->stats().threads);
+	TRY(read());
+	// A tree that goes on does so as soon as everything is read; one that is to end stays stopped until the images
+	// are safe.
+	if (options_.leave_running || options_.dry_run)
+		TRY(thaw());
+	else
+		stats_.frozen = Clock::now() - frozen_at_;
+	TRY(build());
+	TRY(write());
+	TRY(finish());
+	stats_.wall = Clock::now() - start_;
+	return {};
+}
+
+std::string json_of(const DumpStats &stats)
+{
+	return fmt::format(
+		"{{\"version\":1,\"command\":\"dump\",\"frozen_us\":{},\"wall_us\":{},\"drain_us\":{},"
+		"\"processes\":{},\"threads\":{},\"rings\":{},\"requests\":{},\"page_bytes\":{},"
+		"\"injected_syscalls\":{},\"fixed_syscalls\":{}}}\n",
+		duration_cast<microseconds>(stats.frozen).count(), duration_cast<microseconds>(stats.wall).count(),
+		duration_cast<microseconds>(stats.drain).count(), stats.processes, stats.threads, stats.rings,
+		stats.requests, stats.page_bytes, stats.injected_syscalls, stats.fixed_syscalls);
+}
+
+std::string fate_of_tree(const DumpOptions &options)
+{
+	if (options.dry_run)
+		return "dry run: nothing was written, the tree runs on";
+	if (options.leave_running)
+		return "the tree runs on";
+	return options.leave_stopped ? "the tree is left stopped" : "the tree was killed";
+}
+
+std::string summary_of(const DumpStats &stats, const DumpOptions &options)
+{
+	return fmt::format("dumped {} processes, {} threads, {} rings, {} requests in flight, {:.1f} MiB of pages; "
+			   "frozen for {:.3f} ms; {}\n",
+			   stats.processes, stats.threads, stats.rings, stats.requests,
+			   static_cast<double>(stats.page_bytes) / (1 << 20),
+			   static_cast<double>(stats.frozen.count()) / 1e6, fate_of_tree(options));
+}
+
+Result<Log> open_log(const DumpOptions &options)
+{
+	if (options.log_file.empty())
+		return Log(options.verbosity);
+	bool relative = options.log_file.front() != '/' && !options.work_dir.empty();
+	std::string path = relative ? options.work_dir + "/" + options.log_file : options.log_file;
+	return Log::to_file(path, std::max(options.verbosity, static_cast<int>(Log::kSteps)));
+}
+
+Result<> check_options(const DumpOptions &options)
+{
+	if (options.images_dir.empty() && !options.dry_run)
+		return Error(Code::kUsage, "no directory for the images")
+			.with_hint("give one with -D DIR, or try --dry-run");
+	return {};
+}
+
+} // namespace
+
+int run_dump(const DumpOptions &options)
+{
+	if (Result<> checked = check_options(options); !checked)
+		return report_error(checked.error());
+	Result<Log> log = open_log(options);
+	if (!log)
+		return report_error(log.error());
+	Dump dump(options, *log);
+	Result<> done = dump.run();
+	if (!done) {
+		log->steps("failed: {}", done.error().message);
+		if (done.error().code == Code::kUnsupported && !dump.findings().empty())
+			return report_findings(fmt::format("pid {} cannot be dumped", options.pid), dump.findings());
+		return report_error(done.error());
+	}
+	const DumpStats &stats = dump.stats();
+	if (options.stats == StatsFormat::kJson)
+		fmt::print("{}", json_of(stats));
+	else
+		fmt::print("{}", summary_of(stats, options));
+	return 0;
+}
+
+} // namespace bpfckpt::cli

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/cli/tree_document.h"
+
+#include <unordered_map>
+#include <vector>
+
+#include "user/policy/leak.h"
+
+namespace bpfckpt::cli {
+namespace {
+
+// Registers and interrupted system calls, which only a stopped thread has.
+void add_registers(const target::FrozenTree &tree, images::Document &document)
+{
+	std::unordered_map<uint32_t, const target::FrozenThread *> threads;
+	for (const target::FrozenProcess &process : tree.processes())
+		for (const target::FrozenThread &thread : process.threads)
+			threads[static_cast<uint32_t>(thread.tid)] = &thread;
+	for (images::Process &process : *document.mutable_processes())
+		for (images::Thread &thread : *process.mutable_threads())
+			if (auto it = threads.find(thread.tid()); it != threads.end())
+				tree.describe(*it->second, &thread);
+}
+
+std::vector<policy::SharedObjects> shared_objects(const iterators::TaskReader &tasks)
+{
+	std::vector<policy::SharedObjects> tree;
+	for (const task_record &task : tasks.tasks())
+		if (task.tid == task.pid)
+			tree.push_back({.pid = task.pid, .mm = task.mm, .files = task.files, .fs = task.fs});
+	return tree;
+}
+
+} // namespace
+
+Result<> build_tree_document(collect::Snapshot &snapshot, const policy::Options &options, const FrozenParts &frozen,
+			     collect::Context &context)
+{
+	TRY(snapshot.build(options, frozen.pages, context));
+	if (frozen.tree)
+		add_registers(*frozen.tree, *context.document);
+	if (frozen.contents)
+		frozen.contents->add_to(context);
+	return policy::find_leaks(snapshot.files(), shared_objects(snapshot.tasks()), options, context);
+}
+
+} // namespace bpfckpt::cli

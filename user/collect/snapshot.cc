@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/collect/snapshot.h"
+
+#include <algorithm>
+#include <future>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "user/collect/file.h"
+#include "user/collect/memory.h"
+#include "user/collect/timer.h"
+#include "user/collect/uring.h"
+#include "user/memory/vma_kind.h"
+
+namespace bpfckpt::collect {
+
+Result<Snapshot> Snapshot::load()
+{
+	Snapshot snapshot;
+	// The verifier takes most of the time; two cores halve it.
+	auto tasks = std::async(std::launch::async, [] { return iterators::TaskReader::load({}); });
+	auto timers = std::async(std::launch::async, [] { return iterators::TimerReader::load({}); });
+	auto vmas = std::async(std::launch::async, [] { return iterators::VmaReader::load(1 << 12); });
+	auto rings = std::async(std::launch::async, [] { return iterators::UringReader::load({}); });
+	auto files = iterators::FileReader::load({});
+	snapshot.files_ = TRY(std::move(files));
+	snapshot.tasks_ = TRY(tasks.get());
+	snapshot.timers_ = TRY(timers.get());
+	snapshot.vmas_ = TRY(vmas.get());
+	snapshot.rings_ = TRY(rings.get());
+	return snapshot;
+}
+
+Result<std::vector<pid_t>> Snapshot::find_tree(pid_t root)
+{
+	TRY(tasks_->run_tree());
+	std::vector<unsigned> pids = descendants(tasks_->trees(), static_cast<unsigned>(root));
+	if (pids.empty())
+		return make_error(Code::kGone, "no such process").on(fmt::format("pid {}", root));
+	return std::vector<pid_t>(pids.begin(), pids.end());
+}
+
+Result<> Snapshot::attach(std::span<const pid_t> pids)
+{
+	pids_.assign(pids.begin(), pids.end());
+	TRY(tasks_->attach(pids_));
+	TRY(timers_->attach(pids_));
+	TRY(files_->attach(pids_));
+	TRY(vmas_->attach(pids));
+	return {};
+}
+
+std::vector<uint64_t> Snapshot::ring_addresses() const
+{
+	std::vector<uint64_t> rings;
+	for (const file_record &file : files_->files())
+		if (iterators::kind_of(file) == iterators::FileKind::FILE_KIND_IO_URING)
+			rings.push_back(file.private_data);
+	return rings;
+}
+
+// Executables, and rings that only a registered index names.
+std::vector<uint64_t> Snapshot::files_of_tasks() const
+{
+	std::vector<uint64_t> files;
+	for (const process_record &process : tasks_->processes())
+		files.push_back(process.exe_file);
+	for (const task_record &task : tasks_->tasks())
+		for (uint64_t ring : task.registered_rings)
+			if (ring)
+				files.push_back(ring);
+	return files;
+}
+
+static bool content_needs_saving(const file_record &file)
+{
+	iterators::FileKind kind = iterators::kind_of(file);
+	return kind == FILE_KIND_MEMFD || (kind == FILE_KIND_REGULAR && file.nlink == 0);
+}
+
+std::vector<memory::SharedObject> Snapshot::shared_objects() const
+{
+	// Inside the freeze: a tree without such objects pays for one look at each struct file.
+	std::unordered_map<uint64_t, const file_record *> wanted;
+	for (const file_record &file : files_->files())
+		if (content_needs_saving(file))
+			wanted.emplace(file.file, &file);
+	std::vector<memory::SharedObject> objects;
+	if (wanted.empty())
+		return objects;
+	for (const fd_record &fd : files_->fds()) {
+		auto it = wanted.find(fd.file);
+		if (it == wanted.end())
+			continue;
+		const file_record &file = *it->second;
+		memory::SharedObject &object = objects.emplace_back();
+		object.inode = file.inode;
+		object.device = memory::device_number(file.s_dev);
+		object.ino = file.ino;
+		object.size = file.size;
+		object.pid = static_cast<pid_t>(fd.pid);
+		object.fd = static_cast<int>(fd.fd);
+		object.name = files_->path_of(file);
+		wanted.erase(it);
+	}
+	return objects;
+}
+
+Result<> Snapshot::capture_rings()
+{
+	TRY(rings_->run(ring_addresses()));
+	return files_->describe(rings_->referenced_files());
+}
+
+Result<> Snapshot::capture_once()
+{
+	time_ = CaptureTime::now();
+	TRY(tasks_->run());
+	TRY(timers_->run());
+	TRY(files_->run());
+	TRY(vmas_->run());
+	paths_ = read_process_paths(pids_);
+	TRY(files_->describe_fds());
+	TRY(files_->describe(vmas_->files()));
+	TRY(files_->describe(files_of_tasks()));
+	return capture_rings();
+}
+
+// Loads the readers whose maps were too small anew. Growing costs a load, some 20 ms; it is rare, and never inside the
+// freeze unless the target grew that much since the capture() before.
+Result<> Snapshot::grow()
+{
+	files_ = TRY(iterators::FileReader::load(files_->needed()));
+	tasks_ = TRY(iterators::TaskReader::load(tasks_->needed()));
+	timers_ = TRY(iterators::TimerReader::load(timers_->needed()));
+	vmas_ = TRY(iterators::VmaReader::load(std::max(vmas_->needed(), 1U << 12) * 2));
+	rings_ = TRY(iterators::UringReader::load(iterators::UringCapacity{}.grown_to(rings_->needed())));
+	return attach(std::vector<pid_t>(pids_.begin(), pids_.end()));
+}
+
+Result<> Snapshot::capture()
+{
+	constexpr int kRounds = 8; // each at least doubles what was too small
+	for (int round = 0;; round++) {
+		Result<> done = capture_once();
+		if (done || done.error().code != Code::kLimit || round == kRounds)
+			return done;
+		TRY(grow());
+	}
+}
+
+// What names a ring by its file gets the ring's id, too.
+void Snapshot::link_rings(Context &context) const
+{
+	std::unordered_map<uint32_t, uint32_t> ring_of_file;
+	for (const file_record &file : files_->files())
+		if (iterators::kind_of(file) == iterators::FileKind::FILE_KIND_IO_URING)
+			ring_of_file[context.ids.files.find(file.file)] = context.ids.rings.find(file.private_data);
+	images::Document &document = *context.document;
+	for (images::File &file : *document.mutable_files())
+		if (auto it = ring_of_file.find(file.id()); it != ring_of_file.end())
+			file.mutable_io_uring()->set_ring(it->second);
+	for (images::Process &process : *document.mutable_processes())
+		for (images::Thread &thread : *process.mutable_threads())
+			for (images::RegisteredRing &ring : *thread.mutable_registered_rings())
+				ring.set_ring(ring_of_file[ring.file()]);
+	for (images::Memory &memory : *document.mutable_memory())
+		for (images::Vma &vma : *memory.mutable_vmas())
+			if (vma.kind() == images::Vma::RING)
+				vma.set_ring(ring_of_file[vma.file()]);
+}
+
+Result<> Snapshot::build(const policy::Options &options, const memory::PageDump *pages, Context &context)
+{
+	context.time = time_;
+	for (uint64_t ring : ring_addresses())
+		context.ids.rings.id_of(ring);
+	TRY(collect_tasks(*tasks_, paths_, context));
+	collect_timers(*timers_, context);
+	TRY(collect_files(*files_, options, context));
+	collect_memory(*vmas_, pages, context);
+	link_rings(context);
+	return {};
+}
+
+} // namespace bpfckpt::collect

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// Snapshot: the kernel state of a process tree, read in one sequence of BPF passes and turned into a Document
+// afterwards.
+//
+// The order follows what leads to what: tasks -> fd tables and mappings -> struct files -> rings -> the struct files
+// that only rings hold. load() and attach() come before the freeze, capture() inside it and does nothing but passes,
+// build() after the thaw. inspect and check run the same sequence on a live tree.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include <sys/types.h>
+
+#include "iterators/file_reader.h"
+#include "iterators/task_reader.h"
+#include "iterators/timer_reader.h"
+#include "iterators/uring_reader.h"
+#include "iterators/vma_reader.h"
+#include "user/collect/context.h"
+#include "user/collect/task.h"
+#include "user/memory/page_transfer.h"
+#include "user/policy/options.h"
+#include "user/util/result.h"
+
+namespace bpfckpt::collect {
+
+class Snapshot {
+public:
+	// Loads the BPF objects, several at a time. Errors: those of BpfObject::load().
+	static Result<Snapshot> load();
+
+	// The processes of the tree, by one pass over all tasks; zombies too. Errors: kGone.
+	Result<std::vector<pid_t>> find_tree(pid_t root);
+
+	// The processes that capture() reads; replaces those of an earlier call.
+	Result<> attach(std::span<const pid_t> pids);
+
+	// Reads everything. A map that turns out too small is made larger and the sequence is run again: run it once on
+	// the live tree, so that this does not happen inside the freeze.
+	Result<> capture();
+	// Reads the rings again, and what they alone refer to: while requests are draining.
+	Result<> capture_rings();
+
+	// Records to messages. `pages`: what was copied; NULL: nothing was (inspect).
+	Result<> build(const policy::Options &options, const memory::PageDump *pages, Context &context);
+
+	// Objects whose content only lives as long as they are open: memfds, files that have no name any more.
+	[[nodiscard]] std::vector<memory::SharedObject> shared_objects() const;
+
+	[[nodiscard]] iterators::FileReader &files() { return *files_; }
+	[[nodiscard]] iterators::UringReader &rings() { return *rings_; }
+	[[nodiscard]] iterators::VmaReader &vmas() { return *vmas_; }
+	[[nodiscard]] iterators::TaskReader &tasks() { return *tasks_; }
+	[[nodiscard]] const CaptureTime &time() const { return time_; }
+
+private:
+	Result<> capture_once();
+	Result<> grow();
+	[[nodiscard]] std::vector<uint64_t> ring_addresses() const;
+	[[nodiscard]] std::vector<uint64_t> files_of_tasks() const;
+	void link_rings(Context &context) const;
+
+	std::optional<iterators::TaskReader> tasks_;
+	std::optional<iterators::TimerReader> timers_;
+	std::optional<iterators::FileReader> files_;
+	std::optional<iterators::VmaReader> vmas_;
+	std::optional<iterators::UringReader> rings_;
+	std::vector<unsigned> pids_;
+	std::vector<ProcessPaths> paths_;
+	CaptureTime time_;
+};
+
+} // namespace bpfckpt::collect
