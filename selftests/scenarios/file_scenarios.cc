@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Open files of every kind: what inspect and show say of them against what the program did.
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+
+#include "selftests/scenarios/file_json.h"
+
+namespace bpfckpt::selftests {
+
+using Facts = std::function<int(const char *)>;
+
+// run_scenario(), with what the program told at hand.
+static void run(const std::string &program, const std::function<void(const Json &, const Facts &)> &verify)
+{
+	Scenario s;
+	SCENARIO_START(s, program);
+	Facts fact = [&](const char *key) { return std::stoi(s.fact(key)); };
+	verify(s.inspect(), fact);
+	s.dump({"-R"});
+	verify(s.show(), fact);
+	EXPECT_TRUE(s.check_target());
+	EXPECT_TRUE(s.go());
+	EXPECT_TRUE(s.go());
+}
+
+TEST(File, eventfd_counts_and_modes)
+{
+	run("file_eventfd", [](const Json &document, const Facts &fact) {
+		Json counter = file_at(document, fact("counter"));
+		EXPECT_EQ(counter["kind"], "eventfd");
+		EXPECT_EQ(counter["path"], "anon_inode:[eventfd]");
+		EXPECT_EQ(number(counter["eventfd"]["count"]), 1ULL << 40);
+		Json semaphore = file_at(document, fact("semaphore"));
+		EXPECT_EQ(number(semaphore["eventfd"]["count"]), 3u);
+		EXPECT_EQ(semaphore["eventfd"]["semaphore"], true);
+		EXPECT_EQ(number_at(semaphore, "flags") & O_NONBLOCK, static_cast<unsigned>(O_NONBLOCK));
+		Json entry = where(document["processes"][0]["files"], "fd", fact("empty"));
+		ASSERT_EQ(entry.size(), 1u);
+		EXPECT_EQ(entry[0].value("cloexec", false), true);
+		EXPECT_EQ(number_at(file_at(document, fact("empty"))["eventfd"], "count"), 0u);
+	});
+}
+
+TEST(File, timerfd_remaining_interval_and_ticks)
+{
+	run("file_timerfd", [](const Json &document, const Facts &fact) {
+		Json periodic = file_at(document, fact("periodic"))["timerfd"];
+		EXPECT_EQ(number_at(periodic, "interval_ns"), 20'000'000u);
+		EXPECT_GE(number_at(periodic, "ticks"), 1u);
+		EXPECT_LE(number_at(periodic, "remaining_ns"), 20'000'000u);
+		Json hour = file_at(document, fact("hour"))["timerfd"];
+		EXPECT_EQ(number_at(hour, "clock_id"), static_cast<unsigned>(CLOCK_BOOTTIME));
+		EXPECT_GT(number_at(hour, "remaining_ns"), 3'000'000'000'000u);
+		EXPECT_LE(number_at(hour, "remaining_ns"), 3'600'000'000'000u);
+		Json absolute = file_at(document, fact("absolute"))["timerfd"];
+		EXPECT_EQ(number_at(absolute, "settime_flags"), 3u);
+		EXPECT_GT(number_at(absolute, "remaining_ns"), 6'000'000'000'000u);
+		EXPECT_LE(number_at(absolute, "remaining_ns"), 7'200'000'000'000u);
+		Json disarmed = file_at(document, fact("disarmed"))["timerfd"];
+		EXPECT_EQ(disarmed.value("armed", false), false);
+		EXPECT_EQ(number_at(disarmed, "remaining_ns"), 0u);
+	});
+}
+
+static Json item_of(const Json &epoll, uint64_t data)
+{
+	for (const Json &item : epoll["epoll"]["items"])
+		if (number_at(item, "data") == data)
+			return item;
+	return Json::object();
+}
+
+TEST(File, epoll_items_of_closed_and_nested_files)
+{
+	run("file_epoll", [](const Json &document, const Facts &fact) {
+		Json outer = file_at(document, fact("outer"));
+		ASSERT_EQ(outer["epoll"]["items"].size(), 5u);
+		Json level = item_of(outer, 0x1111222233334444);
+		EXPECT_EQ(number_at(level, "fd"), static_cast<unsigned>(fact("level")));
+		EXPECT_EQ(level.value("ready", false), true);
+		EXPECT_EQ(level["file"], file_at(document, fact("level"))["id"]);
+		EXPECT_TRUE(number_at(item_of(outer, 2), "events") & EPOLLET);
+		Json closed = item_of(outer, 4);
+		EXPECT_EQ(number_at(closed, "fd"), static_cast<unsigned>(fact("closed")));
+		EXPECT_EQ(closed.value("fd_closed", false), true);
+		EXPECT_EQ(closed["file"], file_at(document, fact("survivor"))["id"]);
+		EXPECT_EQ(item_of(outer, 5)["file"], file_at(document, fact("inner"))["id"]);
+		// A one-shot item that has fired keeps only its private bits (fs/eventpoll.c: ep_send_events()).
+		EXPECT_EQ(number_at(item_of(outer, 3), "events") & EPOLLIN, 0u);
+	});
+}
+
+TEST(File, inotify_watches_by_path)
+{
+	run("file_inotify", [](const Json &document, const Facts &fact) {
+		Json inotify = file_at(document, fact("inotify"))["inotify"];
+		ASSERT_EQ(inotify["watches"].size(), 2u);
+		EXPECT_EQ(number_at(inotify, "pending_events"), 0u);
+		Json directory = where(inotify["watches"], "wd", fact("directory_wd"));
+		Json file = where(inotify["watches"], "wd", fact("file_wd"));
+		ASSERT_EQ(directory.size(), 1u);
+		ASSERT_EQ(file.size(), 1u);
+		EXPECT_TRUE(directory[0]["path"].get<std::string>().ends_with("/watched"));
+		EXPECT_TRUE(file[0]["path"].get<std::string>().ends_with("/watched/file"));
+		EXPECT_TRUE(number_at(directory[0], "mask") & IN_CREATE);
+	});
+}
+
+TEST(File, pipe_sizes_and_contents)
+{
+	run("file_pipe", [](const Json &document, const Facts &fact) {
+		Json big = file_at(document, fact("read_end"));
+		EXPECT_EQ(number_at(big["pipe"], "size"), 256u * 1024);
+		EXPECT_EQ(number_at(big["pipe"], "queued"), 100'000u);
+		EXPECT_EQ(big["object"], file_at(document, fact("write_end"))["object"]);
+		EXPECT_NE(big["id"], file_at(document, fact("write_end"))["id"]);
+		Json packets = file_at(document, fact("packets"))["pipe"];
+		EXPECT_EQ(packets["packets"], Json({5, 6}));
+		EXPECT_EQ(packets["packet"], Json({true, true}));
+		Json fifo = file_at(document, fact("fifo"));
+		EXPECT_EQ(fifo["kind"], "fifo");
+		EXPECT_EQ(number_at(fifo["pipe"], "queued"), 4u);
+	});
+}
+
+TEST(File, names_positions_and_seals)
+{
+	run("file_named", [](const Json &document, const Facts &fact) {
+		Json regular = file_at(document, fact("regular"));
+		EXPECT_EQ(regular["kind"], "regular");
+		EXPECT_TRUE(regular["path"].get<std::string>().ends_with("/regular"));
+		EXPECT_EQ(number_at(regular, "position"), 3u);
+		EXPECT_EQ(number_at(regular, "size"), 6u);
+		Json append = file_at(document, fact("append"));
+		EXPECT_TRUE(number_at(append, "flags") & O_APPEND);
+		EXPECT_EQ(append["object"], regular["object"]);
+		Json deleted = file_at(document, fact("deleted"));
+		EXPECT_EQ(deleted.value("deleted", false), true);
+		EXPECT_EQ(number_at(deleted, "links"), 0u);
+		EXPECT_EQ(file_at(document, fact("directory"))["kind"], "directory");
+		EXPECT_EQ(file_at(document, fact("path"))["kind"], "path");
+		Json null = file_at(document, fact("null"));
+		EXPECT_EQ(null["kind"], "chardev");
+		EXPECT_EQ(null["path"], "/dev/null");
+		Json memory = file_at(document, fact("memory"));
+		EXPECT_EQ(memory["kind"], "memfd");
+		EXPECT_EQ(memory["memfd"]["name"], "a name");
+		EXPECT_EQ(number_at(memory["memfd"], "seals"), static_cast<unsigned>(F_SEAL_GROW | F_SEAL_SHRINK));
+	});
+}
+
+TEST(File, one_struct_file_is_one_file)
+{
+	run("file_shared", [](const Json &document, const Facts &fact) {
+		ASSERT_EQ(document["processes"].size(), 3u);
+		Json file = file_at(document, fact("file"));
+		EXPECT_EQ(file["id"], file_at(document, 100)["id"]);
+		EXPECT_EQ(file["id"], file_at(document, fact("file"), fact("child"))["id"]);
+		EXPECT_EQ(file["id"], file_at(document, 100, fact("sharer"))["id"]);
+		Json parent = document["processes"][0];
+		Json sharer = where(document["processes"], "pid", fact("sharer"))[0];
+		Json child = where(document["processes"], "pid", fact("child"))[0];
+		EXPECT_EQ(parent["fd_table"], sharer["fd_table"]);
+		EXPECT_NE(parent["fd_table"], child["fd_table"]);
+		Json owner = file_at(document, fact("owned"))["owner"];
+		EXPECT_EQ(number_at(owner, "pid"), number(parent["pid"]));
+		EXPECT_EQ(number_at(owner, "signal"), 34u);
+	});
+}
+
+TEST(File, ten_thousand_eventfds)
+{
+	run("file_many", [](const Json &document, const Facts &fact) {
+		ASSERT_GE(document["processes"][0]["files"].size(), static_cast<size_t>(fact("count")));
+		int last = fact("count") - 1;
+		Json file = file_at(document, fact("first") + last);
+		EXPECT_EQ(number_at(file["eventfd"], "count"), static_cast<unsigned>(last) + 1);
+	});
+}
+
+TEST(File, locks_are_refused_by_kind)
+{
+	run_refusal("file_lock", "POSIX WRITE lock", {}, {"posix"});
+	run_refusal("file_lock", "OFD WRITE lock", {}, {"ofd"});
+	run_refusal("file_lock", "FLOCK WRITE lock", {}, {"flock"});
+}
+
+} // namespace bpfckpt::selftests

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What a tree shares with processes outside is refused with both sides, and may be waived.
+#include "selftests/scenarios/driver.h"
+
+namespace bpfckpt::selftests {
+
+class Leak : public testing::TestWithParam<const char *> {};
+
+TEST_P(Leak, is_refused_with_both_sides_and_can_be_waived)
+{
+	Scenario s;
+	SCENARIO_START(s, "leak_outside", {GetParam()});
+	DumpResult refused = s.dump({"-R"}, 3);
+	EXPECT_NE(refused.err.find("pid " + s.fact("outsider") + " (outsider)"), std::string::npos) << refused.err;
+	EXPECT_NE(refused.err.find("pid " + std::to_string(s.pid())), std::string::npos) << refused.err;
+	EXPECT_NE(refused.err.find("--leak all=ignore"), std::string::npos) << refused.err;
+	s.dump({"-R", "--leak", "all=ignore"});
+	EXPECT_TRUE(s.check_target());
+	EXPECT_TRUE(s.go());
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, Leak, testing::Values("pipe", "socket", "eventfd", "memory", "files"),
+			 [](const auto &test) { return std::string(test.param); });
+
+} // namespace bpfckpt::selftests

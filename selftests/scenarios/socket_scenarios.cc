@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Sockets: addresses, states, queues and options, and what is refused by name.
+#include "selftests/scenarios/file_json.h"
+
+namespace bpfckpt::selftests {
+
+static Json socket_at(Scenario &s, const Json &document, const char *fact)
+{
+	return file_at(document, std::stoi(s.fact(fact)))["socket"];
+}
+
+static std::vector<uint64_t> lengths(const Json &socket)
+{
+	std::vector<uint64_t> result;
+	for (const Json &message : socket["messages"])
+		result.push_back(number_at(message, "length"));
+	return result;
+}
+
+TEST(Socket, pairs_keep_message_boundaries)
+{
+	Scenario s;
+	SCENARIO_START(s, "socket_pair");
+	for (bool dumped : {false, true}) {
+		Json document = dumped ? (s.dump({"-R"}), s.show()) : s.inspect();
+		Json stream = socket_at(s, document, "stream1");
+		EXPECT_EQ(stream["family"], "AF_UNIX");
+		EXPECT_EQ(stream["type"], "SOCK_STREAM");
+		EXPECT_EQ(lengths(stream), (std::vector<uint64_t>{6, 5}));
+		EXPECT_EQ(number_at(stream, "receive_queue"), 11u);
+		EXPECT_EQ(stream["peer_file"], file_at(document, std::stoi(s.fact("stream0")))["id"]);
+		EXPECT_EQ(lengths(socket_at(s, document, "datagrams")), (std::vector<uint64_t>{3, 0, 5}));
+		EXPECT_EQ(lengths(socket_at(s, document, "packets")), (std::vector<uint64_t>{8, 8}));
+		EXPECT_EQ(number_at(socket_at(s, document, "shut"), "shutdown"), 2u);
+		EXPECT_EQ(socket_at(s, document, "orphan").value("peer_inside", false), false);
+		Json options = socket_at(s, document, "stream0")["options"];
+		EXPECT_EQ(number_at(options, "receive_timeout_ns"), 7'000'000'000u);
+	}
+	EXPECT_TRUE(s.go());
+}
+
+TEST(Socket, descriptors_in_flight_are_refused)
+{
+	run_refusal("socket_rights", "SCM_RIGHTS");
+}
+
+TEST(Socket, inet_states_addresses_and_queues)
+{
+	Scenario s;
+	SCENARIO_START(s, "socket_inet");
+	std::string server = "127.0.0.1:" + s.fact("port");
+	for (bool dumped : {false, true}) {
+		Json document = dumped ? (s.dump({"-R", "--tcp-established", "--forensic"}), s.show()) : s.inspect();
+		Json listener = socket_at(s, document, "listener");
+		EXPECT_EQ(listener["state"], "LISTEN");
+		EXPECT_EQ(listener["local"], server);
+		EXPECT_EQ(number_at(listener, "backlog"), 17u);
+		Json client = socket_at(s, document, "client");
+		EXPECT_EQ(client["state"], "ESTABLISHED");
+		EXPECT_EQ(client["remote"], server);
+		EXPECT_EQ(number_at(client, "receive_queue"), 2u);
+		EXPECT_EQ(client["options"].value("no_delay", false), true);
+		EXPECT_EQ(client["options"].value("keep_alive", false), true);
+		EXPECT_EQ(number_at(client["options"], "keep_idle"), 77u);
+		EXPECT_EQ(number_at(socket_at(s, document, "server"), "receive_queue"), 9u);
+		EXPECT_EQ(socket_at(s, document, "half")["state"], "FIN_WAIT2");
+		EXPECT_EQ(socket_at(s, document, "udp")["type"], "SOCK_DGRAM");
+	}
+	EXPECT_TRUE(s.go());
+}
+
+TEST(Socket, connections_are_refused_with_the_way_out)
+{
+	run_refusal("socket_inet", "--tcp-established");
+	run_refusal("socket_inet", "cannot be restored yet", {"--tcp-established"});
+	run_refusal("socket_inet", "LISTEN", {}, {"listen"});
+}
+
+} // namespace bpfckpt::selftests

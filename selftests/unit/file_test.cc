@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Open files: the pure parts of collect and policy.
+#include <cstring>
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/sysmacros.h>
+
+#include "iterators/file_reader.h"
+#include "user/collect/fd_index.h"
+#include "user/collect/file_detail.h"
+#include "user/collect/mount_table.h"
+#include "user/collect/socket_name.h"
+#include "user/policy/file_support.h"
+
+namespace bpfckpt {
+
+constexpr int64_t kSecond = 1'000'000'000;
+
+static file_timerfd timer(int64_t expires, int64_t interval, bool armed, bool expired)
+{
+	file_timerfd result = {};
+	result.expires = expires;
+	result.interval = interval;
+	result.ticks = expired ? 1 : 0;
+	result.armed = armed;
+	result.expired = expired;
+	return result;
+}
+
+TEST(TimerfdTest, armed_timer_has_time_left)
+{
+	auto state = collect::timerfd_at(timer(30 * kSecond, 0, true, false), 10 * kSecond);
+	EXPECT_TRUE(state.armed());
+	EXPECT_EQ(state.remaining_ns(), 20 * kSecond);
+	EXPECT_EQ(state.ticks(), 0u);
+	EXPECT_EQ(collect::timerfd_at(timer(30 * kSecond, 0, true, false), 40 * kSecond).remaining_ns(), 0);
+}
+
+TEST(TimerfdTest, unread_periods_are_ticks)
+{
+	// Expired at 30 s, period 4 s, now 41 s: 30, 34, 38 have passed and 42 is next.
+	auto state = collect::timerfd_at(timer(30 * kSecond, 4 * kSecond, false, true), 41 * kSecond);
+	EXPECT_TRUE(state.armed());
+	EXPECT_EQ(state.ticks(), 3u);
+	EXPECT_EQ(state.remaining_ns(), kSecond);
+}
+
+TEST(TimerfdTest, one_shot_and_disarmed)
+{
+	auto fired = collect::timerfd_at(timer(30 * kSecond, 0, false, true), 41 * kSecond);
+	EXPECT_FALSE(fired.armed());
+	EXPECT_EQ(fired.ticks(), 1u);
+	EXPECT_EQ(fired.remaining_ns(), 0);
+	EXPECT_FALSE(collect::timerfd_at(timer(0, 0, false, false), kSecond).armed());
+}
+
+TEST(MountTableTest, nearest_mount_comes_first)
+{
+	auto table = collect::MountTable::parse("21 1 254:0 / / rw - ext4 /dev/vda rw\n"
+						"30 21 254:0 /srv/data /mnt\\040a rw - ext4 /dev/vda rw\n"
+						"31 21 0:20 / /proc rw - proc proc rw\n");
+	uint64_t device = makedev(254, 0);
+	EXPECT_EQ(table.paths_of(device, "/srv/data/file"),
+		  (std::vector<std::string>{"/mnt a/file", "/srv/data/file"}));
+	EXPECT_EQ(table.paths_of(device, "/srv/data"), (std::vector<std::string>{"/mnt a", "/srv/data"}));
+	EXPECT_EQ(table.paths_of(device, "/srv/database"), (std::vector<std::string>{"/srv/database"}));
+	EXPECT_EQ(table.paths_of(makedev(0, 20), "/"), (std::vector<std::string>{"/proc"}));
+	EXPECT_TRUE(table.paths_of(makedev(9, 9), "/").empty());
+}
+
+TEST(MountTableTest, garbage_is_no_mount)
+{
+	EXPECT_TRUE(collect::MountTable::parse("\n x\n1 2 3 4 5\n1 2 a:b / /\n").paths_of(0, "/").empty());
+}
+
+TEST(SocketNameTest, addresses)
+{
+	socket_record record = {};
+	record.family = AF_INET;
+	record.local_port = 80;
+	memcpy(record.local_address, "\x7f\0\0\1", 4);
+	EXPECT_EQ(collect::local_address(record), "127.0.0.1:80");
+	EXPECT_EQ(collect::remote_address(record), "");
+	record.family = AF_INET6;
+	memset(record.local_address, 0, 16);
+	record.local_address[15] = 1;
+	EXPECT_EQ(collect::local_address(record), "[::1]:80");
+	record.family = AF_UNIX;
+	record.unix_address_len = 5;
+	memcpy(record.unix_address, "\0a\xff\\b", 5);
+	EXPECT_EQ(collect::local_address(record), "@a\\xff\\x5cb");
+	memcpy(record.unix_address, "/run\0", 5);
+	EXPECT_EQ(collect::local_address(record), "/run");
+	EXPECT_EQ(collect::socket_state_name(10), "LISTEN");
+	EXPECT_EQ(collect::socket_state_name(99), "99");
+}
+
+static fd_record slot(uint64_t file, uint64_t files, unsigned pid, unsigned tid, unsigned fd)
+{
+	return {.file = file, .files = files, .pid = pid, .tid = tid, .fd = fd, .cloexec = 0};
+}
+
+TEST(FdIndexTest, shared_and_private_tables)
+{
+	images::Document document;
+	document.add_processes()->set_pid(1);
+	document.mutable_processes(0)->set_comm("one");
+	// Processes 1 and 2 share a table; a thread of 1 has one of its own.
+	std::vector<fd_record> fds = {slot(0xa, 0x10, 1, 1, 0), slot(0xb, 0x10, 1, 1, 7), slot(0xc, 0x20, 1, 3, 0),
+				      slot(0xa, 0x10, 2, 2, 0), slot(0xb, 0x10, 2, 2, 7)};
+	collect::FdIndex index(fds, document);
+	EXPECT_EQ(index.table_of(1).size(), 2u);
+	EXPECT_EQ(index.table_of(9).size(), 0u);
+	EXPECT_EQ(index.with_private_tables(), std::vector<uint32_t>{1});
+	EXPECT_EQ(index.holders_of(0xb).size(), 2u);
+	EXPECT_EQ(index.slots_of(0xb), 1u);
+	EXPECT_EQ(index.slots_of(0xc), 1u);
+	EXPECT_TRUE(index.names(0xa, 7, 0xb));
+	EXPECT_FALSE(index.names(0xa, 8, 0xb));
+	EXPECT_EQ(index.describe(0xb, 5), "fd 7 of pid 1 (one)");
+	EXPECT_EQ(index.describe(0xd, 5), "file 5");
+	EXPECT_EQ(index.owner_of(0x20), 0u);
+}
+
+TEST(FdIndexTest, threads_of_a_dead_leader_tell_one_table)
+{
+	std::vector<fd_record> fds = {slot(0xa, 0x10, 1, 3, 0), slot(0xa, 0x10, 1, 4, 0)};
+	collect::FdIndex index(fds, {});
+	EXPECT_EQ(index.table_of(1).size(), 1u);
+	EXPECT_TRUE(index.with_private_tables().empty());
+}
+
+class FileSupportTest : public testing::Test {
+protected:
+	FileSupportTest()
+	{
+		document_.add_processes()->set_pid(12);
+		file_ = document_.add_files();
+		file_->set_id(1);
+	}
+
+	std::string refusal(const policy::Options &options = {})
+	{
+		std::vector<std::string> objects = {"", "fd 3 of pid 12 (x)"};
+		Findings findings;
+		policy::refuse_unsupported_files(document_, objects, options, findings);
+		std::string text;
+		for (const Error &finding : findings) {
+			EXPECT_EQ(finding.code, Code::kUnsupported);
+			EXPECT_EQ(finding.object, objects[1]);
+			EXPECT_NE(finding.hint, "");
+			text += finding.message + "\n";
+		}
+		return text;
+	}
+
+	images::Document document_;
+	images::File *file_;
+};
+
+TEST_F(FileSupportTest, kinds_that_can_be_rebuilt)
+{
+	for (const char *kind : {"regular", "directory", "path", "pipe", "fifo", "eventfd", "timerfd", "signalfd",
+				 "epoll", "inotify", "memfd", "io_uring"}) {
+		file_->set_kind(kind);
+		EXPECT_EQ(refusal(), "") << kind;
+	}
+}
+
+TEST_F(FileSupportTest, kinds_that_cannot)
+{
+	for (const char *kind : {"tty", "namespace", "fanotify", "userfaultfd", "perf", "bpf", "unknown", "pidfd"}) {
+		file_->set_kind(kind);
+		EXPECT_NE(refusal(), "") << kind;
+	}
+}
+
+TEST_F(FileSupportTest, devices_by_number)
+{
+	file_->set_kind("chardev");
+	file_->set_rdev(static_cast<uint32_t>(makedev(1, 3)));
+	EXPECT_EQ(refusal(), "");
+	file_->set_rdev(static_cast<uint32_t>(makedev(10, 200)));
+	EXPECT_NE(refusal().find("10:200"), std::string::npos);
+}
+
+TEST_F(FileSupportTest, deleted_files)
+{
+	file_->set_kind("regular");
+	file_->set_deleted(true);
+	EXPECT_EQ(refusal(), "");
+	file_->set_links(1);
+	EXPECT_NE(refusal().find("1 other name"), std::string::npos);
+	file_->set_links(0);
+	file_->set_kind("directory");
+	EXPECT_NE(refusal().find("is deleted"), std::string::npos);
+}
+
+TEST_F(FileSupportTest, tcp_connections_in_two_levels)
+{
+	file_->set_kind("socket");
+	file_->mutable_socket()->set_family("AF_INET");
+	file_->mutable_socket()->set_type("SOCK_STREAM");
+	file_->mutable_socket()->set_protocol(6);
+	file_->mutable_socket()->set_state("ESTABLISHED");
+	file_->mutable_socket()->set_local("127.0.0.1:80");
+	file_->mutable_socket()->set_remote("127.0.0.1:4000");
+	EXPECT_EQ(refusal(), "TCP connection 127.0.0.1:80 -> 127.0.0.1:4000 (ESTABLISHED)\n");
+	EXPECT_NE(refusal({.tcp_established = true}).find("cannot be restored yet"), std::string::npos);
+}
+
+TEST_F(FileSupportTest, unix_sockets)
+{
+	file_->set_kind("socket");
+	images::Socket *socket = file_->mutable_socket();
+	socket->set_family("AF_UNIX");
+	socket->set_type("SOCK_STREAM");
+	socket->set_state("ESTABLISHED");
+	socket->add_messages()->set_length(3);
+	EXPECT_EQ(refusal(), "");
+	socket->mutable_messages(0)->set_fds(2);
+	EXPECT_NE(refusal().find("2 file descriptors"), std::string::npos);
+	socket->clear_messages();
+	socket->set_state("LISTEN");
+	EXPECT_NE(refusal().find("listens"), std::string::npos);
+}
+
+TEST_F(FileSupportTest, owners_and_pidfds_of_the_tree)
+{
+	file_->set_kind("pidfd");
+	file_->mutable_pidfd()->set_pid(12);
+	file_->mutable_owner()->set_pid(12);
+	EXPECT_EQ(refusal(), "");
+	file_->mutable_pidfd()->set_pid(13);
+	file_->mutable_owner()->set_pid(13);
+	EXPECT_EQ(refusal(), "F_SETOWN names pid 13, outside of the tree\na pidfd of pid 13, outside of the tree\n");
+}
+
+TEST(FileKindTest, by_mode_and_file_system)
+{
+	file_record record = {};
+	record.i_mode = S_IFREG;
+	EXPECT_EQ(iterators::kind_of(record), FILE_KIND_REGULAR);
+	record.path_flags = FILE_PATH_PSEUDO | FILE_PATH_MEMFD;
+	EXPECT_EQ(iterators::kind_of(record), FILE_KIND_MEMFD);
+	record.path_flags = FILE_PATH_PSEUDO;
+	EXPECT_EQ(iterators::kind_of(record), FILE_KIND_UNKNOWN);
+	record.s_magic = FILE_MAGIC_TMPFS;
+	EXPECT_EQ(iterators::kind_of(record), FILE_KIND_SHM);
+	record.f_mode = 0x4000;
+	EXPECT_EQ(iterators::kind_of(record), FILE_KIND_PATH);
+	record = {};
+	record.kind = FILE_KIND_PIPE;
+	record.i_mode = S_IFIFO;
+	EXPECT_EQ(iterators::kind_of(record), FILE_KIND_FIFO);
+	record = {};
+	record.i_mode = S_IFCHR;
+	record.rdev = 136u << 20;
+	EXPECT_EQ(iterators::kind_of(record), FILE_KIND_TTY);
+	for (int kind = 0; kind < FILE_KIND_COUNT; kind++)
+		EXPECT_NE(iterators::name_of(static_cast<file_kind>(kind)), nullptr) << kind;
+}
+
+} // namespace bpfckpt
