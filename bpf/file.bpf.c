@@ -532,6 +532,11 @@ static __always_inline __u64 socket_ino(struct socket *socket)
 	return socket ? BPF_CORE_READ(alloc, vfs_inode.i_ino) : 0;
 }
 
+static __always_inline __u32 flag_if(unsigned long flags, unsigned long bit, __u32 option)
+{
+	return (flags >> bit) & 1 ? option : 0;
+}
+
 struct message_walk {
 	struct sk_buff *skb;
 	struct sk_buff *head;
@@ -581,6 +586,10 @@ static __noinline int describe_unix(struct socket_record *record)
 	sk = (void *)record->sk;
 	unix_sk = (void *)sk;
 	peer = BPF_CORE_READ(unix_sk, peer);
+	/* A closed peer stays referenced (net/unix/af_unix.c: unix_release_sock()). */
+	if (peer &&
+	    flag_if(BPF_CORE_READ(peer, __sk_common.skc_flags), bpf_core_enum_value(enum sock_flags, SOCK_DEAD), 1))
+		peer = NULL;
 	record->peer_sk = (__u64)peer;
 	record->peer_ino = peer ? socket_ino(BPF_CORE_READ(peer, sk_socket)) : 0;
 	address = BPF_CORE_READ(unix_sk, addr);
@@ -607,24 +616,22 @@ static __noinline int describe_unix(struct socket_record *record)
 	return 0;
 }
 
-static __always_inline void describe_tcp(struct socket_record *record)
+static __always_inline void describe_tcp(struct socket_record *record, unsigned long flags)
 {
 	struct tcp_sock *tcp = (void *)record->sk;
 
 	if (record->state != TCP_LISTEN) {
 		record->receive_queue = BPF_CORE_READ(tcp, rcv_nxt) - BPF_CORE_READ(tcp, copied_seq);
 		record->send_queue = BPF_CORE_READ(tcp, write_seq) - BPF_CORE_READ(tcp, snd_una);
+		/* A FIN has a sequence number, but nobody can read it (include/net/tcp.h: tcp_inq()). */
+		if (record->receive_queue && flag_if(flags, bpf_core_enum_value(enum sock_flags, SOCK_DONE), 1))
+			record->receive_queue--;
 	}
 	record->keep_idle = BPF_CORE_READ(tcp, keepalive_time);
 	record->keep_interval = BPF_CORE_READ(tcp, keepalive_intvl);
 	record->keep_count = BPF_CORE_READ(tcp, keepalive_probes);
 	if (BPF_CORE_READ_BITFIELD_PROBED(tcp, nonagle) & 1) /* TCP_NAGLE_OFF */
 		record->options |= SOCKET_NO_DELAY;
-}
-
-static __always_inline __u32 flag_if(unsigned long flags, unsigned long bit, __u32 option)
-{
-	return (flags >> bit) & 1 ? option : 0;
 }
 
 static __always_inline __u32 socket_options(const struct sock *sk, struct socket *socket)
@@ -667,7 +674,7 @@ static __always_inline void describe_inet(struct socket_record *record, struct s
 		bpf_core_read(record->remote_address, 16, &sk->__sk_common.skc_v6_daddr);
 	}
 	if (record->protocol == IPPROTO_TCP && record->type == 1 /* SOCK_STREAM */)
-		describe_tcp(record);
+		describe_tcp(record, copy->__sk_common.skc_flags);
 }
 
 static __noinline int describe_socket(struct file_record *file)

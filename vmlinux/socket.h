@@ -59,6 +59,8 @@ struct sk_buff {
 };
 
 enum sock_flags {
+	SOCK_DEAD = 0,
+	SOCK_DONE = 1,
 	SOCK_KEEPOPEN = 3,
 	SOCK_LINGER = 4,
 	SOCK_BROADCAST = 6,

@@ -15,6 +15,8 @@ namespace bpfckpt::collect {
 
 using iterators::FileKind;
 
+constexpr uint64_t kAnonInodeFs = 0x09041934; // ANON_INODE_FS_MAGIC
+
 // Kinds without a sample of their own (iterators/file_kinds.cc): all are refused, their name is enough.
 static std::string anonymous_kind(std::string_view path)
 {
@@ -157,7 +159,8 @@ Result<> collect_files(const iterators::FileReader &reader, const policy::Option
 		file->set_id(ctx.ids.files.find(record->file));
 		file->set_path(reader.path_of(*record));
 		collect_common(*record, kind, *file);
-		file->set_object(ctx.ids.inodes.id_of(record->inode));
+		if (record->s_magic != kAnonInodeFs) // one inode for all
+			file->set_object(ctx.ids.inodes.id_of(record->inode));
 		file->set_references(fds.slots_of(record->file));
 		file->set_hidden(fds.holders_of(record->file).empty());
 		details.collect(*record, kind, *file);

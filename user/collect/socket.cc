@@ -43,7 +43,7 @@ static void collect_options(const socket_record &record, const iterators::FileRe
 	options.set_keep_interval(static_cast<uint32_t>(reader.jiffies_to_ns(record.keep_interval) / 1'000'000'000));
 	options.set_keep_count(record.keep_count);
 	options.set_ipv6_only(has(SOCKET_IPV6_ONLY));
-	options.set_locks(record.locks);
+	options.set_locks(record.locks & 3); // the others say that it is bound
 	options.set_receive_low_water(record.receive_low_water);
 }
 

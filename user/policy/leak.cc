@@ -54,7 +54,8 @@ static void suspect_files(const iterators::FileReader &reader, const collect::Fd
 {
 	for (const file_record &record : reader.files()) {
 		uint32_t slots = fds.slots_of(record.file);
-		if (slots == 0 || record.count <= slots || may_be_shared(iterators::kind_of(record)))
+		if (slots == 0 || suspects.contains(record.inode) || record.count <= slots ||
+		    may_be_shared(iterators::kind_of(record)))
 			continue;
 		suspects[record.file] = {fds.describe(record.file, ctx.ids.files.find(record.file)),
 					 reader.path_of(record) + " is shared with", false};
@@ -158,10 +159,10 @@ Result<> find_leaks(iterators::FileReader &reader, std::span<const SharedObjects
 		return {};
 	collect::FdIndex fds(reader.fds(), *ctx.document);
 	Suspects suspects;
-	suspect_files(reader, fds, ctx, suspects);
 	suspect_memory(reader, fds, ctx, suspects);
 	suspect_pipes(reader, fds, ctx, suspects);
 	suspect_peers(reader, fds, ctx, suspects);
+	suspect_files(reader, fds, ctx, suspects);
 	suspect_processes(tree, suspects);
 
 	std::vector<uint64_t> wanted;
