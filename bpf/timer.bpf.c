@@ -16,8 +16,6 @@
 #define CLOCK_REALTIME_ALARM 8
 #define CLOCK_BOOTTIME_ALARM 9
 #define SIGEV_THREAD_ID      4
-/* The ABI of siginfo_t: the same in struct kernel_siginfo. */
-#define SIGINFO_TIMER_VALUE 24
 /* Layout of a CPU clockid (include/linux/posix-timers_types.h). */
 #define CPUCLOCK_PERTHREAD 4
 #define CPUCLOCK_WHICH     3
@@ -75,47 +73,51 @@ static __noinline __s64 sample_cpu_clock(struct pid *pid, int clock)
 			BPF_CORE_READ(signal, cputimer.cputime_atomic.sum_exec_runtime.counter));
 }
 
-static __always_inline __u32 state_of(const struct k_itimer *timer)
+/*
+ * The timer being looked at, copied as a whole: one load that may fault in place of twenty. Programs run one at a time.
+ */
+#define TIMER_SIZE_MAX 1024
+static __u8 copy[TIMER_SIZE_MAX];
+
+#define FIELD(type, field) (*(typeof(((type *)0)->field) *)(copy + bpf_core_field_offset(type, field)))
+
+static __always_inline __u32 state_of_copy(void)
 {
-	const struct k_itimer___v612 *timer_v612 = (const void *)timer;
 	int status;
 
-	if (bpf_core_field_exists(timer->it_status)) {
-		status = BPF_CORE_READ(timer, it_status);
+	if (bpf_core_field_exists(struct k_itimer, it_status)) {
+		status = FIELD(struct k_itimer, it_status);
 		return (status == POSIX_TIMER_ARMED ? TIMER_ARMED : 0) |
 		       (status == POSIX_TIMER_REQUEUE_PENDING ? TIMER_REQUEUE_PENDING : 0);
 	}
-	return (BPF_CORE_READ(timer_v612, it_active) ? TIMER_ARMED : 0) |
-	       (BPF_CORE_READ(timer_v612, it_requeue_pending) & REQUEUE_PENDING ? TIMER_REQUEUE_PENDING : 0);
+	return (FIELD(struct k_itimer___v612, it_active) ? TIMER_ARMED : 0) |
+	       (FIELD(struct k_itimer___v612, it_requeue_pending) & REQUEUE_PENDING ? TIMER_REQUEUE_PENDING : 0);
 }
 
-static __always_inline struct sigqueue *sigqueue_of(struct k_itimer *timer)
+static __always_inline void read_notification(struct timer_record *record, const struct k_itimer *timer)
 {
-	struct k_itimer___v612 *timer_v612 = (void *)timer;
+	struct sigqueue *queue;
+	void *list;
 
-	if (bpf_core_field_exists(timer_v612->sigq))
-		return BPF_CORE_READ(timer_v612, sigq);
-	return (void *)timer + bpf_core_field_offset(struct k_itimer, sigq);
-}
-
-static __always_inline void read_notification(struct timer_record *record, struct k_itimer *timer)
-{
-	struct sigqueue *queue = sigqueue_of(timer);
-	void *info = (void *)queue + bpf_core_field_offset(struct sigqueue, info);
-	struct list_head *list = (void *)queue + bpf_core_field_offset(struct sigqueue, list);
-
-	record->notify = BPF_CORE_READ(timer, it_sigev_notify);
-	record->signal = 0;
-	record->value = 0;
-	bpf_probe_read_kernel(&record->signal, sizeof(record->signal), info);
-	bpf_probe_read_kernel(&record->value, sizeof(record->value), info + SIGINFO_TIMER_VALUE);
-	if (queue && BPF_CORE_READ(list, next) != list)
+	record->notify = FIELD(struct k_itimer, it_sigev_notify);
+	if (!bpf_core_field_exists(struct k_itimer___v612, sigq)) {
+		record->signal = FIELD(struct k_itimer, sigq.info.si_signo);
+		record->value = (__u64)FIELD(struct k_itimer, sigq.info._sifields._timer._sigval.sival_ptr);
+		list = (void *)timer + bpf_core_field_offset(struct k_itimer, sigq.list);
+		if (FIELD(struct k_itimer, sigq.list.next) != list)
+			record->flags |= TIMER_SIGNAL_QUEUED;
+		return;
+	}
+	queue = FIELD(struct k_itimer___v612, sigq);
+	record->signal = BPF_CORE_READ(queue, info.si_signo);
+	record->value = (__u64)BPF_CORE_READ(queue, info._sifields._timer._sigval.sival_ptr);
+	if (queue && BPF_CORE_READ(queue, list.next) != (void *)queue + bpf_core_field_offset(struct sigqueue, list))
 		record->flags |= TIMER_SIGNAL_QUEUED;
 }
 
-static __always_inline void read_expiry(struct timer_record *record, struct k_itimer *timer,
-					const struct own_pidns *own)
+static __always_inline void read_expiry(struct timer_record *record, const struct own_pidns *own)
 {
+	const struct hrtimer_clock_base *base;
 	struct pid *target;
 
 	record->target = 0;
@@ -124,10 +126,10 @@ static __always_inline void read_expiry(struct timer_record *record, struct k_it
 	if (record->clock < 0) {
 		record->flags |= TIMER_CPU;
 		record->flags &= ~TIMER_ARMED;
-		record->expires_ns = BPF_CORE_READ(timer, it.cpu.node.expires);
+		record->expires_ns = FIELD(struct k_itimer, it.cpu.node.expires);
 		if (record->expires_ns)
 			record->flags |= TIMER_ARMED;
-		target = BPF_CORE_READ(timer, it.cpu.pid);
+		target = FIELD(struct k_itimer, it.cpu.pid);
 		record->target = own_pid_nr(own, target);
 		record->cpu_now_ns = sample_cpu_clock(target, record->clock);
 		if (record->cpu_now_ns < 0) {
@@ -136,10 +138,11 @@ static __always_inline void read_expiry(struct timer_record *record, struct k_it
 		}
 	} else if (record->clock == CLOCK_REALTIME_ALARM || record->clock == CLOCK_BOOTTIME_ALARM) {
 		record->flags |= TIMER_ALARM;
-		record->expires_ns = BPF_CORE_READ(timer, it.alarm.alarmtimer.node.expires);
+		record->expires_ns = FIELD(struct k_itimer, it.alarm.alarmtimer.node.expires);
 	} else {
-		record->expires_ns = BPF_CORE_READ(timer, it.real.timer._softexpires);
-		record->base_clock = BPF_CORE_READ(timer, it.real.timer.base, clockid);
+		record->expires_ns = FIELD(struct k_itimer, it.real.timer._softexpires);
+		base = FIELD(struct k_itimer, it.real.timer.base);
+		record->base_clock = BPF_CORE_READ(base, clockid);
 	}
 }
 
@@ -155,27 +158,29 @@ static long next_timer(__u64 index, struct timer_walk *walk)
 {
 	struct hlist_node *node = walk->next;
 	struct k_itimer *timer = (void *)node - bpf_core_field_offset(struct k_itimer, list);
+	__u32 size = bpf_core_type_size(struct k_itimer);
 	struct timer_record *record;
 
 	if (!node || node == walk->head)
 		return 1;
 	walk->count++;
-	walk->next = BPF_CORE_READ(node, next);
+	bpf_probe_read_kernel(copy, size < TIMER_SIZE_MAX ? size : TIMER_SIZE_MAX, timer);
+	walk->next = FIELD(struct k_itimer, list.next);
 	record = NEXT_RECORD(timers);
 	if (!record)
 		return 0;
 	record->pid = walk->pid;
-	record->id = BPF_CORE_READ(timer, it_id);
-	record->clock = BPF_CORE_READ(timer, it_clock);
-	record->interval_ns = BPF_CORE_READ(timer, it_interval);
-	record->overrun = BPF_CORE_READ(timer, it_overrun);
-	record->overrun_last = BPF_CORE_READ(timer, it_overrun_last);
-	record->flags = state_of(timer);
+	record->id = FIELD(struct k_itimer, it_id);
+	record->clock = FIELD(struct k_itimer, it_clock);
+	record->interval_ns = FIELD(struct k_itimer, it_interval);
+	record->overrun = FIELD(struct k_itimer, it_overrun);
+	record->overrun_last = FIELD(struct k_itimer, it_overrun_last);
+	record->flags = state_of_copy();
 	record->reserved = 0;
 	read_notification(record, timer);
 	record->notify_tid =
-		record->notify & SIGEV_THREAD_ID ? own_pid_nr(&walk->own, BPF_CORE_READ(timer, it_pid)) : 0;
-	read_expiry(record, timer, &walk->own);
+		record->notify & SIGEV_THREAD_ID ? own_pid_nr(&walk->own, FIELD(struct k_itimer, it_pid)) : 0;
+	read_expiry(record, &walk->own);
 	return 0;
 }
 

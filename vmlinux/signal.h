@@ -29,6 +29,13 @@ struct kernel_siginfo {
 	int si_signo;
 	int si_errno;
 	int si_code;
+	union {
+		struct {
+			union {
+				void *sival_ptr;
+			} _sigval;
+		} _timer;
+	} _sifields;
 };
 
 #define SIGQUEUE_PREALLOC 1 /* belongs to a POSIX timer */
