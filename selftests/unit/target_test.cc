@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "selftests/unit/child.h"
 #include "user/target/tree_scan.h"
 
 namespace bpfckpt::target {
@@ -26,64 +27,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Counters that a child and the test share.
-struct Shared {
-	std::atomic<bool> ready, stop;
-	std::atomic<int64_t> rounds, errors, handled;
-};
-
-// A child process, killed with all its descendants at the end.
-class Child {
-public:
-	explicit Child(const std::function<void(Shared &)> &run)
-	{
-		void *page = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-		shared_ = new (page) Shared{};
-		pid_ = ::fork();
-		if (pid_ == 0) {
-			::prctl(PR_SET_PDEATHSIG, SIGKILL);
-			::setpgid(0, 0);
-			run(*shared_);
-			::_exit(0);
-		}
-		::setpgid(pid_, pid_);
-	}
-	~Child()
-	{
-		::kill(-pid_, SIGKILL);
-		::waitpid(pid_, nullptr, 0);
-		::munmap(shared_, sizeof(Shared));
-	}
-	Child(const Child &) = delete;
-	Child &operator=(const Child &) = delete;
-
-	[[nodiscard]] pid_t pid() const { return pid_; }
-	[[nodiscard]] Shared *operator->() const { return shared_; }
-	[[nodiscard]] char state() const
-	{
-		auto stat = read_task_stat(fmt::format("/proc/{}/stat", pid_));
-		return stat ? stat->state : '?';
-	}
-
-private:
-	Shared *shared_;
-	pid_t pid_;
-};
-
-bool eventually(const std::function<bool()> &condition, std::chrono::milliseconds limit = 5s)
-{
-	auto deadline = Clock::now() + limit;
-	while (!condition()) {
-		if (Clock::now() > deadline)
-			return false;
-		std::this_thread::sleep_for(1ms);
-	}
-	return true;
-}
+using selftests::Child;
+using selftests::eventually;
+using selftests::Shared;
 
 bool asleep(const Child &child)
 {
-	return eventually([&] { return child->ready && child.state() == 'S'; });
+	return child.asleep();
 }
 
 Result<FrozenTree> prepare(pid_t pid, std::chrono::nanoseconds timeout = 5s)
@@ -126,12 +76,6 @@ void epoll_with_handler(Shared &shared)
 	for (;;)
 		::pause();
 }
-
-#define ASSERT_OK(result)                                                                                      \
-	do {                                                                                                   \
-		const auto &result_ = (result);                                                                \
-		ASSERT_TRUE(result_.has_value()) << result_.error().object << ": " << result_.error().message; \
-	} while (0)
 
 void expect_refused(pid_t pid, Code code, const std::string &words)
 {

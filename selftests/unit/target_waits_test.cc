@@ -85,7 +85,7 @@ void freeze_for(pid_t root, std::chrono::milliseconds time)
 	FreezeOptions options;
 	options.root = root;
 	options.before_interrupt = [&] { return sleepers->run(); };
-	options.deadline_of = [&](pid_t tid) -> std::optional<Deadline> {
+	options.deadline_of = [&](pid_t tid) -> std::optional<SleepDeadline> {
 		auto found = deadlines.find(static_cast<uint32_t>(tid));
 		return found == deadlines.end() ? std::nullopt : std::optional(found->second);
 	};

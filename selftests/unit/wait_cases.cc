@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/futex.h>
-#include <linux/io_uring.h>
 #include <mqueue.h>
 #include <poll.h>
 #include <pty.h>
@@ -33,6 +32,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "selftests/unit/raw_ring.h"
 
 namespace bpfckpt::selftests {
 
@@ -131,26 +132,17 @@ long connect_to(const sockaddr_un &address)
 	return ::connect(fd, reinterpret_cast<const sockaddr *>(&address), sizeof(address));
 }
 
-// A ring of one entry with a poll of `fd` submitted, or nothing.
+// A ring with a poll of `fd` submitted.
 int new_ring(int fd)
 {
-	io_uring_params params = {};
-	int ring = static_cast<int>(::syscall(SYS_io_uring_setup, 4, &params));
-	if (ring < 0 || fd < 0)
-		return ring;
-	auto map = [&](size_t size, off_t offset) {
-		return static_cast<char *>(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, ring, offset));
-	};
-	char *sq = map(params.sq_off.array + params.sq_entries * sizeof(uint32_t), IORING_OFF_SQ_RING);
-	auto *sqe = reinterpret_cast<io_uring_sqe *>(map(params.sq_entries * sizeof(io_uring_sqe), IORING_OFF_SQES));
-	sqe->opcode = IORING_OP_POLL_ADD;
-	sqe->fd = fd;
-	sqe->poll32_events = POLLIN;
-	reinterpret_cast<uint32_t *>(sq + params.sq_off.array)[0] = 0;
-	reinterpret_cast<std::atomic<uint32_t> *>(sq + params.sq_off.tail)->store(1);
-	if (::syscall(SYS_io_uring_enter, ring, 1, 0, 0, nullptr, 0) != 1)
+	RawRing ring;
+	io_uring_sqe sqe = {};
+	sqe.opcode = IORING_OP_POLL_ADD;
+	sqe.fd = fd;
+	sqe.poll32_events = POLLIN;
+	if (ring.submit(sqe) != 1)
 		std::abort();
-	return ring;
+	return ring.fd();
 }
 
 volatile sig_atomic_t handled_signals;
@@ -283,7 +275,7 @@ void add_timed(Cases &cases)
 		return ::syscall(SYS_io_getevents, context, 1, 1, &event, &time);
 	});
 	add("io_uring_enter for a time", ETIME, [] {
-		int ring = new_ring(-1);
+		int ring = RawRing().fd();
 		timespec time = after_ms(kTimeoutMs);
 		struct {
 			uint64_t mask;

@@ -6,6 +6,7 @@
 
 #include <cpuid.h>
 
+#include "user/target/borrowed_syscall.h"
 #include "user/target/freeze_checks.h"
 #include "user/target/frozen_tree_state.h"
 #include "user/target/tree_scan.h"
@@ -195,6 +196,23 @@ Result<> FrozenTree::kill()
 Result<> FrozenTree::leave_stopped()
 {
 	return state_->leave_stopped();
+}
+
+Result<int64_t> FrozenTree::borrow(pid_t tid, long nr, std::span<const uint64_t> args)
+{
+	for (const FrozenProcess &process : state_->processes) {
+		for (const FrozenThread &thread : process.threads) {
+			if (thread.tid != tid || !thread.in_stop || thread.stop != FrozenThread::Stop::kTrapped ||
+			    thread.role != images::Thread::USER)
+				continue;
+			user_regs_struct regs = thread.regs;
+			if (thread.syscall)
+				regs = thread.syscall->resume_registers(regs, std::nullopt);
+			state_->stats.injected_syscalls++;
+			return borrow_syscall(process.pid, tid, regs, thread.signal_mask, nr, args);
+		}
+	}
+	return make_error(Code::kInternal, "thread {} is not a stopped thread of the tree", tid);
 }
 
 void FrozenTree::describe(const FrozenThread &thread, images::Thread *message) const

@@ -38,7 +38,7 @@ struct FreezeOptions {
 	// What before_interrupt found for a thread, if it slept from then to the stop without a break (a deadline of an
 	// earlier sleep would end this one early). Asked once, by describe() or at the thaw, so task records can be
 	// used. Absent: timed calls that the kernel does not resume by itself start their time anew.
-	std::function<std::optional<Deadline>(pid_t tid)> deadline_of;
+	std::function<std::optional<SleepDeadline>(pid_t tid)> deadline_of;
 	// Whether an io-wq worker has nothing to do (io_worker.cur_work == NULL), so may be stopped. Absent: none is.
 	std::function<bool(pid_t tid)> worker_is_idle;
 };
@@ -77,8 +77,9 @@ struct FrozenProcess {
 struct FreezeStats {
 	size_t processes = 0;
 	size_t threads = 0;
-	unsigned passes = 0;         // listings until nothing new appeared
-	unsigned fixed_syscalls = 0; // waits that would have shown our EINTR
+	unsigned passes = 0;            // listings until nothing new appeared
+	unsigned fixed_syscalls = 0;    // waits that would have shown our EINTR
+	unsigned injected_syscalls = 0; // by borrow()
 	std::chrono::nanoseconds freeze{};
 	std::chrono::nanoseconds thaw{};
 };
@@ -105,6 +106,9 @@ public:
 	// Fills tid, role, prstatus, xstate (without trailing zeroes), syscall, signal_mask. Also after the end of the
 	// freeze.
 	void describe(const FrozenThread &thread, images::Thread *message) const;
+
+	// One system call by a stopped thread, which then is as before (borrowed_syscall.h). Counted in stats().
+	Result<int64_t> borrow(pid_t tid, long nr, std::span<const uint64_t> args);
 
 	// Parents before their children. Before freeze(): what prepare() found, without registers.
 	[[nodiscard]] std::span<const FrozenProcess> processes() const;

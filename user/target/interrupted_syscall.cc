@@ -162,7 +162,7 @@ std::optional<InterruptedSyscall> analyse_stop(const user_regs_struct &regs, boo
 	return call;
 }
 
-void set_deadline(InterruptedSyscall *syscall, const Deadline &deadline, int64_t now_ns)
+void set_deadline(InterruptedSyscall *syscall, const SleepDeadline &deadline, int64_t now_ns)
 {
 	images::InterruptedSyscall &message = syscall->message;
 	if (message.resume() == images::InterruptedSyscall::AS_IS)

@@ -19,7 +19,7 @@
 namespace bpfckpt::target {
 
 // End of a timed sleep, from the kernel's hrtimer, taken while the thread still slept.
-struct Deadline {
+struct SleepDeadline {
 	uint32_t clock = 0; // clockid_t
 	int64_t ns = 0;     // absolute on that clock, without timer slack
 };
@@ -51,6 +51,6 @@ struct InterruptedSyscall {
 std::optional<InterruptedSyscall> analyse_stop(const user_regs_struct &regs, bool stopped_by_us);
 
 // Adds what the sleeper walk knew. `now_ns` is the time on deadline.clock at the stop.
-void set_deadline(InterruptedSyscall *syscall, const Deadline &deadline, int64_t now_ns);
+void set_deadline(InterruptedSyscall *syscall, const SleepDeadline &deadline, int64_t now_ns);
 
 } // namespace bpfckpt::target

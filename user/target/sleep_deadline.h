@@ -15,7 +15,7 @@
 namespace bpfckpt::target {
 
 // By tid. `tasks` are read while the threads are stopped.
-using SleepDeadlines = std::unordered_map<uint32_t, Deadline>;
+using SleepDeadlines = std::unordered_map<uint32_t, SleepDeadline>;
 SleepDeadlines sleep_deadlines(std::span<const sleeper_record> sleepers, std::span<const task_record> tasks);
 
 } // namespace bpfckpt::target

@@ -21,8 +21,9 @@ namespace {
 
 constexpr long kTickNs = 10'000'000;
 
-// No PTRACE_O_EXITKILL: the target outlives us. No TRACEEXIT: who exits may.
-constexpr unsigned long kOptions = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
+// No PTRACE_O_EXITKILL: the target outlives us. No TRACEEXIT: who exits may. TRACESYSGOOD is for borrowed_syscall.h.
+constexpr unsigned long kOptions =
+	PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD;
 
 void no_operation(int) {}
 
