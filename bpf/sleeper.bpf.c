@@ -93,7 +93,7 @@ static void add_sleeper(const struct hrtimer *timer, __u32 clock, const struct o
 	record->soft_ns = BPF_CORE_READ(timer, _softexpires);
 	record->hard_ns = BPF_CORE_READ(timer, node.expires);
 	record->final_ns = kind == SLEEPER_IO_URING_MIN ? BPF_CORE_READ(wait, timeout) : 0;
-	record->switches = BPF_CORE_READ(task, nvcsw) + BPF_CORE_READ(task, nivcsw);
+	record->switches = BPF_CORE_READ(task, nvcsw);
 	record->tid = own_pid_nr(own, BPF_CORE_READ(task, thread_pid));
 	record->clock = clock;
 	record->kind = kind;

@@ -370,7 +370,7 @@ static void read_thread(struct task_record *record, const struct own_pidns *own,
 	record->personality = task->personality;
 	record->start_boottime = task->start_boottime;
 	record->umask = BPF_CORE_READ(task, fs, umask);
-	record->switches = task->nvcsw + task->nivcsw;
+	record->switches = task->nvcsw;
 	record->restart_function = (__u64)BPF_CORE_READ(task, restart_block.fn);
 	/* Waiting with a temporary mask; stale otherwise (kernel/signal.c: set_user_sigmask()). */
 	if (BPF_CORE_READ_BITFIELD(task, restore_sigmask))

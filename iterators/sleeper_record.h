@@ -18,7 +18,7 @@ struct sleeper_record {
 	__s64 soft_ns;  /* the deadline that the program asked for, absolute on `clock` */
 	__s64 hard_ns;  /* soft_ns and the timer slack */
 	__s64 final_ns; /* SLEEPER_IO_URING_MIN only */
-	__u64 switches; /* nvcsw + nivcsw of the task: unchanged, it still is in the same sleep */
+	__u64 switches; /* nvcsw of the task: unchanged, it still is in the same sleep */
 	__u32 tid;      /* in the tool's own PID namespace; 0: not visible there */
 	__u32 clock;    /* CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME or CLOCK_TAI */
 	__u32 kind;     /* enum sleeper_kind */

@@ -136,7 +136,7 @@ struct task_record {
 	__u32 umask;
 	__u32 loginuid;
 	__u32 cpu_words;        /* valid words of `cpus` */
-	__u64 switches;         /* nvcsw + nivcsw */
+	__u64 switches;         /* nvcsw */
 	__u64 restart_function; /* meaningful when a system call was stopped with ERESTART_RESTARTBLOCK */
 	__u64 cpus[TASK_CPU_WORDS];
 	char comm[TASK_COMM_SIZE];

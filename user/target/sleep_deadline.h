@@ -2,7 +2,7 @@
 // Which of the deadlines that the sleeper walk found (struct hrtimer) belong to the calls that the stop interrupted.
 //
 // The walk is before the stop, so a thread may have woken and gone to sleep again in between. It has not if from the
-// walk to the stop it was switched out exactly once: by the stop itself.
+// walk to the stop it gave up its CPU exactly once: in the stop itself (nvcsw; to be preempted does not count).
 #pragma once
 
 #include <span>
