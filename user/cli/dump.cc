@@ -15,6 +15,7 @@
 #include "user/cli/report.h"
 #include "user/cli/tree_document.h"
 #include "user/memory/vdso.h"
+#include "user/target/sleep_deadline.h"
 #include "user/util/interrupt.h"
 #include "user/util/log.h"
 
@@ -61,7 +62,7 @@ private:
 		return {.tcp_established = options_.tcp_established, .leak_ignore_all = options_.ignore_leaks};
 	}
 	[[nodiscard]] images::Manifest manifest() const;
-	[[nodiscard]] std::optional<target::Deadline> deadline_of(pid_t tid) const;
+	std::optional<target::SleepDeadline> deadline_of(pid_t tid);
 	void count_objects();
 
 	const DumpOptions &options_;
@@ -74,6 +75,7 @@ private:
 	collect::Context context_;
 	std::optional<collect::Snapshot> snapshot_;
 	std::optional<iterators::SleeperReader> sleepers_;
+	std::optional<target::SleepDeadlines> deadlines_;
 	std::optional<images::DirectoryWriter> writer_;
 	std::optional<memory::PageDump> pages_;
 	std::optional<collect::Contents> contents_;
@@ -81,13 +83,13 @@ private:
 	std::optional<target::FrozenTree> tree_;
 };
 
-std::optional<target::Deadline> Dump::deadline_of(pid_t tid) const
+// Asked once the records of the stopped tasks are there.
+std::optional<target::SleepDeadline> Dump::deadline_of(pid_t tid)
 {
-	const sleeper_record *sleeper = sleepers_->find(static_cast<uint32_t>(tid));
-	if (!sleeper)
-		return std::nullopt;
-	int64_t ns = sleeper->kind == SLEEPER_IO_URING_MIN ? sleeper->final_ns : sleeper->soft_ns;
-	return target::Deadline{.clock = sleeper->clock, .ns = ns};
+	if (!deadlines_)
+		deadlines_ = target::sleep_deadlines(sleepers_->sleepers(), snapshot_->tasks().tasks());
+	auto found = deadlines_->find(static_cast<uint32_t>(tid));
+	return found == deadlines_->end() ? std::nullopt : std::optional(found->second);
 }
 
 Result<> Dump::prepare()
@@ -179,6 +181,7 @@ void Dump::count_objects()
 		stats_.requests += ring.in_flight_size();
 	stats_.page_bytes = pages_ ? pages_->bytes() : 0;
 	stats_.fixed_syscalls = tree_->stats().fixed_syscalls;
+	stats_.injected_syscalls = tree_->stats().injected_syscalls;
 }
 
 images::Manifest Dump::manifest() const
