@@ -3,28 +3,21 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
-#include <set>
 #include <span>
 
 #include <fcntl.h>
-#include <google/protobuf/io/coded_stream.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "images/digest.h"
 #include "images/format.h"
-#include "images/text.h"
-#include "images/unknown_fields.h"
+#include "images/records.h"
 #include "images/validate.h"
 #include "user/util/io.h"
 
-namespace bpfckpt::images
-{
+namespace bpfckpt::images {
 
-namespace
-{
+namespace {
 
 constexpr size_t kManifestLimit = size_t{16} << 20;
 
@@ -46,8 +39,7 @@ struct OpenFile {
 	uint64_t size = 0;
 };
 
-class Directory
-{
+class Directory {
 public:
 	Directory(std::string path, UniqueFd fd, const ReadOptions &options)
 		: path_(std::move(path)), fd_(std::move(fd)), options_(options)
@@ -109,115 +101,10 @@ private:
 	ReadOptions options_;
 };
 
-Result<> check_header(std::string_view bytes, Kind kind)
-{
-	Header header;
-	if (bytes.size() < sizeof(header))
-		return corrupt("is truncated: it has no header");
-	memcpy(&header, bytes.data(), sizeof(header));
-	if (header.magic != kMagic)
-		return corrupt("is no image of bpfckpt");
-	if (header.version != kFormatVersion)
-		return make_error(Code::kMismatch, "has format version {}, {} than {}, which this bpfckpt reads",
-				  header.version, header.version > kFormatVersion ? "newer" : "older", kFormatVersion)
-			.with_hint("use the version of bpfckpt that wrote it");
-	if (header.kind != static_cast<uint32_t>(kind))
-		return corrupt("holds another kind of record than its name says");
-	return {};
-}
-
-Result<> check_manifest(const Manifest &manifest)
-{
-	utsname machine;
-	::uname(&machine);
-	if (manifest.architecture() != machine.machine)
-		return make_error(Code::kMismatch, "is from another architecture: {}", manifest.architecture());
-
-	std::set<std::string_view> names;
-	for (const ImageFile &file : manifest.files()) {
-		if (file.name().empty() || file.name().front() == '.' || file.name().find('/') != std::string::npos ||
-		    file.name() == kManifestName)
-			return corrupt("names a file that cannot be part of a checkpoint");
-		if (file.xxh3_128().size() != Digest::kSize)
-			return corrupt("has a digest of a wrong size");
-		if (!names.insert(file.name()).second)
-			return make_error(Code::kCorrupt, "names {} twice", file.name());
-	}
-	for (const RecordFile &file : kRecordFiles)
-		if (!names.contains(file.name))
-			return make_error(Code::kCorrupt, "does not name {}", file.name);
-	return {};
-}
-
-template <class Message>
-Result<> parse_whole(Message &message, std::string_view bytes)
-{
-	if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
-		return corrupt("holds a record that cannot be decoded");
-	if (has_unknown_fields(message))
-		return make_error(Code::kMismatch, "holds state that this bpfckpt does not know")
-			.with_hint("use the version of bpfckpt that wrote it");
-	return decode_strings(message);
-}
-
 Result<Manifest> read_manifest(const Directory &directory)
 {
 	std::string bytes = TRY(directory.read(std::string(kManifestName), kManifestLimit));
-	if (bytes.size() < sizeof(Header) + Digest::kSize)
-		return corrupt("is truncated");
-	std::string_view body(bytes.data(), bytes.size() - Digest::kSize);
-	Header header;
-	memcpy(&header, body.data(), sizeof(header));
-	if (header.magic != kMagic)
-		return corrupt("is no image of bpfckpt");
-	// Header and trailing digest are the same in every version: damage is told from age.
-	if (digest_of(std::as_bytes(std::span(body))).view() != std::string_view(bytes).substr(body.size()))
-		return corrupt("is truncated or altered: its digest does not match");
-	TRY(check_header(body, Kind::kManifest));
-	Manifest manifest;
-	TRY(parse_whole(manifest, body.substr(sizeof(Header))));
-	TRY(check_manifest(manifest));
-	return manifest;
-}
-
-template <class Message>
-Result<> parse_records(std::string_view bytes, uint32_t count, google::protobuf::RepeatedPtrField<Message> &out)
-{
-	bytes.remove_prefix(sizeof(Header));
-	google::protobuf::io::CodedInputStream lengths(reinterpret_cast<const uint8_t *>(bytes.data()),
-						       static_cast<int>(bytes.size()));
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t length = 0;
-		if (!lengths.ReadVarint32(&length))
-			return make_error(Code::kCorrupt, "is truncated: {} of {} records", i, count);
-		auto position = static_cast<size_t>(lengths.CurrentPosition());
-		if (length > bytes.size() - position)
-			return make_error(Code::kCorrupt, "is truncated within record {}", i + 1);
-		TRY(parse_whole(*out.Add(), bytes.substr(position, length)));
-		lengths.Skip(static_cast<int>(length));
-	}
-	if (static_cast<size_t>(lengths.CurrentPosition()) != bytes.size())
-		return corrupt("has more than the manifest says");
-	return {};
-}
-
-Result<> parse_records(Kind kind, std::string_view bytes, uint32_t count, Document &document)
-{
-	switch (kind) {
-	case Kind::kTask:
-		return parse_records(bytes, count, *document.mutable_processes());
-	case Kind::kFile:
-		return parse_records(bytes, count, *document.mutable_files());
-	case Kind::kRing:
-		return parse_records(bytes, count, *document.mutable_rings());
-	case Kind::kMemory:
-		return parse_records(bytes, count, *document.mutable_memory());
-	case Kind::kSharedMemory:
-		return parse_records(bytes, count, *document.mutable_shared_memory());
-	case Kind::kManifest:
-		break;
-	}
-	return make_error(Code::kInternal, "no record file");
+	return parse_manifest(bytes);
 }
 
 Result<> check_digest(const Digest &digest, const ImageFile &entry)
@@ -239,8 +126,11 @@ Result<> read_record_file(const Directory &directory, const ImageFile &entry, Ki
 	if (bytes.size() != entry.size())
 		return size_error(bytes.size(), entry);
 	TRY(check_digest(digest_of(as_bytes(bytes)), entry));
-	TRY(check_header(bytes, kind));
-	return parse_records(kind, bytes, entry.records(), document);
+	uint32_t records = TRY(parse_records(kind, bytes, document));
+	if (records != entry.records())
+		return make_error(Code::kCorrupt, "has {} records, {} according to the manifest", records,
+				  entry.records());
+	return {};
 }
 
 Result<> read_raw_file(const Directory &directory, const ImageFile &entry, bool verify, CheckpointImages &images)

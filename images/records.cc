@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "images/records.h"
+
+#include <cstring>
+#include <set>
+#include <span>
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/stubs/logging.h>
+#include <sys/utsname.h>
+
+#include "images/digest.h"
+#include "images/text.h"
+#include "images/unknown_fields.h"
+
+namespace bpfckpt::images {
+
+namespace {
+
+Error corrupt(const char *message)
+{
+	return {Code::kCorrupt, message};
+}
+
+Result<> check_header(std::string_view bytes, Kind kind)
+{
+	Header header;
+	if (bytes.size() < sizeof(header))
+		return corrupt("is truncated: it has no header");
+	memcpy(&header, bytes.data(), sizeof(header));
+	if (header.magic != kMagic)
+		return corrupt("is no image of bpfckpt");
+	if (header.version != kFormatVersion)
+		return make_error(Code::kMismatch, "has format version {}, {} than {}, which this bpfckpt reads",
+				  header.version, header.version > kFormatVersion ? "newer" : "older", kFormatVersion)
+			.with_hint("use the version of bpfckpt that wrote it");
+	if (header.kind != static_cast<uint32_t>(kind))
+		return corrupt("holds another kind of record than its name says");
+	return {};
+}
+
+Result<> check_manifest(const Manifest &manifest)
+{
+	utsname machine;
+	::uname(&machine);
+	if (manifest.architecture() != machine.machine)
+		return make_error(Code::kMismatch, "is from another architecture: {}", manifest.architecture());
+
+	std::set<std::string_view> names;
+	for (const ImageFile &file : manifest.files()) {
+		if (file.name().empty() || file.name().front() == '.' || file.name().find('/') != std::string::npos ||
+		    file.name() == kManifestName)
+			return corrupt("names a file that cannot be part of a checkpoint");
+		if (file.xxh3_128().size() != Digest::kSize)
+			return corrupt("has a digest of a wrong size");
+		if (!names.insert(file.name()).second)
+			return make_error(Code::kCorrupt, "names {} twice", file.name());
+	}
+	for (const RecordFile &file : kRecordFiles)
+		if (!names.contains(file.name))
+			return make_error(Code::kCorrupt, "does not name {}", file.name);
+	return {};
+}
+
+template <class Message>
+Result<> parse_whole(Message &message, std::string_view bytes)
+{
+	// What is wrong with it is in the error.
+	google::protobuf::LogSilencer quiet;
+	if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+		return corrupt("holds a record that cannot be decoded");
+	if (has_unknown_fields(message))
+		return make_error(Code::kMismatch, "holds state that this bpfckpt does not know")
+			.with_hint("use the version of bpfckpt that wrote it");
+	return decode_strings(message);
+}
+
+// Until the end of the file.
+template <class Message>
+Result<uint32_t> parse_all(std::string_view bytes, google::protobuf::RepeatedPtrField<Message> &out)
+{
+	google::protobuf::io::CodedInputStream lengths(reinterpret_cast<const uint8_t *>(bytes.data()),
+						       static_cast<int>(bytes.size()));
+	uint32_t count = 0;
+	for (size_t position = 0; position < bytes.size(); count++) {
+		uint32_t length = 0;
+		if (!lengths.ReadVarint32(&length))
+			return make_error(Code::kCorrupt, "is truncated after record {}", count);
+		position = static_cast<size_t>(lengths.CurrentPosition());
+		// No record is empty: each has an id.
+		if (length == 0 || length > bytes.size() - position)
+			return make_error(Code::kCorrupt, "is truncated within record {}", count + 1);
+		TRY(parse_whole(*out.Add(), bytes.substr(position, length)));
+		lengths.Skip(static_cast<int>(length));
+		position += length;
+	}
+	return count;
+}
+
+} // namespace
+
+Result<Manifest> parse_manifest(std::string_view bytes)
+{
+	if (bytes.size() < sizeof(Header) + Digest::kSize)
+		return corrupt("is truncated");
+	std::string_view body = bytes.substr(0, bytes.size() - Digest::kSize);
+	Header header;
+	memcpy(&header, body.data(), sizeof(header));
+	if (header.magic != kMagic)
+		return corrupt("is no image of bpfckpt");
+	// Header and trailing digest are the same in every version: damage is told from age.
+	if (digest_of(std::as_bytes(std::span(body))).view() != bytes.substr(body.size()))
+		return corrupt("is truncated or altered: its digest does not match");
+	TRY(check_header(body, Kind::kManifest));
+	Manifest manifest;
+	TRY(parse_whole(manifest, body.substr(sizeof(Header))));
+	TRY(check_manifest(manifest));
+	return manifest;
+}
+
+Result<uint32_t> parse_records(Kind kind, std::string_view bytes, Document &document)
+{
+	TRY(check_header(bytes, kind));
+	bytes.remove_prefix(sizeof(Header));
+	switch (kind) {
+	case Kind::kTask:
+		return parse_all(bytes, *document.mutable_processes());
+	case Kind::kFile:
+		return parse_all(bytes, *document.mutable_files());
+	case Kind::kRing:
+		return parse_all(bytes, *document.mutable_rings());
+	case Kind::kMemory:
+		return parse_all(bytes, *document.mutable_memory());
+	case Kind::kSharedMemory:
+		return parse_all(bytes, *document.mutable_shared_memory());
+	case Kind::kManifest:
+		break;
+	}
+	return make_error(Code::kInternal, "no record file");
+}
+
+} // namespace bpfckpt::images
