@@ -391,20 +391,35 @@ int64_t FileReader::jiffies_to_ns(uint64_t jiffies) const
 	return static_cast<int64_t>(jiffies * (1'000'000'000 / hz));
 }
 
+// What was large enough stays as it is; what was not gets a quarter more than it needed.
+template <class Record>
+static uint32_t grown(const RecordMap<Record> &map, uint32_t needed)
+{
+	return needed > map.capacity() ? needed + needed / 4 : map.capacity();
+}
+
+template <class Record>
+static uint32_t grown(const RecordMap<Record> &map)
+{
+	return grown(map, map.needed());
+}
+
 FileCapacity FileReader::needed() const
 {
 	const Impl &impl = *impl_;
+	uint64_t name_bytes = impl.bpf->bss->names_count;
 	return {
-		.fds = impl.fds.needed(),
-		.files = std::max(impl.described, impl.files.needed()),
-		.epoll_items = impl.epoll_items.needed(),
-		.inotify_marks = impl.inotify_marks.needed(),
-		.pipe_buffers = impl.pipe_buffers.needed(),
-		.locks = impl.locks.needed(),
-		.sockets = impl.sockets.needed(),
-		.messages = impl.messages.needed(),
-		.holders = impl.holders.needed(),
-		.name_bytes = static_cast<uint32_t>(impl.bpf->bss->names_count),
+		.fds = grown(impl.fds),
+		// Nothing was described where the fds found no room.
+		.files = grown(impl.files, std::max(impl.described, impl.fds.needed())),
+		.epoll_items = grown(impl.epoll_items),
+		.inotify_marks = grown(impl.inotify_marks),
+		.pipe_buffers = grown(impl.pipe_buffers),
+		.locks = grown(impl.locks),
+		.sockets = grown(impl.sockets),
+		.messages = grown(impl.messages),
+		.holders = grown(impl.holders),
+		.name_bytes = static_cast<uint32_t>(std::max<uint64_t>(name_bytes, impl.bpf->rodata->names_size)),
 	};
 }
 

@@ -78,7 +78,7 @@ public:
 	// Seconds of a socket's timeout in jiffies; this kernel's HZ is learned, too.
 	[[nodiscard]] int64_t jiffies_to_ns(uint64_t jiffies) const;
 
-	// What the last round would have needed, for a load() anew.
+	// For a load() anew, after Code::kLimit: at least the present capacity.
 	[[nodiscard]] FileCapacity needed() const;
 
 private:
