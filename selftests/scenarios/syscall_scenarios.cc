@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// System calls that were in progress: the source does not notice the dump, what is restored goes on where it was.
+#include <sys/syscall.h>
+
+#include "selftests/scenarios/driver.h"
+
+namespace bpfckpt::selftests {
+
+// How many threads of the program were in a system call that is entered again.
+static size_t resumed_threads(const Json &document)
+{
+	size_t count = 0;
+	for (const Json &process : document["processes"]) {
+		for (const Json &thread : process["threads"]) {
+			std::string resume = thread.value("syscall", Json::object()).value("resume", "AS_IS");
+			count += resume == "RESTART" || resume == "RESTART_REMAINING";
+		}
+	}
+	return count;
+}
+
+TEST(Syscall, timed_waits_end_on_time)
+{
+	run_scenario("syscall_timed_waits");
+}
+
+TEST(Syscall, endless_waits_sleep_on)
+{
+	run_scenario("syscall_endless_waits");
+}
+
+TEST(Syscall, socket_waits_sleep_on)
+{
+	run_scenario("syscall_socket_waits", {.no_restore = "sockets with options are a later issue"});
+}
+
+TEST(Syscall, images_say_how_each_wait_goes_on)
+{
+	Scenario s;
+	SCENARIO_START(s, "syscall_timed_waits");
+	DumpResult dump = s.dump({"-R"});
+	ASSERT_EQ(dump.exit, 0);
+	EXPECT_GE(resumed_threads(s.show()), 13u);
+	EXPECT_GE(number(dump.stats["fixed_syscalls"]), 3u);
+	EXPECT_EQ(number(dump.stats["injected_syscalls"]), 0u);
+	EXPECT_TRUE(s.check_target());
+	EXPECT_TRUE(s.go());
+}
+
+TEST(Syscall, eight_dumps_in_a_row_disturb_no_wait)
+{
+	Scenario s;
+	SCENARIO_START(s, "syscall_endless_waits");
+	for (int i = 0; i < 8; i++)
+		ASSERT_EQ(s.dump({"-R"}).exit, 0);
+	EXPECT_TRUE(s.check_target());
+	EXPECT_TRUE(s.go());
+}
+
+} // namespace bpfckpt::selftests

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// System calls that wait for a time, one per thread: each ends when its time is over, not before, and without EINTR.
+#include <linux/futex.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+
+#include "selftests/scenarios/wait_threads.h"
+
+#define SYS_EPOLL_PWAIT2 441
+
+static int silent_pipe[2];
+static int epoll;
+static int futex_word;
+
+static struct timespec timeout(void)
+{
+	return (struct timespec){WAIT_TIMEOUT_MS / 1000, WAIT_TIMEOUT_MS % 1000 * 1000000L};
+}
+
+static struct timespec deadline(void)
+{
+	int64_t ns = wait_clock_ns() + WAIT_TIMEOUT_MS * 1000000LL;
+
+	return (struct timespec){ns / 1000000000, ns % 1000000000};
+}
+
+static long run_nanosleep(void)
+{
+	struct timespec time = timeout();
+	return syscall(SYS_nanosleep, &time, NULL);
+}
+
+static long run_clock_nanosleep(void)
+{
+	struct timespec time = timeout();
+	return syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, NULL);
+}
+
+static long run_clock_nanosleep_until(void)
+{
+	struct timespec time = deadline();
+	return syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
+}
+
+static long run_poll(void)
+{
+	struct pollfd fd = {silent_pipe[0], POLLIN, 0};
+	return syscall(SYS_poll, &fd, 1, WAIT_TIMEOUT_MS);
+}
+
+static long run_ppoll(void)
+{
+	struct pollfd fd = {silent_pipe[0], POLLIN, 0};
+	struct timespec time = timeout();
+	return syscall(SYS_ppoll, &fd, 1, &time, NULL, 8);
+}
+
+static long run_select(void)
+{
+	struct timeval time = {WAIT_TIMEOUT_MS / 1000, WAIT_TIMEOUT_MS % 1000 * 1000L};
+	return syscall(SYS_select, 0, NULL, NULL, NULL, &time);
+}
+
+static long run_pselect(void)
+{
+	struct timespec time = timeout();
+	return syscall(SYS_pselect6, 0, NULL, NULL, NULL, &time, NULL);
+}
+
+static long run_epoll_wait(void)
+{
+	struct epoll_event event;
+	return syscall(SYS_epoll_wait, epoll, &event, 1, WAIT_TIMEOUT_MS);
+}
+
+static long run_epoll_pwait2(void)
+{
+	struct epoll_event event;
+	struct timespec time = timeout();
+	return syscall(SYS_EPOLL_PWAIT2, epoll, &event, 1, &time, NULL, 8);
+}
+
+static long run_futex(void)
+{
+	struct timespec time = timeout();
+	return syscall(SYS_futex, &futex_word, FUTEX_WAIT, 0, &time, NULL, 0);
+}
+
+static long run_futex_until(void)
+{
+	struct timespec time = deadline();
+	return syscall(SYS_futex, &futex_word, FUTEX_WAIT_BITSET, 0, &time, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+static long run_sigtimedwait(void)
+{
+	struct timespec time = timeout();
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	return syscall(SYS_rt_sigtimedwait, &set, NULL, &time, 8);
+}
+
+static long run_timerfd(void)
+{
+	struct itimerspec time = {.it_value = timeout()};
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	uint64_t ticks;
+	long result;
+
+	timerfd_settime(fd, 0, &time, NULL);
+	result = read(fd, &ticks, sizeof(ticks));
+	close(fd);
+	return result;
+}
+
+static struct wait waits[] = {
+	{.name = "nanosleep", .run = run_nanosleep},
+	{.name = "clock_nanosleep", .run = run_clock_nanosleep},
+	{.name = "clock_nanosleep until", .run = run_clock_nanosleep_until},
+	{.name = "poll", .run = run_poll},
+	{.name = "ppoll", .run = run_ppoll},
+	{.name = "select", .run = run_select},
+	{.name = "pselect6", .run = run_pselect},
+	{.name = "epoll_wait", .run = run_epoll_wait},
+	{.name = "epoll_pwait2", .run = run_epoll_pwait2},
+	{.name = "futex wait", .run = run_futex, .error = ETIMEDOUT},
+	{.name = "futex wait until", .run = run_futex_until, .error = ETIMEDOUT},
+	{.name = "sigtimedwait", .run = run_sigtimedwait, .error = EAGAIN},
+	{.name = "read a timerfd", .run = run_timerfd},
+};
+#define WAITS (int)(sizeof(waits) / sizeof(waits[0]))
+
+static void check(int round)
+{
+	(void)round;
+	waits_end(waits, WAITS);
+	waits_start(waits, WAITS);
+}
+
+int main(void)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	sigset_t set;
+
+	scenario_init();
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	SCENARIO_REQUIRE(pipe(silent_pipe) == 0, "pipe");
+	epoll = epoll_create1(0);
+	SCENARIO_REQUIRE(epoll_ctl(epoll, EPOLL_CTL_ADD, silent_pipe[0], &event) == 0, "epoll_ctl");
+	waits_start(waits, WAITS);
+	return scenario_main(check);
+}
