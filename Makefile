@@ -111,7 +111,7 @@ $(B)/man/%: docs/man/%.scd
 install: all ## install the program, its man pages and completions below PREFIX (DESTDIR for packagers)
 	$(Q)install -Dm755 $(B)/bpfckpt $(DESTDIR)$(PREFIX)/bin/bpfckpt
 	$(Q)for page in $(MAN); do install -Dm644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
-	$(Q)for c in $(COMPLETIONS); do to=$${c##*:} from=completions/$${c#*:}; from=$${from%%:*}; \
+	$(Q)for c in $(COMPLETIONS); do to=$${c##*:} from=docs/completions/$${c#*:}; from=$${from%%:*}; \
 		[ ! -e $$from ] || install -Dm644 $$from $(DESTDIR)$(PREFIX)/share/$$to; done
 
 uninstall: ## remove what install put there
