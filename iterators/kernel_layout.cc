@@ -7,18 +7,17 @@
 
 #include <bpf/btf.h>
 
+#include "iterators/kernel_btf.h"
+
 namespace bpfckpt::iterators {
 
 struct KernelLayout::Impl {
-	struct FreeBtf {
-		void operator()(btf *types) const { btf__free(types); }
-	};
 	struct Found {
 		uint32_t bits; // offset
 		uint32_t type;
 	};
 
-	std::unique_ptr<btf, FreeBtf> types;
+	const btf *types = nullptr; // of KernelBtf
 	std::unordered_map<std::string_view, uint32_t> structs;
 	std::unordered_map<std::string_view, uint32_t> enums;
 	std::unordered_map<std::string_view, int64_t> request_flags;
@@ -26,7 +25,7 @@ struct KernelLayout::Impl {
 	mutable std::unordered_map<std::string, std::optional<FieldLayout>> cache;
 
 	void index();
-	[[nodiscard]] const char *name_of(uint32_t offset) const { return btf__name_by_offset(types.get(), offset); }
+	[[nodiscard]] const char *name_of(uint32_t offset) const { return btf__name_by_offset(types, offset); }
 	[[nodiscard]] std::optional<Found> member(uint32_t type, std::string_view name) const;
 	[[nodiscard]] std::optional<FieldLayout> find(std::string_view type, std::string_view path) const;
 };
@@ -34,9 +33,9 @@ struct KernelLayout::Impl {
 // One pass over all types instead of one search per name: there are 100,000 of them.
 void KernelLayout::Impl::index()
 {
-	uint32_t count = btf__type_cnt(types.get());
+	uint32_t count = btf__type_cnt(types);
 	for (uint32_t id = 1; id < count; id++) {
-		const btf_type *type = btf__type_by_id(types.get(), id);
+		const btf_type *type = btf__type_by_id(types, id);
 		if (btf_is_struct(type) && type->name_off) {
 			structs.try_emplace(name_of(type->name_off), id);
 		} else if (btf_is_enum(type) && type->name_off) {
@@ -54,7 +53,7 @@ void KernelLayout::Impl::index()
 
 std::optional<KernelLayout::Impl::Found> KernelLayout::Impl::member(uint32_t id, std::string_view name) const
 {
-	const btf_type *type = btf__type_by_id(types.get(), static_cast<uint32_t>(btf__resolve_type(types.get(), id)));
+	const btf_type *type = btf__type_by_id(types, static_cast<uint32_t>(btf__resolve_type(types, id)));
 	if (!btf_is_composite(type))
 		return {};
 	const btf_member *members = btf_members(type);
@@ -90,22 +89,16 @@ std::optional<FieldLayout> KernelLayout::Impl::find(std::string_view type, std::
 		found = {found.bits + next->bits, next->type};
 		path.remove_prefix(std::min(dot + 1, path.size()));
 	}
-	int64_t size = btf__resolve_size(types.get(), found.type);
+	int64_t size = btf__resolve_size(types, found.type);
 	return FieldLayout{found.bits / 8, size < 0 ? 0 : static_cast<uint32_t>(size),
-			   is_signed_int(types.get(), found.type)};
+			   is_signed_int(types, found.type)};
 }
 
 Result<KernelLayout> KernelLayout::load()
 {
 	auto impl = std::make_unique<Impl>();
-	impl->types.reset(btf__load_vmlinux_btf());
-	if (!impl->types) {
-		Error error = errno_error(errno, "cannot read the kernel's type information");
-		error.code = Code::kKernelLacks;
-		return std::move(error)
-			.on("/sys/kernel/btf/vmlinux")
-			.with_hint("a kernel with CONFIG_DEBUG_INFO_BTF=y has it");
-	}
+	const KernelBtf *kernel = TRY(KernelBtf::get());
+	impl->types = kernel->types();
 	impl->index();
 	return KernelLayout(std::move(impl));
 }
@@ -143,7 +136,7 @@ std::optional<int64_t> KernelLayout::enumerator(std::string_view type, std::stri
 	auto it = impl_->enums.find(type);
 	if (it == impl_->enums.end())
 		return {};
-	const btf_type *found = btf__type_by_id(impl_->types.get(), it->second);
+	const btf_type *found = btf__type_by_id(impl_->types, it->second);
 	for (int i = 0; i < btf_vlen(found); i++)
 		if (name == impl_->name_of(btf_enum(found)[i].name_off))
 			return btf_enum(found)[i].val;

@@ -33,7 +33,7 @@ int run_check_target(const CheckTargetOptions &options)
 	Result<Findings> findings = find_obstacles(options);
 	if (!findings)
 		return report_error(findings.error());
-	return report_findings(fmt::format("pid {} cannot be dumped", options.pid), *findings);
+	return report_check_target(options.pid, *findings, {.json = options.json});
 }
 
 } // namespace bpfckpt::cli

@@ -38,6 +38,7 @@ struct DumpStats {
 	unsigned injected_syscalls = 0;
 	unsigned fixed_syscalls = 0;
 	nanoseconds drain{};
+	unsigned drain_rounds = 0;
 };
 
 class Dump {
@@ -132,6 +133,11 @@ Result<> Dump::read()
 {
 	TRY(snapshot_->capture());
 	TRY(interrupt_.check());
+	Clock::time_point drain_start = Clock::now();
+	auto limit = std::chrono::duration<double>(options_.drain_timeout_seconds);
+	uring::DrainReport drained = TRY(snapshot_->drain(duration_cast<std::chrono::milliseconds>(limit)));
+	stats_.drain = Clock::now() - drain_start;
+	stats_.drain_rounds = drained.rounds;
 	contents_ = TRY(collect::Contents::capture(snapshot_->files()));
 	if (pages_)
 		TRY(pages_->copy(snapshot_->vmas(), snapshot_->shared_objects()));

@@ -13,6 +13,7 @@
 #include "user/cli/dump.h"
 #include "user/cli/inspect.h"
 #include "user/cli/options.h"
+#include "user/cli/restore.h"
 #include "user/cli/show.h"
 
 namespace bpfckpt::cli {
@@ -64,7 +65,11 @@ void add_check(CLI::App &app, Command &command, CheckTargetOptions &options)
 	check->footer("Examples:\n"
 		      "  bpfckpt check                 what this kernel has, and what depends on it\n"
 		      "  bpfckpt check -t 4242         what stands in the way of dumping process 4242\n");
-	check->callback([&] { command = [&options] { return run_check_target(options); }; });
+	check->callback([&] {
+		command = [&options] {
+			return options.pid ? run_check_target(options) : run_check({.json = options.json});
+		};
+	});
 }
 
 void add_inspect(CLI::App &app, Command &command, InspectOptions &options)
@@ -132,6 +137,24 @@ void add_show(CLI::App &app, Command &command, ShowOptions &options)
 	show->callback([&] { command = [&options] { return run_show(options); }; });
 }
 
+void add_restore(CLI::App &app, Command &command, RestoreOptions &options)
+{
+	CLI::App *restore = app.add_subcommand("restore", "Bring a process tree back from a checkpoint");
+	restore->add_option("-D,--images-dir", options.images_dir, "The checkpoint")->required()->type_name("DIR");
+	restore->add_flag("-d,--restore-detached", options.detached, "Return as soon as the tree runs");
+	restore->add_option("--pidfile", options.pidfile, "Write the root's PID to this file")->type_name("FILE");
+	restore->add_flag("-s,--leave-stopped", options.leave_stopped, "Leave the tree stopped (SIGSTOP)");
+	restore->add_option("-o,--log-file", options.log_file, "Log to this file")->type_name("FILE");
+	restore->add_flag("--dry-run", options.dry_run, "Print what would be made and stop there");
+	restore->add_flag("--trust-images", options.trust_images, "Accept images that others own or can write");
+	add_verbosity(restore, options.verbosity);
+	add_duration(restore, "--timeout", options.timeout_seconds, "Limit for the whole restore");
+	restore->footer("Examples:\n"
+			"  bpfckpt restore -D /var/tmp/ckpt       restore, wait for it, exit with its status\n"
+			"  bpfckpt restore -D /var/tmp/ckpt -d    restore and return\n");
+	restore->callback([&] { command = [&options] { return run_restore(options); }; });
+}
+
 // CRIU writes a level as -v4; CLI11 would read it as -v -4.
 std::vector<std::string> split_verbosity(int argc, char **argv)
 {
@@ -158,10 +181,12 @@ int run(int argc, char **argv)
 	InspectOptions inspect_options;
 	DumpOptions dump_options;
 	ShowOptions show_options;
+	RestoreOptions restore_options;
 	add_check(app, command, check_options);
 	add_inspect(app, command, inspect_options);
 	add_dump(app, command, dump_options);
 	add_show(app, command, show_options);
+	add_restore(app, command, restore_options);
 
 	std::vector<std::string> args = split_verbosity(argc, argv);
 	std::reverse(args.begin(), args.end()); // CLI11 takes them last first

@@ -108,8 +108,35 @@ std::vector<memory::SharedObject> Snapshot::shared_objects() const
 
 Result<> Snapshot::capture_rings()
 {
-	TRY(rings_->run(ring_addresses()));
+	// On a living tree one walk may be torn; on a stopped one the first is complete, or requests are still moving.
+	TRY(uring::observe(*rings_, ring_addresses()));
 	return files_->describe(rings_->referenced_files());
+}
+
+// A tree without rings does not need it.
+Result<> Snapshot::load_layout()
+{
+	if (!layout_ && !rings_->rings().empty())
+		layout_ = TRY(iterators::KernelLayout::load());
+	return {};
+}
+
+Result<uring::DrainReport> Snapshot::drain(std::chrono::milliseconds limit)
+{
+	std::vector<uint64_t> rings = ring_addresses();
+	if (rings.empty())
+		return uring::DrainReport{};
+	TRY(load_layout());
+	auto is_disk = [this](uint64_t address) {
+		const file_record *file = files_->find(address);
+		if (!file)
+			return false;
+		iterators::FileKind kind = iterators::kind_of(*file);
+		return kind == FILE_KIND_REGULAR || kind == FILE_KIND_DIRECTORY || kind == FILE_KIND_BLOCKDEV;
+	};
+	uring::DrainReport report = TRY(uring::drain(*rings_, rings, *layout_, is_disk, limit));
+	TRY(files_->describe(rings_->referenced_files()));
+	return report;
 }
 
 Result<> Snapshot::capture_once()
@@ -143,7 +170,9 @@ Result<> Snapshot::capture()
 	constexpr int kRounds = 8; // each at least doubles what was too small
 	for (int round = 0;; round++) {
 		Result<> done = capture_once();
-		if (done || done.error().code != Code::kLimit || round == kRounds)
+		if (done)
+			return load_layout();
+		if (done.error().code != Code::kLimit || round == kRounds)
 			return done;
 		TRY(grow());
 	}
@@ -157,9 +186,6 @@ void Snapshot::link_rings(Context &context) const
 		if (iterators::kind_of(file) == iterators::FileKind::FILE_KIND_IO_URING)
 			ring_of_file[context.ids.files.find(file.file)] = context.ids.rings.find(file.private_data);
 	images::Document &document = *context.document;
-	for (images::File &file : *document.mutable_files())
-		if (auto it = ring_of_file.find(file.id()); it != ring_of_file.end())
-			file.mutable_io_uring()->set_ring(it->second);
 	for (images::Process &process : *document.mutable_processes())
 		for (images::Thread &thread : *process.mutable_threads())
 			for (images::RegisteredRing &ring : *thread.mutable_registered_rings())
@@ -179,6 +205,7 @@ Result<> Snapshot::build(const policy::Options &options, const memory::PageDump 
 	collect_timers(*timers_, context);
 	TRY(collect_files(*files_, options, context));
 	collect_memory(*vmas_, pages, context);
+	TRY(collect_rings(*rings_, files_->files(), context));
 	link_rings(context);
 	return {};
 }

@@ -23,6 +23,7 @@
 #include "user/collect/task.h"
 #include "user/memory/page_transfer.h"
 #include "user/policy/options.h"
+#include "user/uring/drain.h"
 #include "user/util/result.h"
 
 namespace bpfckpt::collect {
@@ -41,8 +42,9 @@ public:
 	// Reads everything. A map that turns out too small is made larger and the sequence is run again: run it once on
 	// the live tree, so that this does not happen inside the freeze.
 	Result<> capture();
-	// Reads the rings again, and what they alone refer to: while requests are draining.
-	Result<> capture_rings();
+	// Inside the freeze, after capture(): reads the rings again until nothing is in flight that cannot be submitted
+	// again, and nothing is missing. Errors: those of uring::drain().
+	Result<uring::DrainReport> drain(std::chrono::milliseconds limit);
 
 	// Records to messages. `pages`: what was copied; NULL: nothing was (inspect).
 	Result<> build(const policy::Options &options, const memory::PageDump *pages, Context &context);
@@ -58,7 +60,9 @@ public:
 
 private:
 	Result<> capture_once();
+	Result<> capture_rings();
 	Result<> grow();
+	Result<> load_layout();
 	[[nodiscard]] std::vector<uint64_t> ring_addresses() const;
 	[[nodiscard]] std::vector<uint64_t> files_of_tasks() const;
 	void link_rings(Context &context) const;
@@ -70,6 +74,7 @@ private:
 	std::optional<iterators::UringReader> rings_;
 	std::vector<unsigned> pids_;
 	std::vector<ProcessPaths> paths_;
+	std::optional<iterators::KernelLayout> layout_; // for drain()
 	CaptureTime time_;
 };
 
