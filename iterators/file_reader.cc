@@ -5,11 +5,11 @@
 #include <climits>
 #include <cstring>
 #include <unordered_map>
-#include <unordered_set>
 
 #include <sys/stat.h>
 
 #include "bpf/file.skel.h"
+#include "iterators/address_set.h"
 #include "iterators/bpf_object.h"
 #include "iterators/file_kinds.h"
 #include "iterators/record_map.h"
@@ -37,7 +37,7 @@ struct FileReader::Impl {
 	Mapping wanted_files;
 	Mapping names;
 	uint32_t described = 0; // files asked for, also those that found no room
-	std::unordered_set<uint64_t> seen;
+	AddressSet seen;
 	mutable std::unordered_map<uint64_t, const file_record *> by_file;
 	mutable std::unordered_map<uint64_t, const socket_record *> socket_by_file;
 
@@ -187,7 +187,7 @@ Result<> FileReader::Impl::describe_new(std::span<const uint64_t> addresses)
 	std::vector<uint64_t> fresh;
 	fresh.reserve(addresses.size());
 	for (uint64_t address : addresses)
-		if (address && seen.insert(address).second)
+		if (address && seen.insert(address))
 			fresh.push_back(address);
 	described += static_cast<uint32_t>(fresh.size());
 	if (fresh.empty() || described > files.capacity())
@@ -217,7 +217,7 @@ Result<> FileReader::describe_fds()
 	files.reserve(fds().size());
 	for (const fd_record &fd : fds())
 		files.push_back(fd.file);
-	impl_->seen.reserve(impl_->seen.size() + files.size());
+	impl_->seen.reserve(files.size());
 	return describe(files);
 }
 

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 
+#include "iterators/address_set.h"
 #include "iterators/file_reader.h"
 #include "user/collect/fd_index.h"
 #include "user/collect/file_detail.h"
@@ -235,6 +236,18 @@ TEST_F(FileSupportTest, owners_and_pidfds_of_the_tree)
 	file_->mutable_pidfd()->set_pid(13);
 	file_->mutable_owner()->set_pid(13);
 	EXPECT_EQ(refusal(), "F_SETOWN names pid 13, outside of the tree\na pidfd of pid 13, outside of the tree\n");
+}
+
+TEST(AddressSetTest, tells_what_is_new)
+{
+	iterators::AddressSet set;
+	for (int round = 0; round < 2; round++) {
+		for (uint64_t i = 1; i <= 5000; i++)
+			ASSERT_TRUE(set.insert(0xffff888100000000 + i * 256)) << i;
+		for (uint64_t i = 1; i <= 5000; i++)
+			ASSERT_FALSE(set.insert(0xffff888100000000 + i * 256)) << i;
+		set.clear();
+	}
 }
 
 TEST(FileKindTest, by_mode_and_file_system)

@@ -21,10 +21,10 @@ FdIndex::FdIndex(std::span<const fd_record> fds, const images::Document &documen
 	for (const fd_record &fd : fds)
 		if (fd.tid == fd.pid || !table_of_pid_.contains(fd.pid))
 			table_of_pid_[fd.pid] = fd.files;
-	std::set<std::pair<uint64_t, uint32_t>> counted;
+	std::unordered_map<uint64_t, uint32_t> teller; // a shared table counts once, by the first thread that tells it
 	std::set<uint32_t> with_private;
 	for (const fd_record &fd : fds) {
-		if (counted.emplace(fd.files, fd.fd).second)
+		if (teller.try_emplace(fd.files, fd.tid).first->second == fd.tid)
 			slots_[fd.file]++;
 		if (table_of_pid_[fd.pid] != fd.files) {
 			with_private.insert(fd.pid);

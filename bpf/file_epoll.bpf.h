@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The items of an epoll instance, a red-black tree (fs/eventpoll.c: struct eventpoll.rbr). */
+#pragma once
+
+#include "bpf/records.bpf.h"
+#include "iterators/file_record.h"
+#include "vmlinux/anon_files.h"
+
+#define MAX_EPOLL_ITEMS (1 << 20)
+#define MAX_TREE_DEPTH  48
+
+RECORD_MAP(epoll_items, epoll_item_record);
+
+struct epoll_walk {
+	struct rb_node *node;
+	struct file_record *record;
+};
+
+static __always_inline struct rb_node *rb_next(struct rb_node *node)
+{
+	struct rb_node *next = BPF_CORE_READ(node, rb_right);
+	int i;
+
+	if (next) {
+		for (i = 0; i < MAX_TREE_DEPTH; i++) {
+			struct rb_node *left = BPF_CORE_READ(next, rb_left);
+
+			if (!left)
+				break;
+			next = left;
+		}
+		return next;
+	}
+	for (i = 0; i < MAX_TREE_DEPTH; i++) {
+		next = (struct rb_node *)(BPF_CORE_READ(node, __rb_parent_color) & ~3UL);
+		if (!next || BPF_CORE_READ(next, rb_right) != node)
+			return next;
+		node = next;
+	}
+	return NULL;
+}
+
+static long epoll_step(__u32 index, struct epoll_walk *walk)
+{
+	struct epitem *item = (void *)walk->node - bpf_core_field_offset(struct epitem, rbn);
+	struct epoll_item_record *record;
+
+	if (!walk->node)
+		return 1;
+	record = NEXT_RECORD(epoll_items);
+	if (record) {
+		struct list_head *link = &item->rdllink;
+
+		record->epoll = walk->record->file;
+		record->file = (__u64)BPF_CORE_READ(item, ffd.file);
+		record->fd = BPF_CORE_READ(item, ffd.fd);
+		record->events = BPF_CORE_READ(item, event.events);
+		record->data = BPF_CORE_READ(item, event.data);
+		/* Not on the list: an empty list_head; ovflist_next: EP_UNACTIVE_PTR, -1. */
+		record->ready = BPF_CORE_READ(link, next) != link || (long)BPF_CORE_READ(item, ovflist_next) != -1;
+		record->padding = 0;
+	}
+	walk->record->epoll.items++;
+	walk->node = rb_next(&item->rbn);
+	return 0;
+}
+
+static __noinline int describe_epoll(struct file_record *record)
+{
+	struct epoll_walk walk = {.record = record};
+	struct eventpoll *ep;
+
+	if (!record)
+		return 0;
+	ep = (void *)record->private_data;
+	walk.node = BPF_CORE_READ(ep, rbr.rb_leftmost);
+	record->epoll.items = 0;
+	bpf_loop(MAX_EPOLL_ITEMS, epoll_step, &walk, 0);
+	return 0;
+}

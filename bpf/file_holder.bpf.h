@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Who in the whole system holds one of a set of objects: the other side of what a tree shares. */
+#pragma once
+
+#include "bpf/file_learn.bpf.h"
+#include "bpf/records.bpf.h"
+#include "vmlinux/socket.h"
+
+RECORD_MAP(holders, holder_record);
+
+/* The objects whose holders are looked for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, __u32);
+} wanted_objects SEC(".maps");
+
+static __always_inline void put_holder(__u64 object, struct task_struct *task, __u32 fd)
+{
+	struct holder_record *record;
+
+	if (!object || !bpf_map_lookup_elem(&wanted_objects, &object))
+		return;
+	record = NEXT_RECORD(holders);
+	if (!record)
+		return;
+	record->object = object;
+	record->pid = pid_nr(BPF_CORE_READ(task, group_leader, thread_pid));
+	record->fd = fd;
+	bpf_probe_read_kernel(record->comm, sizeof(record->comm), task->comm);
+}
+
+SEC("iter/task_file")
+int find_file_holders(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+
+	if (!task || !file)
+		return 0;
+	put_holder((__u64)file, task, ctx->fd);
+	put_holder((__u64)file->f_inode, task, ctx->fd);
+	if ((__u64)file->f_op == kind_f_op[FILE_KIND_SOCKET]) {
+		struct socket *socket = file->private_data;
+
+		put_holder((__u64)BPF_CORE_READ(socket, sk), task, ctx->fd);
+	}
+	return 0;
+}
+
+/* Only memory objects are looked for by mapping. */
+SEC("iter/task_vma")
+int find_mapping_holders(struct bpf_iter__task_vma___file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct vm_area_struct___file *vma = ctx->vma;
+
+	if (!task || !vma || !vma->vm_file)
+		return 0;
+	put_holder((__u64)BPF_CORE_READ(vma, vm_file, f_inode), task, HOLDER_TASK);
+	return 0;
+}
+
+SEC("iter/task")
+int find_task_holders(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+
+	if (!task)
+		return 0;
+	put_holder((__u64)task->mm, task, HOLDER_TASK);
+	put_holder((__u64)task->files, task, HOLDER_TASK);
+	put_holder((__u64)task->fs, task, HOLDER_TASK);
+	return 0;
+}
