@@ -57,7 +57,7 @@ TEST(TextViewTest, files_show_holders_flags_and_content)
 	EXPECT_THAT(text, HasSubstr("O_WRONLY|O_APPEND"));
 	EXPECT_THAT(text, HasSubstr("at 512 of 1.5 KiB"));
 	EXPECT_THAT(text, HasSubstr("count 2, semaphore"));
-	EXPECT_THAT(text, ContainsRegex("5 +no fd +socket"));
+	EXPECT_THAT(text, ContainsRegex("5 +slot 3 of ring 1 +socket"));
 	EXPECT_THAT(text, HasSubstr("ESTABLISHED 127.0.0.1:7000 -> 127.0.0.1:40000, queued 12 B in"));
 	EXPECT_THAT(text, HasSubstr("fd 5 IN data 0x5 -> 6: anon_inode:[eventfd]"));
 }

@@ -80,8 +80,8 @@ std::string open_flags(uint32_t flags)
 		{0400, "O_NOCTTY"},
 		{01000, "O_TRUNC"},
 	});
-	// Set by the kernel itself: O_LARGEFILE, FMODE_NONOTIFY.
-	constexpr uint32_t kHidden = 0100000 | 0x4000000;
+	// Set by the kernel itself: O_LARGEFILE, FMODE_NONOTIFY, FMODE_EXEC.
+	constexpr uint32_t kHidden = 0100000 | 0x4000000 | 0x20;
 	static constexpr std::array<const char *, 4> kAccess = {"O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"};
 	std::string out = (flags & 010000000) ? "" : kAccess[flags & 3];
 	std::string rest = join(flags & ~(3u | kHidden), kFlags);

@@ -41,18 +41,33 @@ View::View(const images::Document &document, bool colour) : document_(document),
 {
 	for (const images::File &file : document.files())
 		files_[file.id()] = &file;
-	std::unordered_map<uint32_t, size_t> counts;
-	for (const images::Process &process : document.processes())
-		for (const images::FdEntry &entry : process.files()) {
-			size_t count = ++counts[entry.file()];
-			std::string &text = holders_[entry.file()];
-			if (count > kMaxHolders)
-				continue;
-			text += fmt::format("{}fd {} of {}", text.empty() ? "" : ", ", entry.fd(), process.pid());
-		}
-	for (auto &[id, text] : holders_)
-		if (counts[id] > kMaxHolders)
-			text += fmt::format(" and {} more", counts[id] - kMaxHolders);
+	collect_holders();
+}
+
+void View::add_holder(uint32_t file_id, const std::string &text)
+{
+	Holders &holders = holders_[file_id];
+	if (++holders.count <= kMaxHolders)
+		holders.text += (holders.text.empty() ? "" : ", ") + text;
+}
+
+// Descriptors first, then what keeps a file open without one.
+void View::collect_holders()
+{
+	for (const images::Process &process : document_.processes())
+		for (const images::FdEntry &entry : process.files())
+			add_holder(entry.file(), fmt::format("fd {} of {}", entry.fd(), process.pid()));
+	for (const images::Ring &ring : document_.rings()) {
+		for (const images::FixedFile &file : ring.fixed_files())
+			add_holder(file.file(), fmt::format("slot {} of ring {}", file.slot(), ring.id()));
+		for (const images::Request &request : ring.in_flight())
+			if (!holders_.contains(request.file()))
+				add_holder(request.file(), fmt::format("request of ring {}", ring.id()));
+	}
+	for (const images::Memory &memory : document_.memory())
+		for (const images::Vma &vma : memory.vmas())
+			if (!holders_.contains(vma.file()))
+				add_holder(vma.file(), "mapping");
 }
 
 const images::File *View::file(uint32_t id) const
@@ -77,7 +92,12 @@ std::string View::file_name(uint32_t id) const
 std::string View::holders(uint32_t file_id) const
 {
 	auto it = holders_.find(file_id);
-	return it == holders_.end() ? "no fd" : it->second;
+	if (it == holders_.end())
+		return "no fd";
+	const Holders &holders = it->second;
+	if (holders.count <= kMaxHolders)
+		return holders.text;
+	return fmt::format("{} and {} more", holders.text, holders.count - kMaxHolders);
 }
 
 void View::field(std::string_view name, std::string_view value)

@@ -24,7 +24,7 @@ public:
 	[[nodiscard]] const images::File *file(uint32_t id) const;
 	// "3: /var/log/x", "7: socket 127.0.0.1:80 -> ...", "" for 0.
 	[[nodiscard]] std::string file_name(uint32_t id) const;
-	// "fd 3 of 4711", "no fd".
+	// "fd 3 of 4711, slot 7 of ring 1", "mapping", "no fd".
 	[[nodiscard]] std::string holders(uint32_t file_id) const;
 
 	void heading(std::string_view text) { out_ += palette_.paint(Tone::kHeading, text) + "\n"; }
@@ -40,10 +40,18 @@ public:
 	std::string take() { return std::move(out_); }
 
 private:
+	// The first few by name, the rest as a number.
+	struct Holders {
+		std::string text;
+		size_t count = 0;
+	};
+	void collect_holders();
+	void add_holder(uint32_t file_id, const std::string &text);
+
 	const images::Document &document_;
 	Palette palette_;
 	std::unordered_map<uint32_t, const images::File *> files_;
-	std::unordered_map<uint32_t, std::string> holders_;
+	std::unordered_map<uint32_t, Holders> holders_;
 	std::string out_;
 };
 
