@@ -25,6 +25,7 @@ namespace
 
 constexpr size_t kFlushSize = size_t{256} << 10;
 constexpr const char *kTemporaryManifest = ".manifest.img.tmp";
+constexpr const char *kAnotherDirectory = "give a directory with room for the tree's memory that root may write to";
 
 std::string_view bytes_of(const Header &header)
 {
@@ -90,7 +91,9 @@ struct OutputFile {
 
 	Result<> flush()
 	{
-		TRY(write_all(fd.get(), as_bytes(buffer)));
+		Result<> written = write_all(fd.get(), as_bytes(buffer));
+		if (!written)
+			return std::move(written).error().on(name).with_hint(kAnotherDirectory);
 		buffer.clear();
 		return {};
 	}
@@ -151,7 +154,7 @@ struct DirectoryWriter::State {
 	{
 		Result<UniqueFd> fd = open_at(directory.get(), name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 		if (!fd)
-			return std::move(fd).error().on(path_of(name));
+			return std::move(fd).error().on(path_of(name)).with_hint(kAnotherDirectory);
 		files.push_back({name, std::move(*fd), {}, 0});
 		return &files.back();
 	}
@@ -161,12 +164,12 @@ struct DirectoryWriter::State {
 		if (::mkdirat(parent.get(), base.c_str(), 0700) == 0)
 			created_directory = true;
 		else if (errno != EEXIST)
-			return errno_error(errno, "cannot create the directory").on(path);
+			return errno_error(errno, "cannot create the directory").on(path).with_hint(kAnotherDirectory);
 
 		directory =
 			UniqueFd(::openat(parent.get(), base.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 		if (!directory.valid() && (errno == ENOTDIR || errno == ELOOP))
-			return make_error(Code::kUsage, "is not a directory").on(path);
+			return make_error(Code::kUsage, "is not a directory").on(path).with_hint(kAnotherDirectory);
 		if (!directory.valid())
 			return errno_error(errno, "cannot open the directory").on(path);
 		if (!TRY(is_empty_directory(directory.get())))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// A thread that cannot be stopped: it waits in vfork() for a child that does not exec. The kernel's
-// wait_for_vfork_done() is killable, not interruptible, so no ptrace stop reaches it.
+// A thread that waits in vfork() for a child that does not exec. The kernel's wait_for_vfork_done() is killable, not
+// interruptible.
 #include "selftests/scenarios/scenario.h"
 
 #include <pthread.h>

@@ -13,8 +13,8 @@ namespace bpfckpt::selftests {
 
 // How many of a dump's system calls are hit: evenly spread, and all of the last ones, where the thaw and the commit
 // are.
-constexpr unsigned kSpread = 40;
-constexpr unsigned kLast = 40;
+constexpr unsigned kSpread = 25;
+constexpr unsigned kLast = 25;
 
 static std::vector<unsigned> points_of(unsigned syscalls)
 {
@@ -89,7 +89,9 @@ TEST_F(Fault, sigint_at_any_step_ends_the_dump_cleanly)
 		std::string dir = target.new_image_dir();
 		TracedOutput stopped = run_traced(dump_command(target.pid(), dir), SIGINT, point);
 		expect_unharmed(target);
-		EXPECT_EQ(is_checkpoint(dir), stopped.exit == 0) << stopped.exit << stopped.err;
+		// A signal between the last word and the exit still ends bpfckpt.
+		bool said_done = stopped.exit == 0 || stopped.out.find("dumped") != std::string::npos;
+		EXPECT_EQ(is_checkpoint(dir), said_done) << stopped.exit << stopped.out << stopped.err;
 		if (HasFailure())
 			break;
 	}

@@ -12,6 +12,7 @@
 namespace bpfckpt::selftests {
 
 constexpr int kGone = 1;
+constexpr int kUsage = 2;
 constexpr int kUnsupported = 3;
 constexpr int kTimeout = 7;
 
@@ -57,18 +58,18 @@ TEST_F(Fault, kernel_thread)
 	}
 	if (!kernel_thread)
 		GTEST_SKIP() << "no kernel thread in this PID namespace";
-	expect_error(refused(kernel_thread), kUnsupported, "kernel thread");
+	expect_error(refused(kernel_thread), kUsage, "kernel thread");
 }
 
 TEST_F(Fault, own_ancestor)
 {
-	expect_error(refused(getpid()), kUnsupported, "ancestor");
+	expect_error(refused(getpid()), kUsage, "ancestor");
 }
 
 TEST_F(Fault, itself)
 {
 	std::string command = "exec " + bpfckpt_path() + " dump -R -t $$ -D " + unused_dir();
-	expect_error(run_command({"sh", "-c", command}), kUnsupported, "itself");
+	expect_error(run_command({"sh", "-c", command}), kUsage, "itself");
 }
 
 TEST_F(Fault, tree_across_a_pid_namespace)
@@ -82,13 +83,21 @@ TEST_F(Fault, tree_across_a_pid_namespace)
 TEST_F(Fault, thread_that_cannot_stop_is_named_in_time)
 {
 	Scenario target;
-	SCENARIO_START(target, "fault/fault_vfork");
+	SCENARIO_START(target, "fault/fault_stuck");
 	auto start = std::chrono::steady_clock::now();
 	Output dumped = run_command(dump_command(target.pid(), target.new_image_dir(), {"-R", "--timeout", "1s"}),
 				    milliseconds(10000));
 	auto took = std::chrono::steady_clock::now() - start;
-	expect_error(dumped, kTimeout, "fault_vfork");
+	expect_error(dumped, kTimeout, "fault_stuck");
 	EXPECT_LT(took, milliseconds(3000));
+	expect_unharmed(target);
+}
+
+TEST_F(Fault, thread_in_vfork_is_refused)
+{
+	Scenario target;
+	SCENARIO_START(target, "fault/fault_vfork");
+	expect_error(run_command(dump_command(target.pid(), target.new_image_dir())), kUnsupported, "vfork");
 	expect_unharmed(target);
 }
 

@@ -54,12 +54,13 @@ int scenario_main(void (*check)(int round));
 void scenario_skip(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* Waits at most `seconds` until `cond` holds, looking every millisecond; evaluates to whether it did. */
-#define SCENARIO_EVENTUALLY(cond, seconds)           \
-	({                                           \
-		int tries_left_ = (seconds) * 1000;  \
-		while (!(cond) && --tries_left_ > 0) \
-			scenario_sleep_ms(1);        \
-		(cond);                              \
+#define SCENARIO_EVENTUALLY(cond, seconds)                      \
+	({                                                      \
+		int tries_left_ = (seconds) * 1000;             \
+		bool holds_;                                    \
+		while (!(holds_ = (cond)) && --tries_left_ > 0) \
+			scenario_sleep_ms(1);                   \
+		holds_;                                         \
 	})
 
 void scenario_sleep_ms(int ms);

@@ -218,6 +218,7 @@ Result<> Dump::write()
 		return {};
 	TRY(writer_->add(document_));
 	images::Manifest written = TRY(writer_->commit(manifest()));
+	interrupt_.commit();
 	log_.steps("committed {} files to {}", written.files_size() + 1, options_.images_dir);
 	return {};
 }

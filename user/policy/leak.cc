@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "user/collect/fd_index.h"
+#include "user/target/tree_scan.h"
 
 namespace bpfckpt::policy {
 
@@ -18,12 +19,14 @@ namespace {
 constexpr unsigned kFmodeRead = 1;
 constexpr unsigned kFmodeWrite = 2;
 constexpr size_t kNamedHolders = 4;
+constexpr int kMaxGenerations = 1000;
 
 // Something of the tree that may be shared, and how to say so.
 struct Suspect {
 	std::string object;
 	std::string what;
 	bool certain = false; // the kernel's counts say so: it is a leak even if no holder is found
+	bool of_process = false;
 };
 
 using Suspects = std::map<uint64_t, Suspect>;
@@ -125,9 +128,9 @@ static void suspect_processes(std::span<const SharedObjects> tree, Suspects &sus
 {
 	for (const SharedObjects &process : tree) {
 		std::string object = fmt::format("pid {}", process.pid);
-		suspects[process.mm] = {object, "its address space is shared with", false};
-		suspects[process.files] = {object, "its fd table is shared with", false};
-		suspects[process.fs] = {object, "its working directory and root are shared with", false};
+		suspects[process.mm] = {object, "its address space is shared with", false, true};
+		suspects[process.files] = {object, "its fd table is shared with", false, true};
+		suspects[process.fs] = {object, "its working directory and root are shared with", false, true};
 	}
 	suspects.erase(0);
 }
@@ -152,6 +155,21 @@ static std::string join(const std::set<std::string> &names)
 	return text;
 }
 
+// The tree may run on by now. A process that it has forked since belongs to it, and one that has ended shares nothing
+// any more.
+static bool is_outside(const std::set<uint32_t> &inside, uint32_t pid)
+{
+	for (int generations = 0; pid > 1 && generations < kMaxGenerations; generations++) {
+		if (inside.contains(pid))
+			return false;
+		Result<target::TaskStat> stat = target::read_task_stat(fmt::format("/proc/{}/stat", pid));
+		if (!stat)
+			return false;
+		pid = static_cast<uint32_t>(stat->ppid);
+	}
+	return true;
+}
+
 Result<> find_leaks(iterators::FileReader &reader, std::span<const SharedObjects> tree, const Options &options,
 		    collect::Context &ctx)
 {
@@ -174,10 +192,17 @@ Result<> find_leaks(iterators::FileReader &reader, std::span<const SharedObjects
 	for (const images::Process &process : ctx.document->processes())
 		inside.insert(process.pid());
 	std::map<uint64_t, std::set<std::string>> outside;
-	for (const holder_record &holder : reader.holders())
-		if (!inside.contains(holder.pid))
+	std::set<uint64_t> held_inside;
+	for (const holder_record &holder : reader.holders()) {
+		if (inside.contains(holder.pid))
+			held_inside.insert(holder.object);
+		else if (is_outside(inside, holder.pid))
 			outside[holder.object].insert(name_of(holder));
+	}
 	for (const auto &[address, suspect] : suspects) {
+		// Of a process that has ended since; the address may be that of another's by now.
+		if (suspect.of_process && !held_inside.contains(address))
+			continue;
 		std::string names = join(outside[address]);
 		if (names.empty() && suspect.certain)
 			names = "no open fd of any process (in flight in a socket, or closed meanwhile)";

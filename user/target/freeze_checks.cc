@@ -19,13 +19,15 @@ std::string name(pid_t pid, const TaskStat &stat)
 Result<> check_not_us(pid_t root, const TaskStat &stat)
 {
 	if (root == ::getpid())
-		return make_error(Code::kUsage, "is bpfckpt itself").on(name(root, stat));
+		return make_error(Code::kUsage, "is bpfckpt itself")
+			.on(name(root, stat))
+			.with_hint("give the process ID of the tree to dump");
 	for (pid_t pid = ::getpid(); pid > 1;) {
 		TaskStat ours = TRY(read_task_stat(fmt::format("/proc/{}/stat", pid)));
 		if (ours.ppid == root)
 			return make_error(Code::kUsage, "is an ancestor of bpfckpt, which would stop itself")
 				.on(name(root, stat))
-				.with_hint("run bpfckpt from another session, for example: setsid bpfckpt ...");
+				.with_hint("start bpfckpt outside of that tree, for example: setsid --fork bpfckpt ...");
 		pid = ours.ppid;
 	}
 	return {};
@@ -63,7 +65,9 @@ Result<> check_may_freeze(pid_t root)
 			.with_hint("process IDs are those of bpfckpt's own PID namespace: run it where `ps` shows this "
 				   "one");
 	if (stat->kernel_thread())
-		return make_error(Code::kUsage, "is a kernel thread").on(name(root, *stat));
+		return make_error(Code::kUsage, "is a kernel thread")
+			.on(name(root, *stat))
+			.with_hint("only processes of user space have a state that can be dumped");
 	TRY(check_not_us(root, *stat));
 	if (auto leader = list_threads(root); leader && !leader->empty() && leader->front() != root)
 		return make_error(Code::kUsage, "is a thread of pid {}", leader->front())

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <csignal>
+#include <ctime>
 
 #include "user/util/result.h"
 
@@ -21,7 +22,13 @@ public:
 			sigaddset(&held_, signal);
 		pthread_sigmask(SIG_BLOCK, &held_, &before_);
 	}
-	~InterruptGuard() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+	~InterruptGuard()
+	{
+		const timespec now = {};
+		while (too_late_ && interrupted() && sigtimedwait(&held_, nullptr, &now) > 0)
+			;
+		pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+	}
 	InterruptGuard(const InterruptGuard &) = delete;
 	InterruptGuard &operator=(const InterruptGuard &) = delete;
 
@@ -42,7 +49,11 @@ public:
 		return {};
 	}
 
+	// What a signal would have ended is done: one that waits, or comes before the guard ends, is dropped.
+	void commit() { too_late_ = true; }
+
 private:
+	bool too_late_ = false;
 	sigset_t held_;
 	sigset_t before_;
 };
