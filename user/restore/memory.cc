@@ -91,7 +91,7 @@ uint32_t AddressSpace::first_prot(const images::Vma &vma) const
 
 int AddressSpace::source_of(const images::Vma &vma) const
 {
-	if (vma.file() && files_.fd(vma.file()) >= 0)
+	if (vma.kind() != images::Vma::ANON_SHARED && files_.fd(vma.file()) >= 0)
 		return files_.fd(vma.file());
 	return vma.shared_memory() ? files_.shared_memory_fd(vma.shared_memory()) : -1;
 }

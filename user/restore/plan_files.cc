@@ -7,7 +7,6 @@
 #include <unordered_set>
 
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 namespace bpfckpt::restore {
 
@@ -33,8 +32,7 @@ static std::string difference(const images::File &file, const struct stat &now, 
 {
 	if (file.mode() && (file.mode() & S_IFMT) != (now.st_mode & S_IFMT))
 		return "is another kind of file now";
-	// The image has the kernel's own dev_t (include/linux/kdev_t.h).
-	if (S_ISCHR(now.st_mode) && file.rdev() && file.rdev() != (major(now.st_rdev) << 20 | minor(now.st_rdev)))
+	if (S_ISCHR(now.st_mode) && file.rdev() && file.rdev() != now.st_rdev)
 		return "is another device now";
 	if (!S_ISREG(now.st_mode))
 		return {};

@@ -6,6 +6,8 @@
 #include <array>
 #include <string_view>
 
+#include <sys/sysmacros.h>
+
 namespace bpfckpt::restore {
 
 namespace {
@@ -142,8 +144,8 @@ void SupportCheck::check(const images::File &file)
 			if (watch.path().empty())
 				refuse(object, fmt::format("watch {} is of an inode without a name", watch.wd()));
 	// The mem driver (drivers/char/mem.c) keeps no state per open file: null, zero, full, random, urandom.
-	if (file.kind() == "chardev" && file.rdev() >> 20 != 1)
-		refuse(object, fmt::format("is a device ({}:{})", file.rdev() >> 20, file.rdev() & 0xfffff));
+	if (file.kind() == "chardev" && major(file.rdev()) != 1)
+		refuse(object, fmt::format("is a device ({}:{})", major(file.rdev()), minor(file.rdev())));
 	if (file.kind() == "directory" && file.deleted())
 		refuse(object, "is a directory that was deleted");
 	if (file.kind() == "fifo" && file.deleted())
