@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/target/remote.h"
 
+#include <algorithm>
+#include <array>
 #include <csignal>
 #include <elf.h>
 #include <sched.h>
@@ -93,7 +95,16 @@ Result<> Tracee::set_registers(const user_regs_struct &regs) const
 
 Result<> Tracee::set_extended_state(std::span<const std::byte> xsave) const
 {
-	iovec iov = {const_cast<std::byte *>(xsave.data()), xsave.size()};
+	// The kernel takes nothing but its full size; images leave out the zeros at the end.
+	std::array<std::byte, 64 << 10> full = {};
+	iovec iov = {full.data(), full.size()};
+	if (request(PTRACE_GETREGSET, tid_, NT_X86_XSTATE, address_of(&iov)))
+		return errno_error(errno, "cannot read the extended registers of thread {}", tid_);
+	if (xsave.size() > iov.iov_len)
+		return make_error(Code::kMismatch, "has {} bytes of extended registers, this CPU has {}", xsave.size(),
+				  iov.iov_len)
+			.on(fmt::format("thread {} of pid {}", tid_, pid_));
+	std::ranges::fill(std::ranges::copy(xsave, full.begin()).out, full.end(), std::byte{});
 	if (request(PTRACE_SETREGSET, tid_, NT_X86_XSTATE, address_of(&iov)))
 		return errno_error(errno, "cannot set the extended registers of thread {}", tid_);
 	return {};
