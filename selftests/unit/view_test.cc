@@ -52,7 +52,7 @@ TEST(TextViewTest, files_show_holders_flags_and_content)
 {
 	std::string text = text_of({.files = true});
 	EXPECT_THAT(text, ContainsRegex("3 +fd 3 of 4711 +io_uring +O_RDWR"));
-	EXPECT_THAT(text, ContainsRegex("fd 0 of 4711, fd 1 of 4711 +chardev"));
+	EXPECT_THAT(text, ContainsRegex("fd 0 of 4711, fd 1 of 4711 +chardev +O_RDWR +/dev/null +1:3"));
 	EXPECT_THAT(text, HasSubstr("/var/log/echo.log (deleted)"));
 	EXPECT_THAT(text, HasSubstr("O_WRONLY|O_APPEND"));
 	EXPECT_THAT(text, HasSubstr("at 512 of 1.5 KiB"));
@@ -83,6 +83,19 @@ TEST(TextViewTest, an_incomplete_enumeration_is_not_glossed_over)
 	document.mutable_rings(0)->set_complete(false);
 	document.mutable_rings(0)->set_in_flight_count(5);
 	EXPECT_THAT(render_text(document, {}), HasSubstr("3, but the kernel counts 5"));
+}
+
+TEST(TextViewTest, why_it_is_not_restorable_comes_first)
+{
+	images::Document document = sample_document();
+	images::Reason *reason = document.add_not_restorable();
+	reason->set_object("ring 1");
+	reason->set_message("requests wait in it");
+	EXPECT_THAT(render_text(document, {}),
+		    testing::StartsWith("Not restorable: 1 reason\n  ring 1: requests wait in it\n"));
+	std::string files = render_text(document, {.sections = {.files = true}});
+	EXPECT_THAT(files, HasSubstr("Not restorable: 1 reason"));
+	EXPECT_THAT(files, Not(HasSubstr("requests wait in it")));
 }
 
 TEST(TextViewTest, timers_show_id_and_remaining_time)

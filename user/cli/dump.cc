@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "images/directory_writer.h"
+#include "images/validate.h"
 #include "iterators/sleeper_reader.h"
 #include "user/cli/report.h"
 #include "user/cli/tree_document.h"
@@ -216,6 +217,9 @@ Result<> Dump::write()
 {
 	if (!writer_)
 		return {};
+	// What every reader would refuse is no checkpoint: found out while the source is still there.
+	if (Result<> valid = images::validate(document_, UINT64_MAX); !valid)
+		return make_error(Code::kInternal, "the capture contradicts itself").because(std::move(valid).error());
 	TRY(writer_->add(document_));
 	images::Manifest written = TRY(writer_->commit(manifest()));
 	interrupt_.commit();

@@ -25,13 +25,16 @@ std::string socket_name(const images::File &file)
 	return fmt::format("{} -> {}", printable(socket.local()), printable(socket.remote()));
 }
 
-void view_reasons(View &view)
+// In full only where everything is shown.
+void view_reasons(View &view, bool in_full)
 {
-	if (view.document().not_restorable().empty())
+	const auto &reasons = view.document().not_restorable();
+	if (reasons.empty())
 		return;
-	view.heading("Not restorable");
-	for (const images::Reason &reason : view.document().not_restorable())
-		view.line("  {}: {}", printable(reason.object()), printable(reason.message()));
+	view.heading(fmt::format("Not restorable: {}", count_of(static_cast<uint64_t>(reasons.size()), "reason")));
+	for (const images::Reason &reason : reasons)
+		if (in_full)
+			view.line("  {}: {}", printable(reason.object()), printable(reason.message()));
 	view.blank();
 }
 
@@ -123,7 +126,7 @@ std::string render_text(const images::Document &document, const ViewOptions &opt
 {
 	View view(document, options.colour);
 	const Sections &sections = options.sections;
-	view_reasons(view);
+	view_reasons(view, sections.all());
 	if (sections.has(&Sections::tasks))
 		view_tasks(view);
 	if (sections.has(&Sections::files))

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <sys/sysmacros.h>
+
 #include "user/cli/names.h"
 #include "user/cli/view_parts.h"
 
@@ -85,7 +87,7 @@ void add_items(const View &view, Table &table, const File &file)
 
 std::string rdev_of(const File &file)
 {
-	return fmt::format("{}:{}", file.rdev() >> 20, file.rdev() & 0xfffff);
+	return fmt::format("{}:{}", major(file.rdev()), minor(file.rdev()));
 }
 
 } // namespace
