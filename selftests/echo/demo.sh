@@ -26,6 +26,7 @@ if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
 fi
 say() { printf '\n%s# %s%s\n' "$bold" "$*" "$plain"; }
 
+width=150
 # Prints a command, and the first lines of what it says.
 run() { # lines, command...
 	lines=$1
@@ -33,7 +34,7 @@ run() { # lines, command...
 	printf '$ bpfckpt %s\n' "$*"
 	status=0
 	"$bpfckpt" "$@" >"$dir/out" 2>&1 || status=$?
-	head -n "$lines" "$dir/out"
+	head -n "$lines" "$dir/out" | cut -c "1-$width"
 	total=$(wc -l <"$dir/out")
 	[ "$total" -le "$lines" ] || printf '... (%d more lines)\n' $((total - lines))
 	[ $status -eq 0 ] || { echo "exit $status"; exit 1; }
@@ -68,13 +69,17 @@ for fd in "/proc/$server/fd"/*; do echo "fd ${fd##*/} -> $(readlink "$fd")"; don
 cd "$dir"
 
 say "What /proc does not show: what the ring holds, and what it waits for (the server runs on)"
-run 40 inspect -t "$server" --rings
+run 20 inspect -t "$server" --rings
 
 say "Dump it while they talk; -R: the server goes on, --forensic: TCP connections cannot be restored yet"
 run 20 dump -t "$server" -D "$dir/images" -R --tcp-established --forensic
 
-say "The same, from the images"
-run 40 show "$dir/images" --rings
+say "What was written, and why it could not be restored as it is"
+run 8 show "$dir/images"
+
+say "The same ring, from the images"
+echo "\$ bpfckpt show $dir/images --rings"
+"$bpfckpt" show "$dir/images" --rings | sed -n '/^Ring/,$p' | head -n 20 | cut -c "1-$width"
 
 say "Ten more dumps under load"
 for i in $(seq 10); do

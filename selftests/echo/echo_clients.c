@@ -27,7 +27,8 @@ enum {
 	kDefaultConnections = 100,
 	kChunk = 1500,        // bytes per send at most
 	kWindow = 8 * kChunk, // bytes on the way at most, per connection
-	kRoundMs = 5,         // each connection sends once per round
+	kPhases = 5,          // a fifth of them send at a time
+	kRoundMs = 1,         // per phase
 	kDrainMs = 10000,
 };
 
@@ -176,9 +177,10 @@ static bool all_answered(bool completely)
 static void talk(int epoll)
 {
 	bool ready = false;
+	unsigned phase = 0;
 
 	while (access("stop", F_OK)) {
-		for (unsigned i = 0; i < count; i++)
+		for (unsigned i = phase++ % kPhases; i < count; i += kPhases)
 			send_some(i);
 		receive_for(epoll, kRoundMs);
 		if (!ready && all_answered(false)) {
