@@ -2,6 +2,8 @@
 // Files in the JSON of inspect and show.
 #pragma once
 
+#include <functional>
+
 #include "selftests/scenarios/driver.h"
 
 namespace bpfckpt::selftests {
@@ -24,5 +26,10 @@ inline uint64_t number_at(const Json &message, const char *key)
 {
 	return message.contains(key) ? number(message[key]) : 0;
 }
+
+using Facts = std::function<int(const char *)>;
+
+// run_scenario(), for a `verify` that needs what the program told.
+void run_with_facts(const std::string &program, const std::function<void(const Json &, const Facts &)> &verify);
 
 } // namespace bpfckpt::selftests

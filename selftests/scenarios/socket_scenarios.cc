@@ -19,24 +19,20 @@ static std::vector<uint64_t> lengths(const Json &socket)
 
 TEST(Socket, pairs_keep_message_boundaries)
 {
-	Scenario s;
-	SCENARIO_START(s, "socket_pair");
-	for (bool dumped : {false, true}) {
-		Json document = dumped ? (s.dump({"-R"}), s.show()) : s.inspect();
-		Json stream = socket_at(s, document, "stream1");
+	run_with_facts("socket_pair", [](const Json &document, const Facts &fact) {
+		auto socket = [&](const char *key) { return file_at(document, fact(key))["socket"]; };
+		Json stream = socket("stream1");
 		EXPECT_EQ(stream["family"], "AF_UNIX");
 		EXPECT_EQ(stream["type"], "SOCK_STREAM");
 		EXPECT_EQ(lengths(stream), (std::vector<uint64_t>{6, 5}));
 		EXPECT_EQ(number_at(stream, "receive_queue"), 11u);
-		EXPECT_EQ(stream["peer_file"], file_at(document, std::stoi(s.fact("stream0")))["id"]);
-		EXPECT_EQ(lengths(socket_at(s, document, "datagrams")), (std::vector<uint64_t>{3, 0, 5}));
-		EXPECT_EQ(lengths(socket_at(s, document, "packets")), (std::vector<uint64_t>{8, 8}));
-		EXPECT_EQ(number_at(socket_at(s, document, "shut"), "shutdown"), 2u);
-		EXPECT_EQ(socket_at(s, document, "orphan").value("peer_inside", false), false);
-		Json options = socket_at(s, document, "stream0")["options"];
-		EXPECT_EQ(number_at(options, "receive_timeout_ns"), 7'000'000'000u);
-	}
-	EXPECT_TRUE(s.go());
+		EXPECT_EQ(stream["peer_file"], file_at(document, fact("stream0"))["id"]);
+		EXPECT_EQ(lengths(socket("datagrams")), (std::vector<uint64_t>{3, 0, 5}));
+		EXPECT_EQ(lengths(socket("packets")), (std::vector<uint64_t>{8, 8}));
+		EXPECT_EQ(number_at(socket("shut"), "shutdown"), 2u);
+		EXPECT_EQ(socket("orphan").value("peer_inside", false), false);
+		EXPECT_EQ(number_at(socket("stream0")["options"], "receive_timeout_ns"), 7'000'000'000u);
+	});
 }
 
 TEST(Socket, descriptors_in_flight_are_refused)

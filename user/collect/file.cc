@@ -8,7 +8,7 @@
 
 #include "user/collect/fd_index.h"
 #include "user/collect/file_detail.h"
-#include "user/collect/file_device.h"
+#include "user/memory/vma_kind.h"
 #include "user/policy/file_support.h"
 
 namespace bpfckpt::collect {
@@ -70,11 +70,11 @@ static void collect_common(const file_record &record, FileKind kind, images::Fil
 	file.set_flags(record.f_flags);
 	file.set_mode(record.i_mode);
 	file.set_position(record.position);
-	file.set_device(user_device(record.s_dev));
+	file.set_device(memory::device_number(record.s_dev));
 	file.set_inode(record.ino);
 	file.set_size(record.size);
 	file.set_links(record.nlink);
-	file.set_rdev(static_cast<uint32_t>(user_device(record.rdev)));
+	file.set_rdev(record.rdev); // as the kernel keeps it: major << 20 | minor
 	file.set_mount(record.mount_id);
 	file.set_filesystem(record.filesystem);
 	file.set_mtime_ns(record.mtime_ns);

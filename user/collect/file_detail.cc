@@ -5,8 +5,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "user/collect/file_device.h"
 #include "user/collect/mount_table.h"
+#include "user/memory/vma_kind.h"
 
 namespace bpfckpt::collect {
 
@@ -98,7 +98,7 @@ void DetailCollector::collect_inotify(const file_record &record, images::Inotify
 		images::InotifyWatch *watch = inotify.add_watches();
 		watch->set_wd(mark->wd);
 		watch->set_mask(mark->mask);
-		watch->set_device(user_device(mark->s_dev));
+		watch->set_device(memory::device_number(mark->s_dev));
 		watch->set_inode(mark->ino);
 		std::string path = reader_.path_of(*mark);
 		if (mounts && !path.empty())

@@ -6,7 +6,6 @@
 #include <unordered_set>
 
 #include <fmt/core.h>
-#include <sys/sysmacros.h>
 
 namespace bpfckpt::policy {
 
@@ -38,11 +37,22 @@ static Tree index_tree(const images::Document &document)
 	return tree;
 }
 
+// File.rdev is the kernel's dev_t (include/linux/kdev_t.h).
+static unsigned major_of(uint32_t rdev)
+{
+	return rdev >> 20;
+}
+
+static unsigned minor_of(uint32_t rdev)
+{
+	return rdev & 0xfffff;
+}
+
 // Character devices whose struct file has no state: null, zero, full, random, urandom (drivers/char/mem.c).
 static bool is_stateless_device(uint32_t rdev)
 {
 	static constexpr std::array<unsigned, 5> kMinors = {3, 5, 7, 8, 9};
-	return major(rdev) == 1 && std::ranges::find(kMinors, minor(rdev)) != kMinors.end();
+	return major_of(rdev) == 1 && std::ranges::find(kMinors, minor_of(rdev)) != kMinors.end();
 }
 
 static void refuse_kind(const images::File &file, Refusals &refusals)
@@ -65,7 +75,7 @@ static void refuse_kind(const images::File &file, Refusals &refusals)
 			refusals.push_back({fmt::format("{} is {}", file.path(), refused.what), refused.hint});
 	if (file.kind() == "chardev" && !is_stateless_device(file.rdev()))
 		refusals.push_back({fmt::format("device {} ({}:{}) has state in its driver", file.path(),
-						major(file.rdev()), minor(file.rdev())),
+						major_of(file.rdev()), minor_of(file.rdev())),
 				    "close it before the dump"});
 	if (file.kind() == "memfd" && file.memfd().hugetlb())
 		refusals.push_back({"a memfd of huge pages", "use ordinary pages (no MFD_HUGETLB)"});
@@ -117,9 +127,7 @@ static void refuse_pidfd(const images::File &file, const Tree &tree, Refusals &r
 {
 	if (file.kind() != "pidfd")
 		return;
-	if (!file.pidfd().pid())
-		refusals.push_back({"a pidfd of a process that has ended", "close it before the dump"});
-	else if (!tree.pids.contains(file.pidfd().pid()))
+	if (file.pidfd().pid() && !tree.pids.contains(file.pidfd().pid()))
 		refusals.push_back({fmt::format("a pidfd of pid {}, outside of the tree", file.pidfd().pid()),
 				    "close it, or dump the tree that holds both"});
 }
