@@ -180,9 +180,9 @@ TEST_F(FileSupportTest, kinds_that_cannot)
 TEST_F(FileSupportTest, devices_by_number)
 {
 	file_->set_kind("chardev");
-	file_->set_rdev(1u << 20 | 3);
+	file_->set_rdev(static_cast<uint32_t>(makedev(1, 3)));
 	EXPECT_EQ(refusal(), "");
-	file_->set_rdev(10u << 20 | 200);
+	file_->set_rdev(static_cast<uint32_t>(makedev(10, 200)));
 	EXPECT_NE(refusal().find("10:200"), std::string::npos);
 }
 

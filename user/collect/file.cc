@@ -74,7 +74,7 @@ static void collect_common(const file_record &record, FileKind kind, images::Fil
 	file.set_inode(record.ino);
 	file.set_size(record.size);
 	file.set_links(record.nlink);
-	file.set_rdev(record.rdev); // as the kernel keeps it: major << 20 | minor
+	file.set_rdev(static_cast<uint32_t>(memory::device_number(record.rdev))); // as st_rdev
 	file.set_mount(record.mount_id);
 	file.set_filesystem(record.filesystem);
 	file.set_mtime_ns(record.mtime_ns);

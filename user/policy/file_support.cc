@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include <fmt/core.h>
+#include <sys/sysmacros.h>
 
 namespace bpfckpt::policy {
 
@@ -37,22 +38,11 @@ static Tree index_tree(const images::Document &document)
 	return tree;
 }
 
-// File.rdev is the kernel's dev_t (include/linux/kdev_t.h).
-static unsigned major_of(uint32_t rdev)
-{
-	return rdev >> 20;
-}
-
-static unsigned minor_of(uint32_t rdev)
-{
-	return rdev & 0xfffff;
-}
-
 // Character devices whose struct file has no state: null, zero, full, random, urandom (drivers/char/mem.c).
 static bool is_stateless_device(uint32_t rdev)
 {
 	static constexpr std::array<unsigned, 5> kMinors = {3, 5, 7, 8, 9};
-	return major_of(rdev) == 1 && std::ranges::find(kMinors, minor_of(rdev)) != kMinors.end();
+	return major(rdev) == 1 && std::ranges::find(kMinors, minor(rdev)) != kMinors.end();
 }
 
 static void refuse_kind(const images::File &file, Refusals &refusals)
@@ -75,7 +65,7 @@ static void refuse_kind(const images::File &file, Refusals &refusals)
 			refusals.push_back({fmt::format("{} is {}", file.path(), refused.what), refused.hint});
 	if (file.kind() == "chardev" && !is_stateless_device(file.rdev()))
 		refusals.push_back({fmt::format("device {} ({}:{}) has state in its driver", file.path(),
-						major_of(file.rdev()), minor_of(file.rdev())),
+						major(file.rdev()), minor(file.rdev())),
 				    "close it before the dump"});
 	if (file.kind() == "memfd" && file.memfd().hugetlb())
 		refusals.push_back({"a memfd of huge pages", "use ordinary pages (no MFD_HUGETLB)"});
