@@ -118,6 +118,7 @@ TEST_F(RestorePlanTest, what_cannot_be_rebuilt_is_named)
 	images::File &file = *document_.add_files();
 	file.set_id(1);
 	file.set_kind("tty");
+	process.add_files()->set_file(1);
 	images::Vma &vma = *document_.mutable_memory(0)->add_vmas();
 	vma.set_kind(images::Vma::HUGETLB);
 	plan();
@@ -142,7 +143,7 @@ TEST_F(RestorePlanTest, a_pid_in_use_names_its_holder)
 
 TEST_F(RestorePlanTest, a_file_that_is_gone_is_named)
 {
-	add(99999999, 1, 99999999, 99999999);
+	add(99999999, 1, 99999999, 99999999).add_files()->set_file(1);
 	images::File &file = *document_.add_files();
 	file.set_id(1);
 	file.set_kind("regular");

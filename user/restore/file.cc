@@ -76,10 +76,10 @@ static const images::File *peer_of(const Plan &plan, const images::File &file)
 Result<> OpenFiles::open_objects(const images::File &first)
 {
 	std::vector<const images::File *> same;
-	for (const images::File &file : plan_.document->files())
-		if (file.kind() == first.kind() &&
-		    (file.id() == first.id() || (first.object() && file.object() == first.object())))
-			same.push_back(&file);
+	for (const images::File *file : plan_.open_files)
+		if (file->kind() == first.kind() &&
+		    (file == &first || (first.object() && file->object() == first.object())))
+			same.push_back(file);
 	uint32_t id = first.has_memfd() ? first.memfd().shared_memory() : first.ghost().shared_memory();
 	auto found = plan_.shared_memories.find(id);
 	const images::SharedMemory *content = found == plan_.shared_memories.end() ? nullptr : found->second;
@@ -127,13 +127,13 @@ Result<> OpenFiles::open_shared_memory(const images::SharedMemory &object)
 
 Result<> OpenFiles::open()
 {
-	for (const images::File &file : plan_.document->files()) {
-		if (fds_.contains(file.id()) || is_late(file))
+	for (const images::File *file : plan_.open_files) {
+		if (fds_.contains(file->id()) || is_late(*file))
 			continue;
-		if (is_grouped(file))
-			TRY(open_objects(file));
+		if (is_grouped(*file))
+			TRY(open_objects(*file));
 		else
-			keep(file.id(), TRY(open_file(file)));
+			keep(file->id(), TRY(open_file(*file)));
 	}
 	std::unordered_map<uint32_t, const images::SharedMemory *> wanted;
 	for (const images::Memory &memory : plan_.document->memory())
@@ -149,9 +149,9 @@ Result<> OpenFiles::open()
 
 Result<> OpenFiles::open_late()
 {
-	for (const images::File &file : plan_.document->files())
-		if (is_late(file))
-			keep(file.id(), TRY(open_file(file)));
+	for (const images::File *file : plan_.open_files)
+		if (is_late(*file))
+			keep(file->id(), TRY(open_file(*file)));
 	return {};
 }
 

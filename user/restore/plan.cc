@@ -2,6 +2,7 @@
 #include "user/restore/plan.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 namespace bpfckpt::restore {
 
@@ -37,6 +38,27 @@ static Result<> index(Plan &plan)
 	for (const images::Ring &ring : document.rings())
 		plan.rings.emplace(ring.id(), &ring);
 	return {};
+}
+
+// Shared anonymous memory hangs on a file of its own (/dev/zero), which comes with the memory.
+static void find_open_files(Plan &plan)
+{
+	std::unordered_set<uint32_t> needed;
+	for (const images::Process &process : plan.document->processes())
+		for (const images::FdEntry &entry : process.files())
+			needed.insert(entry.file());
+	for (const images::Memory &memory : plan.document->memory()) {
+		needed.insert(memory.layout().exe_file());
+		for (const images::Vma &vma : memory.vmas())
+			if (vma.kind() != images::Vma::ANON_SHARED)
+				needed.insert(vma.file());
+	}
+	for (const images::File &file : plan.document->files())
+		for (const images::EpollItem &item : file.epoll().items())
+			needed.insert(item.file());
+	for (const images::File &file : plan.document->files())
+		if (needed.contains(file.id()))
+			plan.open_files.push_back(&file);
 }
 
 static Result<> find_root(Plan &plan)
@@ -76,6 +98,7 @@ Result<Plan> make_plan(const images::Document &document, const images::Manifest 
 	TRY(index(plan));
 	TRY(find_root(plan));
 	measure(plan);
+	find_open_files(plan);
 	TRY(plan_tree(plan, findings));
 	check_support(plan, findings);
 	return plan;

@@ -47,7 +47,8 @@ static std::string difference(const images::File &file, const struct stat &now, 
 void check_files(const Plan &plan, Findings &findings)
 {
 	std::unordered_set<uint32_t> mapped = privately_mapped(plan);
-	for (const images::File &file : plan.document->files()) {
+	for (const images::File *open : plan.open_files) {
+		const images::File &file = *open;
 		if (!has_name(file))
 			continue;
 		struct stat now = {};

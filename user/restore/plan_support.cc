@@ -180,8 +180,8 @@ void SupportCheck::run()
 	for (const images::Memory &memory : plan_.document->memory())
 		for (const images::Vma &vma : memory.vmas())
 			check(memory, vma);
-	for (const images::File &file : plan_.document->files())
-		check(file);
+	for (const images::File *file : plan_.open_files)
+		check(*file);
 	for (const images::Ring &ring : plan_.document->rings())
 		check(ring);
 }
