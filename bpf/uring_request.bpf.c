@@ -382,6 +382,7 @@ static __always_inline void emit_attachment(__u64 task_address, __u32 sq_thread)
 	record->ring = ring;
 	record->task = task_address;
 	record->tctx = (__u64)BPF_CORE_READ(task, io_uring);
+	record->cred = (__u64)BPF_CORE_READ(task, cred);
 	record->tid = tid_of(task_address);
 	record->sq_thread = sq_thread;
 }
@@ -499,7 +500,6 @@ static __always_inline void walk_acct(struct uring_task_record *record, __u64 ad
 	if (record) {
 		record->workers[kind] += BPF_CORE_READ(acct, nr_workers);
 		record->max_workers[kind] = BPF_CORE_READ(acct, max_workers);
-		record->running[kind] += BPF_CORE_READ(acct, nr_running.counter);
 	}
 	walk_requests((__u64)BPF_CORE_READ(acct, work_list.first), 0, KIOCB_WORK, URING_PLACE_WQ_QUEUE);
 	if (bpf_core_field_exists(acct->all_list))

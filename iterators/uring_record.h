@@ -203,10 +203,11 @@ struct uring_attachment_record {
 	__u64 ring;
 	__u64 task;
 	__u64 tctx; /* struct io_uring_task; 0: the thread is exiting */
+	__u64 cred; /* the thread's own: what io_kiocb.creds is when io-wq has set it */
 	__u32 tid;
 	__u32 sq_thread;
 };
-RECORD_LAYOUT(uring_attachment_record, 32, sq_thread, 28);
+RECORD_LAYOUT(uring_attachment_record, 40, sq_thread, 36);
 
 #define URING_CPU_WORDS 16
 
@@ -221,11 +222,8 @@ struct uring_task_record {
 	__u32 exiting;
 	__u32 max_workers[2]; /* bounded, unbounded */
 	__u32 workers[2];
-	__u32 running[2];
-	__u32 truncated;
-	__u32 pad;
 };
-RECORD_LAYOUT(uring_task_record, 200, pad, 196);
+RECORD_LAYOUT(uring_task_record, 184, workers, 176);
 
 /* Where a request was found. */
 enum uring_place {

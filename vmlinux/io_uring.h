@@ -101,6 +101,7 @@ struct task_struct {
 	unsigned int __state;
 	int exit_state;
 	struct pid *thread_pid;
+	const struct cred *cred;
 	struct io_uring_task *io_uring;
 };
 
@@ -501,7 +502,6 @@ struct io_ring_ctx___v72 {
 struct io_wq_acct {
 	unsigned int nr_workers;
 	unsigned int max_workers;
-	atomic_t nr_running;
 	struct list_head all_list;
 	struct io_wq_work_list work_list;
 };

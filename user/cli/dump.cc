@@ -137,6 +137,9 @@ Result<> Dump::read()
 	Clock::time_point drain_start = Clock::now();
 	auto limit = std::chrono::duration<double>(options_.drain_timeout_seconds);
 	uring::DrainReport drained = TRY(snapshot_->drain(duration_cast<std::chrono::milliseconds>(limit)));
+	// What came to its end meanwhile may have changed anything: the position of a file, the count of an eventfd.
+	if (drained.rounds > 1)
+		TRY(snapshot_->capture());
 	stats_.drain = Clock::now() - drain_start;
 	stats_.drain_rounds = drained.rounds;
 	contents_ = TRY(collect::Contents::capture(snapshot_->files()));

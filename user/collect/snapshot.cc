@@ -205,7 +205,8 @@ Result<> Snapshot::build(const policy::Options &options, const memory::PageDump 
 	collect_timers(*timers_, context);
 	TRY(collect_files(*files_, options, context));
 	collect_memory(*vmas_, pages, context);
-	TRY(collect_rings(*rings_, files_->files(), context));
+	if (layout_)
+		collect_rings(*rings_, *layout_, files_->files(), context);
 	link_rings(context);
 	return {};
 }

@@ -74,7 +74,7 @@ private:
 	std::optional<iterators::UringReader> rings_;
 	std::vector<unsigned> pids_;
 	std::vector<ProcessPaths> paths_;
-	std::optional<iterators::KernelLayout> layout_; // for drain()
+	std::optional<iterators::KernelLayout> layout_; // once there was a ring
 	CaptureTime time_;
 };
 

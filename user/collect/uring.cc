@@ -151,7 +151,8 @@ void collect_tasks(const UringIndex &index, uint64_t address, images::Ring &ring
 			continue;
 		const uring_task_record &state = *found->second;
 		task->set_workers(state.workers[0] + state.workers[1]);
-		task->set_running(state.running[0] + state.running[1]);
+		if (auto running = index.running.find(record->tctx); running != index.running.end())
+			task->set_running(running->second);
 		task->set_bounded_max(state.max_workers[0]);
 		task->set_unbounded_max(state.max_workers[1]);
 		auto end = std::find_if(std::rbegin(state.affinity), std::rend(state.affinity),
@@ -207,33 +208,26 @@ void collect_extras(const UringIndex &index, const Context &context, const uring
 	}
 }
 
-// Names the ring in the messages of its files, and the file in that of the ring.
-void link_files(const UringIndex &index, const uring_ring_record &record, Context &context, images::Ring &ring)
+void collect_file(const UringIndex &index, const uring_ring_record &record, const Context &context, images::Ring &ring)
 {
 	for (const file_record *file : UringIndex::of(index.ring_files, record.ring)) {
-		uint32_t id = context.ids.files.find(file->file);
-		ring.set_file(id);
+		ring.set_file(context.ids.files.find(file->file));
 		ring.set_inode(file->ino);
-		for (images::File &message : *context.document->mutable_files())
-			if (message.id() == id)
-				message.mutable_io_uring()->set_ring(ring.id());
 	}
 }
 
 } // namespace
 
-Result<> collect_rings(const iterators::UringReader &reader, std::span<const file_record> files, Context &context)
+void collect_rings(const iterators::UringReader &reader, const iterators::KernelLayout &layout,
+		   std::span<const file_record> files, Context &context)
 {
-	if (reader.rings().empty())
-		return {};
-	auto layout = TRY(iterators::KernelLayout::load());
 	UringIndex index(reader, layout, files);
 	IdTable sq_threads;
 	for (const uring_ring_record &record : reader.rings()) {
 		images::Ring &ring = *context.document->add_rings();
 		ring.set_id(context.ids.rings.id_of(record.ring));
 		collect_setup(record, ring);
-		link_files(index, record, context, ring);
+		collect_file(index, record, context, ring);
 		collect_ring_memory(index, record, !context.live, ring);
 		collect_overflow(index, record, ring);
 		collect_fixed(index, context, record.ring, ring);
@@ -247,7 +241,6 @@ Result<> collect_rings(const iterators::UringReader &reader, std::span<const fil
 		refuse_unsupported(record, context, ring);
 	}
 	std::ranges::sort(*context.document->mutable_rings(), {}, &images::Ring::id);
-	return {};
 }
 
 } // namespace bpfckpt::collect

@@ -5,15 +5,16 @@
 #include <span>
 
 #include "iterators/file_record.h"
+#include "iterators/kernel_layout.h"
 #include "iterators/uring_reader.h"
 #include "user/collect/context.h"
-#include "user/util/result.h"
 
 namespace bpfckpt::collect {
 
 // After the thaw, and after collect_files(), which gave ids to what UringReader::referenced_files() named. `files` are
-// all that were described: they tell the struct file of each ring and of its eventfd. Sets RingFile.ring. State that a
-// dump cannot carry over becomes a finding. Errors: KernelLayout::load().
-Result<> collect_rings(const iterators::UringReader &reader, std::span<const file_record> files, Context &context);
+// all that were described: they tell the struct file of each ring and of its eventfd. State that a dump cannot carry
+// over becomes a finding.
+void collect_rings(const iterators::UringReader &reader, const iterators::KernelLayout &layout,
+		   std::span<const file_record> files, Context &context);
 
 } // namespace bpfckpt::collect

@@ -52,8 +52,12 @@ UringIndex::UringIndex(const iterators::UringReader &reader_in, const iterators:
 		slots_by_node.emplace(record.node, &record);
 	for (const auto &record : reader.tasks())
 		tasks.emplace(record.tctx, &record);
-	for (const auto &record : reader.attachments())
+	for (const auto &record : reader.attachments()) {
 		tids.emplace(record.tctx, record.tid);
+		own_creds.insert(record.cred);
+	}
+	for (const auto &record : reader.requests())
+		running[record.tctx] += record.place == URING_PLACE_WQ_WORKER;
 	for (const auto &record : reader.buffers())
 		mapped_buffers[record.imu]++;
 	for (const file_record &file : files) {

@@ -45,6 +45,10 @@ struct UringIndex {
 	std::unordered_map<uint64_t, unsigned> mapped_buffers; // how many slots have it
 	// By struct io_uring_task: the thread that it belongs to; missing: it has left.
 	std::unordered_map<uint64_t, uint32_t> tids;
+	// struct cred of those threads.
+	std::unordered_set<uint64_t> own_creds;
+	// Requests that a worker of the thread (struct io_uring_task) executes now.
+	std::unordered_map<uint64_t, uint32_t> running;
 	// Functions of queued task work.
 	std::unordered_map<uint64_t, std::string> functions;
 	// struct file of regular files, directories and block devices.

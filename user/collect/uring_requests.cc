@@ -91,7 +91,10 @@ std::optional<uint32_t> fixed_slot(const UringIndex &index, const uring_request_
 
 uint32_t personality_of(const UringIndex &index, const uring_request_record &record)
 {
-	// io-wq sets the credentials, too: those are the thread's own.
+	// io-wq sets the credentials, too: those are the thread's own. A personality that is the same makes no
+	// difference.
+	if (index.own_creds.contains(record.creds))
+		return 0;
 	for (const uring_personality_record *personality : UringIndex::of(index.personalities, record.ring))
 		if (personality->cred == record.creds)
 			return personality->id;

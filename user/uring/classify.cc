@@ -55,7 +55,8 @@ bool is_retry(std::string_view work)
 
 } // namespace
 
-bool waits_without_bound(const RequestSource &source, bool disk)
+// Can wait for ever for something outside once it is being worked on.
+static bool waits_without_bound(const RequestSource &source, bool disk)
 {
 	switch (source.record->opcode) {
 	case images::IORING_OP_POLL_ADD:
@@ -97,10 +98,17 @@ bool waits_without_bound(const RequestSource &source, bool disk)
 	}
 }
 
-bool is_not_started(const uring_request_record &record)
+bool is_bounded(const RequestSource &source, bool disk)
 {
-	return record.place == URING_PLACE_LINK || record.place == URING_PLACE_DEFERRED ||
-	       record.place == URING_PLACE_SUBMITTING;
+	switch (source.record->place) {
+	case URING_PLACE_WQ_QUEUE:
+	case URING_PLACE_WQ_WORKER:
+	case URING_PLACE_WQ_HASHED:
+	case URING_PLACE_IOPOLL:
+		return !waits_without_bound(source, disk);
+	default:
+		return false;
+	}
 }
 
 void classify(const RequestSource &source, const Sighting &sighting, std::string_view work, bool disk,
@@ -115,10 +123,8 @@ void classify(const RequestSource &source, const Sighting &sighting, std::string
 		return;
 	if (place == URING_PLACE_TASK_WORK || place == URING_PLACE_FALLBACK)
 		request.set_class_(is_retry(work) ? again : images::Request::UNKNOWN);
-	else if (is_not_started(*sighting.record) || waits_without_bound(source, disk))
-		request.set_class_(again);
 	else
-		request.set_class_(images::Request::BOUNDED);
+		request.set_class_(is_bounded(source, disk) ? images::Request::BOUNDED : again);
 }
 
 } // namespace bpfckpt::uring

@@ -10,11 +10,9 @@
 
 namespace bpfckpt::uring {
 
-// Once issued, it can wait for ever for something outside; else the kernel finishes it by itself, given time. `disk`:
-// its file is a regular one, a directory or a block device.
-bool waits_without_bound(const RequestSource &source, bool disk);
-// Has not been issued: whatever it is, it can be submitted again.
-bool is_not_started(const uring_request_record &record);
+// The kernel works on it and finishes by itself, given time; else it waits without bound for something outside, or has
+// not been issued. `disk`: its file is a regular one, a directory or a block device.
+bool is_bounded(const RequestSource &source, bool disk);
 
 // Sets class, result and completion_flags. `work` names the function queued for it (empty: none, or without a name),
 // `obstacle` is what decode_request() said.

@@ -31,16 +31,15 @@ std::unordered_map<uint64_t, std::vector<const Record *>> by_ring(std::span<cons
 	return result;
 }
 
-bool is_bounded(const Sighting &sighting, const iterators::KernelLayout &layout, const IsDisk &is_disk)
+bool must_be_waited_for(const Sighting &sighting, const iterators::KernelLayout &layout, const IsDisk &is_disk)
 {
-	const uring_request_record &record = *sighting.record;
-	// What is done and waits for its thread to say so is kept as a completion.
-	if (sighting.queued || record.place == URING_PLACE_COMPLETING || is_not_started(record))
+	// What is done and only waits for its thread to say so is kept as a completion.
+	if (sighting.queued)
 		return false;
 	RequestSource source;
-	source.record = &record;
+	source.record = sighting.record;
 	source.layout = &layout;
-	return !waits_without_bound(source, record.file && is_disk && is_disk(record.file));
+	return is_bounded(source, sighting.record->file && is_disk && is_disk(sighting.record->file));
 }
 
 // By position of the ring in reader.rings(): what messages count from.
@@ -55,7 +54,7 @@ std::map<size_t, Unsettled> unsettled(const iterators::UringReader &reader, cons
 		Unsettled state;
 		for (const Sighting &sighting : sightings(requests[ring])) {
 			state.found++;
-			if (is_bounded(sighting, layout, is_disk))
+			if (must_be_waited_for(sighting, layout, is_disk))
 				state.bounded.push_back(sighting.record);
 		}
 		state.proof = proof_of(counts[ring]);
@@ -98,10 +97,9 @@ Result<DrainReport> drain(iterators::UringReader &reader, std::span<const uint64
 			  const iterators::KernelLayout &layout, const IsDisk &is_disk, std::chrono::milliseconds limit)
 {
 	DrainReport report;
-	auto deadline = Clock::now() + limit;
+	auto start = Clock::now(), deadline = start + limit;
 	auto pause = std::chrono::microseconds(100);
-	for (;;) {
-		TRY(reader.run(rings));
+	for (;; TRY(reader.run(rings))) {
 		auto left = unsettled(reader, layout, is_disk);
 		if (report.rounds++ == 0) {
 			for (const auto &[ring, state] : left) {
@@ -109,8 +107,10 @@ Result<DrainReport> drain(iterators::UringReader &reader, std::span<const uint64
 				report.missing += state.is_missing() ? state.proof.counted - state.found : 0;
 			}
 		}
-		if (left.empty())
+		if (left.empty()) {
+			report.waited = report.rounds > 1 ? Clock::now() - start : Clock::duration();
 			return report;
+		}
 		if (Clock::now() >= deadline)
 			return timed_out(left, limit);
 		std::this_thread::sleep_for(pause);

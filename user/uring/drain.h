@@ -23,9 +23,11 @@ struct DrainReport {
 	unsigned rounds = 0;     // of reading the rings
 	unsigned waited_for = 0; // requests that were bounded in the first round
 	unsigned missing = 0;    // requests counted and not found in the first round
+	std::chrono::nanoseconds waited{};
 };
 
-// Reads `rings` until they are settled; the last round is what the reader holds. `layout` is loaded before the freeze.
+// Reads `rings` again until they are settled; the first look is at what the last run() read, which was for the same
+// rings. `layout` is loaded before the freeze.
 // Errors: kTimeout, naming the requests of each ring; those of UringReader::run().
 Result<DrainReport> drain(iterators::UringReader &reader, std::span<const uint64_t> rings,
 			  const iterators::KernelLayout &layout, const IsDisk &is_disk,

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // POLL_ADD, POLL_REMOVE (io_uring/poll.c).
+#include <poll.h>
 #include <sys/epoll.h>
 
 #include "user/uring/decode.h"
 
 namespace bpfckpt::uring {
+
+// What every poll reports, asked for or not (io_uring/poll.c: IO_POLL_UNMASK).
+static constexpr uint32_t kAlways = POLLERR | POLLHUP | POLLNVAL | POLLRDHUP;
+static constexpr uint32_t kModes = EPOLLONESHOT | EPOLLET;
 
 // io_poll_parse_events(): one-shot and edge-triggered are what is set unless asked otherwise.
 static uint32_t poll_flags(uint32_t events)
@@ -20,7 +25,7 @@ static uint32_t poll_flags(uint32_t events)
 std::string decode_poll(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
 	auto events = static_cast<uint32_t>(source.command("io_poll").get("events"));
-	sqe.poll32_events = events & ~static_cast<uint32_t>(EPOLLONESHOT | EPOLLET);
+	sqe.poll32_events = events & ~(kModes | kAlways);
 	sqe.len = poll_flags(events);
 	request.set_multishot(sqe.len & IORING_POLL_ADD_MULTI);
 	request.set_poll_events(sqe.poll32_events);
@@ -36,7 +41,7 @@ std::string decode_poll_update(const RequestSource &source, images::Request &req
 	if (update.get("update_events")) {
 		auto events = static_cast<uint32_t>(update.get("events"));
 		sqe.len = IORING_POLL_UPDATE_EVENTS | (poll_flags(events) & IORING_POLL_ADD_MULTI);
-		sqe.poll32_events = events & ~static_cast<uint32_t>(EPOLLONESHOT | EPOLLET);
+		sqe.poll32_events = events & ~(kModes | kAlways);
 	}
 	if (update.get("update_user_data"))
 		sqe.len |= IORING_POLL_UPDATE_USER_DATA;

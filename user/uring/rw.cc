@@ -4,6 +4,9 @@
 
 namespace bpfckpt::uring {
 
+// IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, IOPRIO_BE_NORM)
+static constexpr uint16_t kDefaultIoprio = 2 << 13 | 4;
+
 static std::string iter_path(const RequestSource &source)
 {
 	return source.layout->field("io_async_rw", "iter") ? "iter" : "s.iter"; // 6.1: inside of `s`
@@ -15,7 +18,9 @@ static void decode_common(const RequestSource &source, images::Request &request,
 	auto async = source.async_data("io_async_rw");
 
 	sqe.off = source.has_flag("REQ_F_CUR_POS") ? ~0ULL : rw.get("kiocb.ki_pos");
-	sqe.ioprio = static_cast<uint16_t>(rw.get("kiocb.ki_ioprio"));
+	// Without one of its own a request has that of its thread, which by default is this.
+	auto ioprio = static_cast<uint16_t>(rw.get("kiocb.ki_ioprio"));
+	sqe.ioprio = ioprio == kDefaultIoprio ? 0 : ioprio;
 	sqe.rw_flags = static_cast<__kernel_rwf_t>(rw.get("flags"));
 	request.set_offset(sqe.off);
 	request.set_op_flags(static_cast<uint32_t>(sqe.rw_flags));
