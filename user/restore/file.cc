@@ -52,7 +52,7 @@ Result<UniqueFd> OpenFiles::open_file(const images::File &file)
 	if (kind == "eventfd")
 		return open_eventfd(file);
 	if (kind == "timerfd")
-		return open_timerfd(file);
+		return open_timerfd(file, static_cast<int64_t>(plan_.manifest->created_ns()));
 	if (kind == "signalfd")
 		return open_signalfd(file);
 	if (kind == "epoll")
@@ -92,9 +92,7 @@ Result<> OpenFiles::open_objects(const images::File &first)
 		opened = TRY(open_memfd(same, content, pages_));
 	} else if (first.kind() == "socket") {
 		const images::File *peer = peer_of(plan_, first);
-		if (!peer)
-			return Error(Code::kUnsupported, "has no peer in the images").on(name_of(first));
-		opened = TRY(open_socket_pair(first, *peer));
+		opened = peer ? TRY(open_socket_pair(first, *peer)) : TRY(open_lone_socket(first));
 	} else {
 		opened = TRY(open_deleted(same, content, pages_));
 	}
@@ -158,7 +156,13 @@ Result<> OpenFiles::open_late()
 Result<UniqueFd> reopen(int fd, const images::File &file)
 {
 	int flags = static_cast<int>(file.flags()) & ~(O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW);
+	// Of a pipe it means packets, which open(2) refuses (fs/fcntl.c: setfl()).
+	bool packets = file.has_pipe() && (flags & O_DIRECT);
+	if (packets)
+		flags &= ~O_DIRECT;
 	UniqueFd again = TRY(open_at(AT_FDCWD, fmt::format("/proc/self/fd/{}", fd), flags));
+	if (packets && fcntl(again.get(), F_SETFL, flags | O_DIRECT))
+		return errno_error(errno, "cannot set packet mode").on(name_of(file));
 	return again;
 }
 

@@ -52,7 +52,8 @@ private:
 // A file of its kind, with flags, position and state; by file_*.cc.
 Result<UniqueFd> open_named(const images::File &file);
 Result<UniqueFd> open_eventfd(const images::File &file);
-Result<UniqueFd> open_timerfd(const images::File &file);
+// `frozen_at_ns`: CLOCK_REALTIME at the freeze.
+Result<UniqueFd> open_timerfd(const images::File &file, int64_t frozen_at_ns);
 Result<UniqueFd> open_signalfd(const images::File &file);
 Result<UniqueFd> open_epoll(const images::File &file);
 Result<UniqueFd> open_inotify(const images::File &file);
@@ -68,6 +69,7 @@ Result<OpenedFiles> open_memfd(std::span<const images::File *const> files, const
 Result<OpenedFiles> open_deleted(std::span<const images::File *const> files, const images::SharedMemory *content,
 				 const PageImage &pages);
 Result<OpenedFiles> open_socket_pair(const images::File &one, const images::File &other);
+Result<OpenedFiles> open_lone_socket(const images::File &file);
 
 // Another struct file for the same object, with the flags of `file`.
 Result<UniqueFd> reopen(int fd, const images::File &file);

@@ -13,15 +13,18 @@
 
 namespace bpfckpt::restore {
 
-// In packet mode (O_DIRECT) each write is a packet.
+// A write in packet mode (O_DIRECT) is a packet of its own; the others may run together.
 static Result<> write_packets(int fd, const images::Pipe &pipe)
 {
 	std::span<const std::byte> data = as_bytes(pipe.data());
-	if (!pipe.packet_mode())
-		return write_all(fd, data);
-	for (uint32_t length : pipe.packets()) {
+	int flags = fcntl(fd, F_GETFL);
+	for (int i = 0; i < pipe.packets_size(); i++) {
+		uint32_t length = pipe.packets(i);
+		bool packet = i < pipe.packet_size() && pipe.packet(i);
 		if (length > data.size())
 			return Error(Code::kCorrupt, "packets are longer than the data");
+		if (fcntl(fd, F_SETFL, packet ? flags | O_DIRECT : flags & ~O_DIRECT))
+			return errno_error(errno, "cannot set packet mode");
 		TRY(write_all(fd, data.first(length)));
 		data = data.subspan(length);
 	}
@@ -31,8 +34,7 @@ static Result<> write_packets(int fd, const images::Pipe &pipe)
 Result<OpenedFiles> open_pipe(std::span<const images::File *const> files)
 {
 	int ends[2];
-	bool packets = std::ranges::any_of(files, [](auto *file) { return file->pipe().packet_mode(); });
-	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK | (packets ? O_DIRECT : 0)))
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
 		return errno_error(errno, "cannot create").on(name_of(*files[0]));
 	UniqueFd reader(ends[0]);
 	UniqueFd writer(ends[1]);
@@ -128,6 +130,29 @@ Result<OpenedFiles> open_socket_pair(const images::File &one, const images::File
 	OpenedFiles opened;
 	opened.emplace_back(one.id(), std::move(first));
 	opened.emplace_back(other.id(), std::move(second));
+	return opened;
+}
+
+// Connected sockets whose peer is gone, or was outside, get one that closes as soon as it has sent what is unread.
+Result<OpenedFiles> open_lone_socket(const images::File &file)
+{
+	const images::Socket &image = file.socket();
+	int type = type_of(image.type()) | SOCK_CLOEXEC;
+	int pair[2] = {-1, -1};
+	bool connected = image.state() == "ESTABLISHED";
+	if (connected ? socketpair(AF_UNIX, type, 0, pair) : (pair[0] = socket(AF_UNIX, type, 0)) < 0)
+		return errno_error(errno, "cannot create").on(name_of(file));
+	UniqueFd own(pair[0]);
+	UniqueFd peer(pair[1]);
+	TRY(set_options(own.get(), file));
+	if (connected) {
+		TRY(send_queue(peer.get(), file));
+		peer.reset();
+		if (image.shutdown() && image.shutdown() != 3) // of a stream, the peer's end has shut both
+			TRY(shut_down(own.get(), file));
+	}
+	OpenedFiles opened;
+	opened.emplace_back(file.id(), std::move(own));
 	return opened;
 }
 

@@ -49,7 +49,8 @@ Result<UniqueFd> open_eventfd(const images::File &file)
 }
 
 // A timer that is due without ticks fires at once; ticks that were there are set after settime, which would clear them.
-Result<UniqueFd> open_timerfd(const images::File &file)
+// A wall-clock deadline stays where it is, whatever time has passed since the freeze.
+Result<UniqueFd> open_timerfd(const images::File &file, int64_t frozen_at_ns)
 {
 	const images::Timerfd &image = file.timerfd();
 	UniqueFd fd = TRY(checked(timerfd_create(static_cast<int>(image.clock_id()), TFD_CLOEXEC), file));
@@ -58,7 +59,11 @@ Result<UniqueFd> open_timerfd(const images::File &file)
 	if (armed || ticks) {
 		int64_t remaining = image.remaining_ns() > 0 ? image.remaining_ns() : 1;
 		itimerspec spec = {.it_interval = timespec_of(image.interval_ns()), .it_value = timespec_of(remaining)};
-		if (timerfd_settime(fd.get(), 0, &spec, nullptr))
+		bool wall_clock = image.clock_id() == CLOCK_REALTIME || image.clock_id() == CLOCK_REALTIME_ALARM;
+		bool absolute = wall_clock && (image.settime_flags() & TFD_TIMER_ABSTIME);
+		if (absolute)
+			spec.it_value = timespec_of(frozen_at_ns + remaining);
+		if (timerfd_settime(fd.get(), absolute ? static_cast<int>(image.settime_flags()) : 0, &spec, nullptr))
 			return errno_error(errno, "cannot arm").on(name_of(file));
 	}
 	if (ticks && ioctl(fd.get(), kTimerfdSetTicks, &ticks))
