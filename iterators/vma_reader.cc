@@ -60,6 +60,7 @@ Result<VmaReader> VmaReader::load(uint32_t capacity)
 
 Result<> VmaReader::attach(std::span<const pid_t> pids)
 {
+	state_->passes.clear();
 	for (pid_t pid : pids) {
 		IterLink link =
 			TRY(IterLink::attach(state_->object->progs.dump_vmas, {.tid = static_cast<unsigned>(pid)}));

@@ -43,8 +43,8 @@ public:
 	VmaReader &operator=(VmaReader &&) noexcept;
 	~VmaReader();
 
-	// Thread ids of one living thread of each process (the leader, unless it has exited). Adds to those attached
-	// before.
+	// Thread ids of one living thread of each process (the leader, unless it has exited). Replaces those of an
+	// earlier call.
 	Result<> attach(std::span<const pid_t> pids);
 	// One pass for each process. Code::kLimit if the map was too small: load(needed()) and do it again.
 	// A process that has no address space (any more) has no AddressSpace afterwards.

@@ -2,30 +2,13 @@
 #include "user/memory/page_copy.h"
 
 #include <algorithm>
-#include <thread>
 
 #include <fcntl.h>
-#include <limits.h>
+#include <unistd.h>
 
 #include "user/util/io.h"
 
 namespace bpfckpt::memory {
-
-static constexpr size_t kChunk = 128 << 10;
-// Below this a second thread costs more than it brings.
-static constexpr uint64_t kParallelBytes = 2 << 20;
-static constexpr unsigned kMaxThreads = 4;
-
-static void *remote(uint64_t address)
-{
-	return reinterpret_cast<void *>(address);
-}
-
-PageCopy::PageCopy() : buffers_(std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads))
-{
-	for (std::vector<std::byte> &buffer : buffers_)
-		buffer.resize(kChunk);
-}
 
 PageCopy::Source PageCopy::add_process(pid_t pid)
 {
@@ -41,64 +24,16 @@ PageCopy::Source PageCopy::add_object(UniqueFd fd, std::string name)
 
 uint64_t PageCopy::add(Source source, Range range, bool forced)
 {
-	pieces_.push_back({range.start, range.size(), source, forced});
-	uint64_t offset = bytes_;
-	bytes_ += range.size();
+	uint64_t offset = queue_.bytes();
+	queue_.add({range, offset, source, forced});
 	return offset;
 }
 
 Result<> PageCopy::run(int out)
 {
-	std::vector<std::jthread> helpers;
-	if (bytes_ >= kParallelBytes) {
-		for (size_t i = 1; i < buffers_.size(); i++)
-			helpers.emplace_back([this, out, i] { work(buffers_[i], out); });
-	}
-	work(buffers_[0], out);
-	helpers.clear();
-	return std::move(outcome_);
-}
-
-void PageCopy::work(std::vector<std::byte> &buffer, int out)
-{
-	Chunk chunk;
-	while (claim(chunk)) {
-		Result<> done = copy_chunk(chunk, std::span(buffer).first(chunk.length), out);
-		if (done)
-			continue;
-		std::lock_guard lock(mutex_);
-		outcome_ = std::move(done);
-		return;
-	}
-}
-
-// The next chunk that nobody copies yet; false at the end, or once something has failed.
-bool PageCopy::claim(Chunk &chunk)
-{
-	std::lock_guard lock(mutex_);
-	if (next_piece_ == pieces_.size() || !outcome_)
-		return false;
-	const Piece &first = pieces_[next_piece_];
-	chunk.source = first.source;
-	chunk.forced = first.forced;
-	chunk.offset = next_offset_;
-	chunk.length = 0;
-	chunk.ranges.clear();
-	while (next_piece_ < pieces_.size() && chunk.length < kChunk && chunk.ranges.size() < IOV_MAX) {
-		const Piece &piece = pieces_[next_piece_];
-		if (piece.source != first.source || piece.forced != first.forced)
-			break;
-		uint64_t length = std::min(piece.length - next_in_piece_, kChunk - chunk.length);
-		chunk.ranges.push_back({remote(piece.start + next_in_piece_), length});
-		chunk.length += length;
-		next_in_piece_ += length;
-		if (next_in_piece_ == piece.length) {
-			next_piece_++;
-			next_in_piece_ = 0;
-		}
-	}
-	next_offset_ += chunk.length;
-	return true;
+	return queue_.run([this, out](const Chunk &chunk, std::span<std::byte> buffer) {
+		return copy_chunk(chunk, buffer, out);
+	});
 }
 
 Result<> PageCopy::copy_chunk(const Chunk &chunk, std::span<std::byte> buffer, int out)

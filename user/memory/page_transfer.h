@@ -44,7 +44,8 @@ struct SharedPages {
 
 class PageDump {
 public:
-	// `pids` still run. `pages_fd` is pages.img, empty and open for reading and writing; it must stay open until finish().
+	// `pids` still run. `pages_fd` is pages.img, empty and open for reading and writing; it must stay open until
+	// finish().
 	static Result<PageDump> prepare(int pages_fd, std::span<const pid_t> pids);
 	PageDump(PageDump &&) noexcept;
 	PageDump &operator=(PageDump &&) noexcept;
