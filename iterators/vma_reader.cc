@@ -2,8 +2,10 @@
 #include "iterators/vma_reader.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <unordered_set>
 
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -20,6 +22,7 @@ static constexpr uint32_t kMinCapacity = 2048;
 
 struct Pass {
 	pid_t pid;
+	pid_t tid;
 	IterLink link;
 };
 
@@ -35,7 +38,7 @@ struct VmaReader::State {
 	Result<std::span<const vma_record>> run(const IterLink &link);
 	Result<> learn_kinds();
 	Result<uint64_t> own_mm_flags(const IterLink &link);
-	void add_space(pid_t pid, std::span<const vma_record> vmas);
+	void add_space(const Pass &pass, std::span<const vma_record> vmas);
 };
 
 VmaReader::VmaReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -58,13 +61,36 @@ Result<VmaReader> VmaReader::load(uint32_t capacity)
 	return VmaReader(std::move(state));
 }
 
+// /proc/PID/maps of a thread that has exited is empty.
+static bool has_memory(const std::string &proc)
+{
+	UniqueFd fd(open((proc + "/maps").c_str(), O_RDONLY | O_CLOEXEC));
+	char byte;
+	return fd.valid() && read(fd.get(), &byte, 1) == 1;
+}
+
+// The leader, or a thread that has outlived it. The leader, too, if none has memory: it will be gone in the freeze.
+static pid_t thread_with_memory(pid_t pid)
+{
+	std::string proc = fmt::format("/proc/{}", pid);
+	if (has_memory(proc))
+		return pid;
+	std::error_code ignored;
+	for (const auto &task : std::filesystem::directory_iterator(proc + "/task", ignored)) {
+		if (has_memory(task.path()))
+			return std::stoi(task.path().filename());
+	}
+	return pid;
+}
+
 Result<> VmaReader::attach(std::span<const pid_t> pids)
 {
 	state_->passes.clear();
 	for (pid_t pid : pids) {
+		pid_t tid = thread_with_memory(pid);
 		IterLink link =
-			TRY(IterLink::attach(state_->object->progs.dump_vmas, {.tid = static_cast<unsigned>(pid)}));
-		state_->passes.push_back({pid, std::move(link)});
+			TRY(IterLink::attach(state_->object->progs.dump_vmas, {.tid = static_cast<unsigned>(tid)}));
+		state_->passes.push_back({pid, tid, std::move(link)});
 	}
 	return {};
 }
@@ -77,7 +103,7 @@ Result<> VmaReader::run()
 	for (const Pass &pass : state_->passes) {
 		std::span<const vma_record> vmas = TRY(state_->run(pass.link));
 		if (!vmas.empty())
-			state_->add_space(pass.pid, vmas);
+			state_->add_space(pass, vmas);
 	}
 	if (state_->vma_map.overflowed() || state_->mm_map.overflowed())
 		return make_error(Code::kLimit, "more than {} mappings", state_->vma_map.capacity());
@@ -91,7 +117,7 @@ Result<std::span<const vma_record>> VmaReader::State::run(const IterLink &link)
 	return vma_map.records().subspan(before);
 }
 
-void VmaReader::State::add_space(pid_t pid, std::span<const vma_record> vmas)
+void VmaReader::State::add_space(const Pass &pass, std::span<const vma_record> vmas)
 {
 	uint32_t index = vmas[0].space;
 	if (index >= mm_map.records().size())
@@ -99,9 +125,9 @@ void VmaReader::State::add_space(pid_t pid, std::span<const vma_record> vmas)
 	const mm_record &mm = mm_map.records()[index];
 	auto known = std::ranges::find(spaces, mm.mm, [](const AddressSpace &space) { return space.mm->mm; });
 	if (known != spaces.end())
-		known->pids.push_back(pid);
+		known->pids.push_back(pass.pid);
 	else
-		spaces.push_back({&mm, vmas, {pid}});
+		spaces.push_back({&mm, vmas, {pass.pid}, pass.tid});
 }
 
 Result<uint64_t> VmaReader::State::own_mm_flags(const IterLink &link)

@@ -22,6 +22,7 @@ struct AddressSpace {
 	const mm_record *mm = nullptr;
 	std::span<const vma_record> vmas; // by address
 	std::vector<pid_t> pids;
+	pid_t tid = 0; // a thread through which /proc and process_vm_readv(2) reach it: the leader may have exited
 };
 
 // By what a VMA's kind is known. Learned from mappings of our own; 0: this kernel has no such kind.
@@ -43,8 +44,7 @@ public:
 	VmaReader &operator=(VmaReader &&) noexcept;
 	~VmaReader();
 
-	// Thread ids of one living thread of each process (the leader, unless it has exited). Replaces those of an
-	// earlier call.
+	// The processes whose address spaces run() tells; replaces those of an earlier call.
 	Result<> attach(std::span<const pid_t> pids);
 	// One pass for each process. Code::kLimit if the map was too small: load(needed()) and do it again.
 	// A process that has no address space (any more) has no AddressSpace afterwards.

@@ -38,6 +38,7 @@ public:
 	Collector(const iterators::VmaReader &reader, const PageDump *pages, Context &ctx);
 	void add_space(const AddressSpace &space);
 	void add_shared_memory();
+	void check_complete();
 
 private:
 	void add_vma(const vma_record &record, Vma::Kind kind, const std::string &owner, images::Memory &memory);
@@ -284,12 +285,27 @@ void Collector::add_shared_memory()
 	}
 }
 
+// Every process that has an address space is described with it.
+void Collector::check_complete()
+{
+	std::unordered_set<uint32_t> known;
+	for (const images::Memory &memory : ctx_.document->memory())
+		known.insert(memory.id());
+	for (const images::Process &process : ctx_.document->processes()) {
+		if (!process.address_space() || known.contains(process.address_space()) || ctx_.live)
+			continue;
+		ctx_.findings.push_back(Error(Code::kInternal, "its address space was not captured")
+						.on(process_name(*ctx_.document, static_cast<pid_t>(process.pid()))));
+	}
+}
+
 void collect_memory(const iterators::VmaReader &vmas, const PageDump *pages, Context &ctx)
 {
 	Collector collector(vmas, pages, ctx);
 	for (const AddressSpace &space : vmas.spaces())
 		collector.add_space(space);
 	collector.add_shared_memory();
+	collector.check_complete();
 }
 
 } // namespace bpfckpt::collect

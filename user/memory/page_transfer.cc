@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "user/memory/estimate.h"
@@ -49,8 +50,18 @@ static Result<> allocate(int file, uint64_t bytes)
 		.with_hint("free space on that file system, or choose another directory with -D");
 }
 
+// Every object without a path keeps a descriptor open until it is copied.
+static void raise_open_files_limit()
+{
+	rlimit limit = {};
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 Result<PageDump> PageDump::prepare(int pages_fd, std::span<const pid_t> pids)
 {
+	raise_open_files_limit();
 	auto state = std::make_unique<State>();
 	state->file = pages_fd;
 	uint64_t bytes = page_up(estimate_page_bytes(pids));
@@ -126,13 +137,12 @@ Result<> PageDump::State::add_space(const AddressSpace &space, const VmaKinds &k
 	for (const vma_record &vma : space.vmas)
 		is_private.push_back(has_private_pages(vma, kind_of(vma, *space.mm, kinds)));
 
-	pid_t pid = space.pids.front();
-	PageMap map = TRY(PageMap::open(pid));
+	PageMap map = TRY(PageMap::open(space.tid));
 	PageRanges pages;
 	for (const Stretch &stretch : plan_scans(space.vmas, is_private))
 		TRY(map.scan(stretch.range, stretch.backing, pages));
 
-	PageCopy::Source source = plan.add_process(pid);
+	PageCopy::Source source = plan.add_process(space.tid);
 	SpacePages &result = spaces.emplace_back(SpacePages{space.mm->mm, {}, std::move(pages.guards)});
 	std::span<const Range> data = pages.data;
 	for (size_t i = 0; i < space.vmas.size(); i++) {
@@ -162,7 +172,7 @@ Result<> PageDump::State::add_mapped_objects(const AddressSpace &space, const Vm
 			.device = device_number(vma.device),
 			.ino = vma.ino,
 			.size = vma.size,
-			.pid = space.pids.front(),
+			.pid = space.tid,
 			.mapping = {vma.start, vma.end},
 			.name = vma.name,
 		};

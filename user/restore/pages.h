@@ -14,7 +14,7 @@ namespace bpfckpt::restore {
 
 class PageImage {
 public:
-	// `fd` may be -1 if size is 0.
+	// `fd` stays open as long as the PageImage lives; it may be -1 if size is 0.
 	static Result<PageImage> open(int fd, uint64_t size);
 
 	// Errors: Code::kCorrupt if the run leaves the image.
@@ -27,6 +27,7 @@ public:
 
 private:
 	Mapping mapping_;
+	int fd_ = -1;
 };
 
 } // namespace bpfckpt::restore
