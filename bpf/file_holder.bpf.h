@@ -65,12 +65,17 @@ int find_mapping_holders(struct bpf_iter__task_vma___file *ctx)
 SEC("iter/task")
 int find_task_holders(struct bpf_iter__task *ctx)
 {
-	struct task_struct *task = ctx->task;
+	struct task_struct *task = ctx->task, *leader;
 
 	if (!task)
 		return 0;
-	put_holder((__u64)task->mm, task, HOLDER_TASK);
-	put_holder((__u64)task->files, task, HOLDER_TASK);
-	put_holder((__u64)task->fs, task, HOLDER_TASK);
+	/* A thread counts only where it does not share with its process. */
+	leader = task->group_leader;
+	if (task == leader || task->mm != BPF_CORE_READ(leader, mm))
+		put_holder((__u64)task->mm, task, HOLDER_TASK);
+	if (task == leader || task->files != BPF_CORE_READ(leader, files))
+		put_holder((__u64)task->files, task, HOLDER_TASK);
+	if (task == leader || task->fs != BPF_CORE_READ(leader, fs))
+		put_holder((__u64)task->fs, task, HOLDER_TASK);
 	return 0;
 }

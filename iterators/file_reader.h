@@ -33,7 +33,7 @@ struct FileCapacity {
 	uint32_t locks = 1 << 8;
 	uint32_t sockets = 1 << 11;
 	uint32_t messages = 1 << 12;
-	uint32_t holders = 1 << 10;
+	uint32_t holders = 1 << 14;
 	uint32_t name_bytes = 1 << 20; // rounded up to a power of two
 };
 

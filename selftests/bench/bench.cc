@@ -28,6 +28,7 @@ struct Case {
 	Args args;
 	double target_ms; // frozen time wanted; 0: the page rate is what counts
 	unsigned rounds;
+	Args dump_args = {};
 };
 
 const Case kCases[] = {
@@ -36,7 +37,7 @@ const Case kCases[] = {
 	{"10,000 eventfds", "bench/bench_objects", {"eventfds", "10000"}, 20, 7},
 	{"5000 VMAs", "bench/bench_objects", {"vmas", "5000"}, 8, 7},
 	{"1000 POSIX timers", "bench/bench_objects", {"timers", "1000"}, 2, 7},
-	{"ring: 10,000 polls, 10,000 files", "bench/bench_ring", {"10000"}, 10, 7},
+	{"ring: 10,000 polls, 10,000 files", "bench/bench_ring", {"10000"}, 10, 7, {"--forensic"}},
 	{"2 GiB touched memory", "bench/bench_objects", {"memory", "2048"}, 0, 5},
 };
 constexpr double kInspectTargetMs = 80;
@@ -68,11 +69,12 @@ std::string or_dash(double value, const char *unit = "")
 	return value > 0 ? fmt::format("{:.1f}{}", value, unit) : "-";
 }
 
-void dump_once(Scenario &target, const std::string &dir, Measured &measured)
+void dump_once(Scenario &target, const Args &options, const std::string &dir, Measured &measured)
 {
+	Args args{"dump", "-R", "-t", std::to_string(target.pid()), "-D", dir, "--stats", "json"};
+	args.insert(args.end(), options.begin(), options.end());
 	auto start = std::chrono::steady_clock::now();
-	Output output = bpfckpt({"dump", "-R", "-t", std::to_string(target.pid()), "-D", dir, "--stats", "json"},
-				milliseconds(120000));
+	Output output = bpfckpt(args, milliseconds(120000));
 	auto wall = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 	Json stats = Json::parse(output.out.substr(std::min(output.out.size(), output.out.find('{'))), nullptr, false);
 	if (output.exit != 0 || !stats.is_object()) {
@@ -109,7 +111,7 @@ Measured measure(const Case &what, unsigned rounds, const std::string &images, c
 		Measured &into = i == 0 ? warm_up : measured;
 		std::string dir = fmt::format("{}/{}", images, i);
 		fs::create_directories(dir);
-		dump_once(target, dir, into);
+		dump_once(target, what.dump_args, dir, into);
 		fs::remove_all(dir);
 		if (!criu.empty() && measured.criu_failure.empty()) {
 			fs::create_directories(dir);

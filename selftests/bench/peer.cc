@@ -67,7 +67,11 @@ PeerDump criu_dump(const std::string &criu, pid_t pid, const std::string &dir)
 		return result;
 	}
 	std::string log = slurp(dir + "/dump.log");
-	result.failure = "exit " + std::to_string(output.exit) + ": " + log.substr(0, log.find('\n'));
+	// The first line is often about something that it gets over.
+	log.resize(log.find_last_not_of('\n') + 1);
+	size_t last = log.rfind('\n', log.rfind("Dumping FAILED") - 2);
+	result.failure = "exit " + std::to_string(output.exit) + ": " +
+			 log.substr(last + 1, log.find('\n', last + 1) - last - 1);
 	return result;
 }
 
