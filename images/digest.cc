@@ -14,11 +14,9 @@
 
 #include "user/util/io.h"
 
-namespace bpfckpt::images
-{
+namespace bpfckpt::images {
 
-namespace
-{
+namespace {
 
 constexpr unsigned kMaxThreads = 8;
 
@@ -45,8 +43,7 @@ size_t piece_count(uint64_t size)
 }
 
 // Pieces of one file, taken by any number of threads.
-class FileDigester
-{
+class FileDigester {
 public:
 	FileDigester(int fd, uint64_t size) : fd_(fd), size_(size), pieces_(piece_count(size)) {}
 

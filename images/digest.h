@@ -12,13 +12,11 @@
 
 #include "user/util/result.h"
 
-namespace bpfckpt::images
-{
+namespace bpfckpt::images {
 
 inline constexpr size_t kDigestPiece = size_t{1} << 20;
 
-class Digest
-{
+class Digest {
 public:
 	static constexpr size_t kSize = 16;
 

@@ -12,8 +12,7 @@
 #include "user/util/result.h"
 #include "user/util/unique_fd.h"
 
-namespace bpfckpt::images
-{
+namespace bpfckpt::images {
 
 struct ReadOptions {
 	// Refuse images that another user owns or could have changed (restore without --trust-images).

@@ -17,11 +17,9 @@
 #include "user/util/io.h"
 #include "user/util/unique_fd.h"
 
-namespace bpfckpt::images
-{
+namespace bpfckpt::images {
 
-namespace
-{
+namespace {
 
 constexpr size_t kFlushSize = size_t{256} << 10;
 constexpr const char *kTemporaryManifest = ".manifest.img.tmp";

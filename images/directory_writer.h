@@ -15,11 +15,9 @@
 #include "images/manifest.pb.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::images
-{
+namespace bpfckpt::images {
 
-class DirectoryWriter
-{
+class DirectoryWriter {
 public:
 	// Creates `path` with mode 0700, or takes a directory that exists and is empty. No symbolic link is followed in
 	// the last component. Errors: kUsage if it is not empty or no directory, else that of the system call.

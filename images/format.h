@@ -10,8 +10,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace bpfckpt::images
-{
+namespace bpfckpt::images {
 
 inline constexpr uint32_t kFormatVersion = 1;
 inline constexpr std::string_view kManifestName = "manifest.img";

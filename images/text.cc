@@ -3,11 +3,9 @@
 
 #include <vector>
 
-namespace bpfckpt::images
-{
+namespace bpfckpt::images {
 
-namespace
-{
+namespace {
 
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;

@@ -12,8 +12,7 @@
 
 #include "user/util/result.h"
 
-namespace bpfckpt::images
-{
+namespace bpfckpt::images {
 
 // Length of the valid UTF-8 sequence at the start of `text`, 0 if there is none.
 size_t utf8_length(std::string_view text);

@@ -5,8 +5,7 @@
 
 #include <google/protobuf/unknown_field_set.h>
 
-namespace bpfckpt::images
-{
+namespace bpfckpt::images {
 
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;

@@ -5,8 +5,7 @@
 
 #include <google/protobuf/message.h>
 
-namespace bpfckpt::images
-{
+namespace bpfckpt::images {
 
 // At any depth.
 bool has_unknown_fields(const google::protobuf::Message &message);

@@ -5,11 +5,9 @@
 
 #include "images/format.h"
 
-namespace bpfckpt::images
-{
+namespace bpfckpt::images {
 
-namespace
-{
+namespace {
 
 constexpr uint64_t kPageSize = 4096;
 constexpr uint32_t kMaxSignal = 64;

@@ -8,8 +8,7 @@
 #include "images/document.pb.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::images
-{
+namespace bpfckpt::images {
 
 // `pages_size`: of pages.img, which page runs point into. The first problem found, as Code::kCorrupt with its object.
 Result<> validate(const Document &document, uint64_t pages_size);
