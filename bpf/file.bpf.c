@@ -221,7 +221,7 @@ static long describe_one(__u32 index, void *unused)
 	/* A FIFO has other file_operations than a pipe since v6.15 (fs/pipe.c: pipeanon_fops). */
 	if ((inode->i_mode & S_IFMT) == S_IFIFO && !(record->f_mode & FMODE_PATH))
 		record->kind = FILE_KIND_PIPE;
-	if (bpf_core_field_size(copy->f_owner) == sizeof(void *)) {
+	if (bpf_core_field_exists(copy->f_owner)) { /* as a pointer: a struct would not match */
 		if (copy->f_owner)
 			describe_owner(record, copy->f_owner);
 	} else {

@@ -201,7 +201,7 @@ static __noinline int describe_socket(struct file_record *file)
 	record->receive_buffer = copy->sk_rcvbuf;
 	record->send_buffer = copy->sk_sndbuf;
 	record->receive_low_water = copy->sk_rcvlowat;
-	record->locks = copy->sk_userlocks;
+	record->locks = BPF_CORE_READ_BITFIELD(copy, sk_userlocks); /* four bits in v6.1 */
 	record->accept_queue = copy->sk_ack_backlog;
 	record->backlog = copy->sk_max_ack_backlog;
 	record->send_queue = copy->sk_wmem_alloc.refs.counter ? copy->sk_wmem_alloc.refs.counter - 1 : 0;
