@@ -3,6 +3,7 @@
 // time), and again until /proc shows nothing new. io_uring's SQ threads come last: others may have to wait for them to
 // stop.
 #include <algorithm>
+#include <thread>
 
 #include <elf.h>
 #include <sched.h>
@@ -22,6 +23,9 @@ namespace bpfckpt::target {
 
 using Stop = FrozenThread::Stop;
 using Role = images::Thread::Role;
+
+// How long a vfork(2) may last.
+constexpr auto kVforkWithin = std::chrono::milliseconds(300);
 
 // How long a failed freeze waits for threads that were told to stop, in order to release them.
 constexpr auto kAbandonWithin = std::chrono::milliseconds(100);
@@ -87,18 +91,42 @@ Error FrozenTree::State::stuck(const FrozenProcess &process, const FrozenThread 
 				   "give a longer --timeout");
 }
 
-// The child of a vfork(2) that began just before we came: nobody but it can let its parent stop.
+// The child of a vfork(2): nobody but it can let its parent stop.
 void FrozenTree::State::let_vfork_child_go(pid_t parent)
 {
+	for (pid_t child : auto_attached)
+		if (!known_tids.contains(child))
+			go_on_until_exec(child, WNOHANG);
 	for (FrozenProcess &process : processes) {
 		for (FrozenThread &thread : process.threads) {
 			if (process.ppid != parent || !thread.seized)
 				continue;
-			go_on_until_exec(thread.tid, thread.in_stop);
+			if (thread.in_stop)
+				::ptrace(PTRACE_CONT, thread.tid, 0, 0);
+			else
+				go_on_until_exec(thread.tid, WNOHANG);
 			thread.in_stop = false;
 			thread.stop = Stop::kRunning;
 		}
 	}
+}
+
+// A vfork(2) that lasts is refused before anything is stopped: its parent has no registers that could be read, and to
+// stop the child would keep the parent from ever stopping. The usual one, before an execve(2), is over in a moment.
+Result<> FrozenTree::State::wait_for_vforks()
+{
+	auto deadline = Clock::now() + std::min<std::chrono::nanoseconds>(options.timeout, kVforkWithin);
+	Result<> result;
+	for_each_thread([&](FrozenProcess &process, FrozenThread &thread) {
+		while (result && thread.inside_vfork && inside_vfork(process.pid, thread.tid)) {
+			if (Clock::now() >= deadline)
+				result = make_error(Code::kUnsupported, "thread {} is inside vfork(2)", thread.tid)
+						 .on(fmt::format("pid {} ({})", process.pid, process.comm))
+						 .with_hint("try again when its child has called execve(2) or ended");
+			std::this_thread::sleep_for(std::chrono::milliseconds(1));
+		}
+	});
+	return result;
 }
 
 Result<> FrozenTree::State::on_tick(FrozenProcess *process, FrozenThread *thread, Clock::time_point deadline)
@@ -115,6 +143,8 @@ Result<> FrozenTree::State::on_tick(FrozenProcess *process, FrozenThread *thread
 		let_vfork_child_go(process->pid);
 	if (Clock::now() >= deadline)
 		return stuck(*process, *thread);
+	// It may have been let go for the sake of a vfork(2).
+	interrupt(thread->tid);
 	return {};
 }
 
@@ -164,8 +194,7 @@ Result<> FrozenTree::State::wait_until_stopped(FrozenProcess *process, FrozenThr
 			break;
 		case ThreadStop::kVfork:
 			auto_attached.push_back(stop.child);
-			thread->in_stop = true;
-			thread->stop = Stop::kVfork;
+			go_on_until_exec(stop.child, 0);
 			break;
 		case ThreadStop::kGroupStopped:
 			process->group_stopped = true;
@@ -192,16 +221,6 @@ Result<> FrozenTree::State::interrupt_and_wait(Role role, Clock::time_point dead
 			result = wait_until_stopped(&process, &thread, deadline);
 	});
 	return result;
-}
-
-// Whoever was inside vfork(2) is left alone, as long as it is there: it is when its child, which is stopped, has not
-// let it go. Otherwise it is a thread like all others.
-void FrozenTree::State::recheck_vforks()
-{
-	for_each_thread([&](FrozenProcess &process, FrozenThread &thread) {
-		if (thread.stop == Stop::kVfork && !thread.seized && !inside_vfork(process.pid, thread.tid))
-			thread.stop = Stop::kRunning;
-	});
 }
 
 // An execve(2) kills the other threads, stopped or not, and goes on under the leader's tid.
@@ -254,7 +273,6 @@ Result<> FrozenTree::State::stop_everything(Clock::time_point deadline)
 			drop_gone();
 			changed = true;
 		}
-		recheck_vforks();
 		size_t added = TRY(add_new_tasks());
 		changed |= added > 0;
 		again = added || anything_running();

@@ -37,7 +37,7 @@ Result<FrozenThread> describe_new_thread(const FrozenProcess &process, pid_t tid
 	else if (stat.dead())
 		thread.stop = FrozenThread::Stop::kDead;
 	else if (stat.state == 'D' && inside_vfork(process.pid, tid))
-		thread.stop = FrozenThread::Stop::kVfork;
+		thread.inside_vfork = true;
 	return thread;
 }
 
@@ -172,6 +172,7 @@ Result<FrozenTree> FrozenTree::prepare(FreezeOptions options)
 	if (state->processes.empty())
 		return make_error(Code::kGone, "no such process").on(fmt::format("pid {}", state->options.root));
 	TRY(state->add_new_tasks());
+	TRY(state->wait_for_vforks());
 	// Threads may be added meanwhile; more room than this is taken in the freeze.
 	size_t threads = state->known_tids.size();
 	TRY(state->xstates.reserve(threads + threads / 16 + 4));

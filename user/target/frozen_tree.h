@@ -47,7 +47,6 @@ struct FrozenThread {
 	enum class Stop {
 		kRunning, // not stopped (yet)
 		kTrapped, // in a ptrace stop
-		kVfork,   // inside vfork(2): cannot run until its child, which is frozen, execs or exits; no registers
 		kWorker,  // an io-wq worker, left alone
 		kDead,    // a leader that has exited before its threads; no registers
 	};
@@ -60,7 +59,8 @@ struct FrozenThread {
 	uint64_t signal_mask = 0;          // as PTRACE_GETSIGMASK gives it: the saved one in sigsuspend(2) and its kin
 	std::optional<InterruptedSyscall> syscall; // absent: was in user mode
 
-	bool seized = false; // bookkeeping of FrozenTree
+	bool inside_vfork = false; // when it was found
+	bool seized = false;       // bookkeeping of FrozenTree
 	bool in_stop = false;
 };
 

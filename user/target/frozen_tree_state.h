@@ -46,6 +46,7 @@ struct FrozenTree::State {
 	Result<> add_process(pid_t pid, const TaskStat &stat);
 	// Adds the tasks that /proc shows and we do not know; says how many.
 	Result<size_t> add_new_tasks();
+	Result<> wait_for_vforks();
 	Result<> freeze();
 	Result<> thaw();
 	Result<> kill();
@@ -75,7 +76,6 @@ private:
 	Result<> on_tick(FrozenProcess *process, FrozenThread *thread, Clock::time_point deadline);
 	Result<> capture(const FrozenProcess &process, FrozenThread *thread, bool stopped_by_us);
 	void let_vfork_child_go(pid_t parent);
-	void recheck_vforks();
 	void recheck_stops();
 	void drop_gone();
 	[[nodiscard]] bool anything_running();

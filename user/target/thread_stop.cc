@@ -122,16 +122,14 @@ Result<ThreadStop> wait_for_stop(pid_t tid)
 		case PTRACE_EVENT_STOP:
 			return ThreadStop{signal == SIGTRAP ? ThreadStop::kTrapped : ThreadStop::kGroupStopped};
 		case PTRACE_EVENT_VFORK:
-			// The next thing that it does is to sleep uninterruptibly: this stop has to do.
-			::ptrace(PTRACE_GETEVENTMSG, tid, 0, &message);
-			return ThreadStop{ThreadStop::kVfork, static_cast<pid_t>(message)};
 		case PTRACE_EVENT_CLONE:
 		case PTRACE_EVENT_FORK:
 			::ptrace(PTRACE_GETEVENTMSG, tid, 0, &message);
 			// Every trap takes the pending interrupt down (ptrace_stop()).
 			interrupt(tid);
 			::ptrace(PTRACE_CONT, tid, 0, 0);
-			return ThreadStop{ThreadStop::kNewChild, static_cast<pid_t>(message)};
+			return ThreadStop{event == PTRACE_EVENT_VFORK ? ThreadStop::kVfork : ThreadStop::kNewChild,
+					  static_cast<pid_t>(message)};
 		case 0:
 			// Its signal has left the queue already: deliver it, as if nobody were looking.
 			interrupt(tid);
@@ -144,15 +142,15 @@ Result<ThreadStop> wait_for_stop(pid_t tid)
 	}
 }
 
-void go_on_until_exec(pid_t tid, bool known_stopped)
+void go_on_until_exec(pid_t tid, int wait_options)
 {
 	int status = 0;
-	if (!known_stopped && (::waitpid(tid, &status, __WALL | WNOHANG) != tid || !WIFSTOPPED(status)))
+	if (::waitpid(tid, &status, __WALL | wait_options) != tid || !WIFSTOPPED(status))
 		return;
 	int event = status >> 16;
 	if (event == PTRACE_EVENT_EXEC)
 		interrupt(tid);
-	::ptrace(PTRACE_CONT, tid, 0, static_cast<unsigned long>(event || known_stopped ? 0 : WSTOPSIG(status)));
+	::ptrace(PTRACE_CONT, tid, 0, static_cast<unsigned long>(event ? 0 : WSTOPSIG(status)));
 }
 
 void detach(pid_t tid)

@@ -35,8 +35,8 @@ struct ThreadStop {
 	enum Kind {
 		kTrapped,      // by our PTRACE_INTERRUPT
 		kGroupStopped, // by job control
-		kVfork,        // about to sleep in vfork(2); `child` was made
 		kNewChild,     // made `child`, which is seized already; goes on to its own stop
+		kVfork,        // the same, and cannot stop before `child` has called execve(2) or exited
 		kGone,         // exited, or became another thread in execve(2)
 		kTick,         // not stopped after 10 ms
 	} kind;
@@ -48,8 +48,9 @@ Result<> seize(pid_t tid);
 // Without effect on a thread that is gone.
 void interrupt(pid_t tid);
 Result<ThreadStop> wait_for_stop(pid_t tid);
-// For a stopped thread, or one that may have stopped meanwhile: it runs to its execve(2), and stops there.
-void go_on_until_exec(pid_t tid, bool known_stopped);
+// Takes one report of a seized thread, if there is one (WNOHANG) or when there is (0), and lets the thread run to its
+// execve(2), where it stops.
+void go_on_until_exec(pid_t tid, int wait_options);
 // Without effect on a thread that is gone.
 void detach(pid_t tid);
 
