@@ -98,8 +98,8 @@ deps: ## install the Debian packages that are missing
 	[ -z "$$missing" ] || { apt-get -q update && apt-get -qy --no-install-recommends install $$missing; }
 
 MAN         := $(patsubst docs/man/%.scd,$(B)/man/%,$(wildcard docs/man/*.scd))
-COMPLETIONS := bash:bpfckpt:bash-completion/completions/bpfckpt zsh:_bpfckpt:zsh/site-functions/_bpfckpt \
-	fish:bpfckpt.fish:fish/vendor_completions.d/bpfckpt.fish
+COMPLETIONS := bpfckpt.bash:bash-completion/completions/bpfckpt _bpfckpt:zsh/site-functions/_bpfckpt \
+	bpfckpt.fish:fish/vendor_completions.d/bpfckpt.fish
 
 all: $(MAN)
 
@@ -111,13 +111,12 @@ $(B)/man/%: docs/man/%.scd
 install: all ## install the program, its man pages and completions below PREFIX (DESTDIR for packagers)
 	$(Q)install -Dm755 $(B)/bpfckpt $(DESTDIR)$(PREFIX)/bin/bpfckpt
 	$(Q)for page in $(MAN); do install -Dm644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
-	$(Q)for c in $(COMPLETIONS); do to=$${c##*:} from=docs/completions/$${c#*:}; from=$${from%%:*}; \
-		[ ! -e $$from ] || install -Dm644 $$from $(DESTDIR)$(PREFIX)/share/$$to; done
+	$(Q)for c in $(COMPLETIONS); do install -Dm644 docs/completions/$${c%:*} $(DESTDIR)$(PREFIX)/share/$${c#*:}; done
 
 uninstall: ## remove what install put there
 	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/bpfckpt
 	$(Q)for page in $(MAN); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
-	$(Q)for c in $(COMPLETIONS); do rm -f $(DESTDIR)$(PREFIX)/share/$${c##*:}; done
+	$(Q)for c in $(COMPLETIONS); do rm -f $(DESTDIR)$(PREFIX)/share/$${c#*:}; done
 
 clean: ## remove build/
 	$(Q)rm -rf $(B)

@@ -67,11 +67,14 @@ PeerDump criu_dump(const std::string &criu, pid_t pid, const std::string &dir)
 		return result;
 	}
 	std::string log = slurp(dir + "/dump.log");
-	// The first line is often about something that it gets over.
-	log.resize(log.find_last_not_of('\n') + 1);
-	size_t last = log.rfind('\n', log.rfind("Dumping FAILED") - 2);
-	result.failure = "exit " + std::to_string(output.exit) + ": " +
-			 log.substr(last + 1, log.find('\n', last + 1) - last - 1);
+	// It gets over the first error of this machine, that it may not raise a limit.
+	std::istringstream lines(log);
+	for (std::string line; std::getline(lines, line) && result.failure.empty();) {
+		if (line.find("rlimit") == std::string::npos)
+			result.failure = line;
+	}
+	if (result.failure.empty())
+		result.failure = "exit " + std::to_string(output.exit);
 	return result;
 }
 

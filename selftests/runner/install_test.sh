@@ -11,10 +11,10 @@ make install DESTDIR="$dir" PREFIX=/usr
 for command in dump inspect show check restore; do
 	"$dir/usr/bin/bpfckpt" "$command" --help >"$dir/help" 2>&1 || continue
 	rm "$dir/help"
-	[ -s "$dir/usr/share/man/man1/bpfckpt-$command.1" ] || { echo "no man page of $command"; exit 1; }
+	[ -s "$dir/usr/share/man/man8/bpfckpt-$command.8" ] || { echo "no man page of $command"; exit 1; }
 done
 rm -f "$dir/help"
-[ -s "$dir/usr/share/man/man1/bpfckpt.1" ] || { echo "no man page"; exit 1; }
+[ -s "$dir/usr/share/man/man8/bpfckpt.8" ] || { echo "no man page"; exit 1; }
 [ -s "$dir/usr/share/bash-completion/completions/bpfckpt" ] || { echo "no completion for bash"; exit 1; }
 make uninstall DESTDIR="$dir" PREFIX=/usr
 left=$(find "$dir" -type f)
