@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
+#include <malloc.h>
 
 #include "user/cli/check.h"
 #include "user/cli/check_target.h"
@@ -169,8 +170,13 @@ std::vector<std::string> split_verbosity(int argc, char **argv)
 	return args;
 }
 
+// Loading BPF objects takes some large blocks for a moment. Without a fixed limit glibc learns from the first ones to
+// keep such blocks in its heaps (mallopt(3), M_MMAP_THRESHOLD).
+constexpr int kLargeBlock = 256 << 10;
+
 int run(int argc, char **argv)
 {
+	mallopt(M_MMAP_THRESHOLD, kLargeBlock);
 	CLI::App app("bpfckpt: checkpoint, restore and inspect Linux processes, io_uring included");
 	app.require_subcommand(1);
 	app.set_version_flag("-V,--version", "bpfckpt " BPFCKPT_VERSION);
