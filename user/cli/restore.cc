@@ -76,6 +76,7 @@ static Result<int> restore_tree(const RestoreOptions &options)
 	start = Clock::now();
 	restore::BuildOptions build;
 	build.leave_stopped = options.leave_stopped;
+	build.detached = options.detached;
 	build.pidfile = options.pidfile;
 	build.pages_fd = checkpoint.pages.get();
 	build.pages_size = checkpoint.pages_size;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/restore/build.h"
 
+#include <ranges>
+
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -33,15 +35,17 @@ public:
 		  options_(options),
 		  log_(log),
 		  pages_(std::move(pages)),
-		  tree_(plan, stub),
+		  tree_(plan, stub, options.detached),
 		  files_(plan, pages_)
 	{
 	}
 	Result<> run();
 
 private:
-	Result<> restore_processes();
-	Result<> restore_threads();
+	Result<> restore_contents();
+	Result<> restore_attributes(Member &member);
+	Result<> restore_threads(std::span<Member *const> members);
+	Result<> restore_stopped();
 	Result<> finish(Member &member);
 	Result<> finish_thread(Tracee &tracee, const images::Thread &thread);
 	Result<> write_pidfile() const;
@@ -55,8 +59,8 @@ private:
 	std::vector<LentTimeout> lent_;
 };
 
-// Everything of a process that its leader does with all of bpfckpt's privileges.
-Result<> Builder::restore_processes()
+// Memory, descriptors, threads; then the zombies are ended, while every SIGCHLD still waits.
+Result<> Builder::restore_contents()
 {
 	for (Member *member : tree_.living()) {
 		TRY(restore_memory(*member, *plan_.memory_of(*member->image), files_, pages_));
@@ -66,31 +70,33 @@ Result<> Builder::restore_processes()
 	for (Member *member : tree_.living())
 		TRY(files_.install(*member));
 	TRY(tree_.create_threads());
-	TRY(tree_.end_zombies());
-	for (Member *member : tree_.living()) {
-		SyscallBatch batch;
-		add_process_attributes(batch, *member->image);
-		add_signal_actions(batch, *member->image);
-		TRY(batch.run(member->leader));
-		TRY(set_oom_score_adj(*member->image));
-		TRY(restore_timers(member->leader, *member->image));
-		SyscallBatch last;
-		add_pending_signals(last, *member->image);
-		add_limits(last, *member->image);
-		TRY(last.run(member->leader));
-	}
-	return {};
+	return tree_.end_zombies();
 }
 
-Result<> Builder::restore_threads()
+// What a leader does with all of bpfckpt's privileges.
+Result<> Builder::restore_attributes(Member &member)
+{
+	SyscallBatch batch;
+	add_process_attributes(batch, *member.image);
+	add_signal_actions(batch, *member.image);
+	TRY(batch.run(member.leader));
+	TRY(write_proc_settings(*member.image));
+	TRY(restore_timers(member.leader, *member.image));
+	SyscallBatch last;
+	add_pending_signals(last, *member.image);
+	add_limits(last, *member.image);
+	return last.run(member.leader);
+}
+
+Result<> Builder::restore_threads(std::span<Member *const> members)
 {
 	std::vector<SyscallBatch> batches;
 	std::vector<BatchRun> runs;
 	size_t count = 0;
-	for (Member *member : tree_.living())
+	for (Member *member : members)
 		count += member->threads.size() + 1;
 	batches.reserve(count);
-	for (Member *member : tree_.living()) {
+	for (Member *member : members) {
 		for (auto &[image, tracee] : member->all_threads()) {
 			SyscallBatch &batch = batches.emplace_back();
 			add_pending_signals(batch, member->pid(), *image);
@@ -105,6 +111,25 @@ Result<> Builder::restore_threads()
 		}
 	}
 	return target::run_all(runs);
+}
+
+static bool is_stopped(const Member *member)
+{
+	return member->image->state() == images::Process::STOPPED && member->threads.empty();
+}
+
+// They are finished and stopped first, children before parents: a parent throws the SIGCHLD away with its signal
+// actions.
+Result<> Builder::restore_stopped()
+{
+	std::vector<Member *> members = tree_.living();
+	for (Member *member : members | std::views::reverse | std::views::filter(is_stopped)) {
+		TRY(restore_attributes(*member));
+		TRY(restore_threads({&member, 1}));
+		TRY(finish(*member));
+		TRY(tree_.stop(*member));
+	}
+	return {};
 }
 
 Result<> Builder::finish_thread(Tracee &tracee, const images::Thread &thread)
@@ -151,10 +176,16 @@ Result<> Builder::run()
 	log_.steps("files are open");
 	TRY(tree_.create());
 	log_.steps("processes are created");
-	TRY(restore_processes());
-	log_.steps("memory, files, threads and timers are restored");
-	TRY(restore_threads());
-	for (Member *member : tree_.living())
+	TRY(restore_contents());
+	log_.steps("memory, files and threads are restored");
+	TRY(tree_.orphan_root());
+	TRY(restore_stopped());
+	std::vector<Member *> others = tree_.living();
+	std::erase_if(others, is_stopped);
+	for (Member *member : others)
+		TRY(restore_attributes(*member));
+	TRY(restore_threads(others));
+	for (Member *member : others)
 		TRY(finish(*member));
 	TRY(write_pidfile());
 	TRY(tree_.detach(options_.leave_stopped));

@@ -12,7 +12,8 @@ namespace bpfckpt::restore {
 
 struct BuildOptions {
 	bool leave_stopped = false;
-	std::string pidfile; // empty: none
+	bool detached = false; // bpfckpt will not wait for the root
+	std::string pidfile;   // empty: none
 	int pages_fd = -1;
 	uint64_t pages_size = 0;
 };

@@ -42,7 +42,8 @@ struct Plan {
 	std::unordered_map<uint32_t, const images::Memory *> memories;
 	std::unordered_map<uint32_t, const images::SharedMemory *> shared_memories;
 	std::unordered_map<uint32_t, const images::Ring *> rings;
-	std::vector<const images::File *> open_files; // those that restore opens: not what only a kernel object of its own maps
+	std::vector<const images::File *>
+		open_files; // those that restore opens: not what only a kernel object of its own maps
 	std::vector<TreeStep> tree;
 	std::vector<target::RemoteRange> occupied; // by every address space of the tree
 	size_t max_threads = 0;                    // of one process, the leader left out

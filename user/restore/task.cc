@@ -60,20 +60,26 @@ void add_file_owners(SyscallBatch &batch, const Plan &plan, const images::Proces
 	}
 }
 
-Result<> set_oom_score_adj(const images::Process &process)
+static Result<> write_setting(const images::Process &process, const char *name, const std::string &text)
 {
-	std::string path = fmt::format("/proc/{}/oom_score_adj", process.pid());
-	std::string now = TRY(read_file(path));
-	if (atoi(now.c_str()) == process.oom_score_adj())
-		return {};
-	UniqueFd fd = TRY(open_at(AT_FDCWD, path, O_WRONLY));
-	std::string text = std::to_string(process.oom_score_adj());
+	UniqueFd fd = TRY(open_at(AT_FDCWD, fmt::format("/proc/{}/{}", process.pid(), name), O_WRONLY));
 	Result<> written = write_all(fd.get(), as_bytes(text));
 	if (!written)
-		return std::move(written)
-			.error()
+		return make_error(written.error().code, "cannot set {} to {}", name, text)
 			.on(name_of(process))
-			.with_hint("lowering oom_score_adj needs CAP_SYS_RESOURCE");
+			.with_hint("lowering oom_score_adj needs CAP_SYS_RESOURCE")
+			.because(std::move(written).error());
+	return {};
+}
+
+Result<> write_proc_settings(const images::Process &process)
+{
+	std::string score = TRY(read_file(fmt::format("/proc/{}/oom_score_adj", process.pid())));
+	if (atoi(score.c_str()) != process.oom_score_adj())
+		TRY(write_setting(process, "oom_score_adj", std::to_string(process.oom_score_adj())));
+	std::string filter = TRY(read_file(fmt::format("/proc/{}/coredump_filter", process.pid())));
+	if (strtoul(filter.c_str(), nullptr, 16) != process.coredump_filter())
+		TRY(write_setting(process, "coredump_filter", fmt::format("{:#x}", process.coredump_filter())));
 	return {};
 }
 

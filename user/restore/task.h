@@ -14,7 +14,7 @@ void add_limits(target::SyscallBatch &batch, const images::Process &process);
 void add_dumpable(target::SyscallBatch &batch, const images::Process &process);
 // F_SETOWN records who asks: with the final credentials.
 void add_file_owners(target::SyscallBatch &batch, const Plan &plan, const images::Process &process);
-// From outside.
-Result<> set_oom_score_adj(const images::Process &process);
+// From outside: oom_score_adj and coredump_filter.
+Result<> write_proc_settings(const images::Process &process);
 
 } // namespace bpfckpt::restore

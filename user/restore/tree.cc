@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <unordered_set>
 
 #include <linux/sched.h>
 #include <sys/prctl.h>
@@ -27,9 +28,27 @@ std::vector<std::pair<const images::Thread *, Tracee *>> Member::all_threads()
 	return all;
 }
 
-// While the tree is built its orphans come to us, so that we can reap them.
-Tree::Tree(const Plan &plan, const target::StubLayout &stub) : plan_(plan), stub_(stub)
+// Of no process, and wanted for none.
+static pid_t free_pid(const Plan &plan)
 {
+	std::unordered_set<pid_t> wanted;
+	for (const images::Process &process : plan.document->processes())
+		for (const images::Thread &thread : process.threads())
+			wanted.insert(static_cast<pid_t>(thread.tid()));
+	for (const TreeStep &step : plan.tree)
+		wanted.insert(step.pid);
+	pid_t pid = 32700; // below the smallest pid_max that is common
+	while (wanted.contains(pid) || ::access(fmt::format("/proc/{}", pid).c_str(), F_OK) == 0)
+		pid--;
+	return pid;
+}
+
+// While the tree is built its orphans come to us, so that we can reap them.
+Tree::Tree(const Plan &plan, const target::StubLayout &stub, bool outlive) : plan_(plan), stub_(stub)
+{
+	const images::Process &root = *plan.processes.at(plan.root);
+	if (outlive && root.threads_size() && root.threads(0).parent_death_signal())
+		root_parent_ = free_pid(plan);
 	int reaper = 0;
 	prctl(PR_GET_CHILD_SUBREAPER, &reaper);
 	was_reaper_ = reaper != 0;
@@ -74,15 +93,23 @@ static int exit_signal_of(const images::Process &process)
 	return process.exit_signal() ? static_cast<int>(process.exit_signal()) : SIGCHLD;
 }
 
+Result<> Tree::create_root()
+{
+	const images::Process *root = plan_.processes.at(plan_.root);
+	pid_t first = root_parent_ ? root_parent_ : plan_.root;
+	Result<Tracee> made = target::clone_stub_process(first, root_parent_ ? SIGCHLD : exit_signal_of(*root), stub_);
+	if (!made)
+		return std::move(made).error();
+	order_.push_back(first);
+	members_.emplace(first, std::make_unique<Member>(Member{root_parent_ ? nullptr : root, std::move(*made), {}}));
+	if (root_parent_)
+		return fork({.kind = TreeStep::kFork, .pid = plan_.root, .other = root_parent_});
+	return {};
+}
+
 Result<> Tree::create()
 {
-	Result<Tracee> root =
-		target::clone_stub_process(plan_.root, exit_signal_of(*plan_.processes.at(plan_.root)), stub_);
-	if (!root)
-		return std::move(root).error();
-	order_.push_back(plan_.root);
-	members_.emplace(plan_.root,
-			 std::make_unique<Member>(Member{plan_.processes.at(plan_.root), std::move(*root), {}}));
+	TRY(create_root());
 	for (const TreeStep &todo : plan_.tree)
 		TRY(step(todo));
 	return {};
@@ -162,12 +189,39 @@ Result<> Tree::end_helper(const TreeStep &step)
 	uint64_t status[] = {0};
 	TRY(helper.leader.start_call(SYS_exit_group, status));
 	TRY(wait_for_end(helper.leader));
-	SyscallBatch batch;
-	batch.add(SYS_wait4, step.pid, 0, __WALL, 0);
-	TRY(batch.run(member(step.other).leader));
+	if (step.other) {
+		SyscallBatch batch;
+		batch.add(SYS_wait4, step.pid, 0, __WALL, 0);
+		TRY(batch.run(member(step.other).leader));
+	}
 	members_.erase(step.pid);
 	std::erase(order_, step.pid);
 	return {};
+}
+
+Result<> Tree::orphan_root()
+{
+	if (!root_parent_)
+		return {};
+	prctl(PR_SET_CHILD_SUBREAPER, was_reaper_);
+	return end_helper({.kind = TreeStep::kExit, .pid = root_parent_});
+}
+
+// From the exit stop of its last call nothing of the program runs before the signal is taken. Which signal stopped it
+// shows in the parent's wait; SIGTSTP and its kin do nothing in an orphaned group, as the root's may be now.
+Result<> Tree::stop(Member &member)
+{
+	int wanted = static_cast<int>(member.image->stop_signal());
+	int signal = wanted && member.pid() != plan_.root ? wanted : SIGSTOP;
+	::kill(member.pid(), SIGSTOP);
+	TRY(member.leader.enter_group_stop(signal));
+	member.stopped = true;
+	auto parent = members_.find(static_cast<pid_t>(member.image->ppid()));
+	if (!member.image->stop_reported() || parent == members_.end())
+		return {};
+	SyscallBatch batch;
+	batch.add_optional(SYS_waitid, P_PID, member.pid(), 0, WSTOPPED | WNOHANG, 0);
+	return batch.run(parent->second->leader);
 }
 
 static constexpr uint64_t kThreadFlags =
@@ -234,7 +288,7 @@ Result<> Tree::detach(bool leave_stopped)
 {
 	std::vector<Member *> all = living();
 	for (Member *one : all)
-		if (leave_stopped || one->image->state() == images::Process::STOPPED)
+		if (!one->stopped && (leave_stopped || one->image->state() == images::Process::STOPPED))
 			::kill(one->pid(), SIGSTOP);
 	released_ = true;
 	Result<> first;

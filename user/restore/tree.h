@@ -21,6 +21,7 @@ struct Member {
 	const images::Process *image; // nullptr: a helper
 	target::Tracee leader;
 	std::vector<ThreadMember> threads; // without the leader
+	bool stopped = false;              // by job control already
 
 	[[nodiscard]] pid_t pid() const { return leader.pid(); }
 	[[nodiscard]] const images::Thread &leader_image() const { return image->threads(0); }
@@ -31,7 +32,8 @@ struct Member {
 
 class Tree {
 public:
-	Tree(const Plan &plan, const target::StubLayout &stub);
+	// `outlive`: the root will outlive bpfckpt, and must not notice the end of its parent (PR_SET_PDEATHSIG).
+	Tree(const Plan &plan, const target::StubLayout &stub, bool outlive);
 	~Tree();
 	Tree(const Tree &) = delete;
 	Tree &operator=(const Tree &) = delete;
@@ -43,6 +45,12 @@ public:
 	// Those that were zombies end as they had ended. Their parents must not ignore SIGCHLD yet.
 	Result<> end_zombies();
 
+	// Before the root gets its parent death signal: it goes to whoever takes in bpfckpt's orphans.
+	Result<> orphan_root();
+	// A job control stop, with its final registers set; its parent gets SIGCHLD, and the report unless it had seen
+	// it.
+	Result<> stop(Member &member);
+
 	[[nodiscard]] Member &member(pid_t pid) { return *members_.at(pid); }
 	// Zombies left out, parents before children.
 	[[nodiscard]] std::vector<Member *> living();
@@ -51,6 +59,7 @@ public:
 	Result<> detach(bool leave_stopped);
 
 private:
+	Result<> create_root();
 	Result<> step(const TreeStep &step);
 	Result<> fork(const TreeStep &step);
 	Result<> end_helper(const TreeStep &step);
@@ -62,6 +71,7 @@ private:
 	target::StubLayout stub_;
 	std::map<pid_t, std::unique_ptr<Member>> members_;
 	std::vector<pid_t> order_; // of creation
+	pid_t root_parent_ = 0;    // the helper that created the root; 0: bpfckpt did
 	bool was_reaper_ = false;
 	bool released_ = false;
 };

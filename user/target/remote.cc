@@ -272,6 +272,19 @@ Result<> Tracee::resume_for_signal(int signal)
 	}
 }
 
+Result<> Tracee::enter_group_stop(int signal)
+{
+	TRY(resume(PTRACE_CONT));
+	for (;;) {
+		int status = TRY(wait_status());
+		if (!WIFSTOPPED(status))
+			return dead(status);
+		if (event_of(status) == PTRACE_EVENT_STOP && WSTOPSIG(status) == signal)
+			return {};
+		TRY(resume(PTRACE_CONT, event_of(status) == 0 && WSTOPSIG(status) == SIGSTOP ? signal : 0));
+	}
+}
+
 Result<> Tracee::detach() const
 {
 	return resume(PTRACE_DETACH);

@@ -61,6 +61,9 @@ public:
 
 	// Continues with a signal that is queued already: it is passed on at its delivery stop.
 	Result<> resume_for_signal(int signal);
+	// From an exit stop, with SIGSTOP queued: passes on `signal` instead, and waits until it is stopped by job
+	// control.
+	Result<> enter_group_stop(int signal);
 	Result<int> wait_status();
 
 	Result<> detach() const;
