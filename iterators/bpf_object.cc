@@ -1,10 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "iterators/bpf_object.h"
 
+#include <algorithm>
+#include <string_view>
+
 #include <unistd.h>
 
-namespace bpfckpt::iterators
+namespace bpfckpt::iterators {
+
+// Before a program of a section "iter/NAME" is loaded. Registered for a type that needs no BTF of the kernel, so that
+// libbpf does not parse it; here it becomes what it is.
+static int prepare_iterator(bpf_program *program, bpf_prog_load_opts *options, long)
 {
+	Result<const KernelBtf *> kernel = KernelBtf::get();
+	std::string_view section = bpf_program__section_name(program);
+	section.remove_prefix(std::min(section.find('/') + 1, section.size()));
+	options->attach_btf_id = kernel ? (*kernel)->iterator_id("bpf_iter_" + std::string(section)) : 0;
+	if (!options->attach_btf_id)
+		return -ENOENT;
+	options->expected_attach_type = BPF_TRACE_ITER;
+	return bpf_program__set_type(program, BPF_PROG_TYPE_TRACING);
+}
+
+Result<> handle_iterator_sections()
+{
+	static const int kHandler = [] {
+		LIBBPF_OPTS(libbpf_prog_handler_opts, options, .prog_prepare_load_fn = prepare_iterator);
+		return libbpf_register_prog_handler("iter+", BPF_PROG_TYPE_SYSCALL, BPF_TRACE_ITER, &options);
+	}();
+	if (kHandler < 0)
+		return errno_error(-kHandler, "cannot register a handler for BPF iterators");
+	return {};
+}
 
 Result<IterLink> IterLink::attach(bpf_program *program, IterFilter filter)
 {

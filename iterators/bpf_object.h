@@ -14,6 +14,10 @@
 
 namespace bpfckpt::iterators {
 
+// From here on libbpf takes the ids of iterators from KernelBtf, instead of reading all types of the kernel for each
+// object that has one. Once for the process; safe from several threads.
+Result<> handle_iterator_sections();
+
 // Owns a skeleton made by bpftool. `Skeleton` is e.g. task_bpf with its static functions open, load, destroy.
 template <class Skeleton>
 class BpfObject {
@@ -27,6 +31,7 @@ public:
 		if (!named.skeleton_)
 			return errno_error(errno, "cannot open BPF object");
 		const KernelBtf *kernel = TRY(KernelBtf::get());
+		TRY(handle_iterator_sections());
 		UniqueFd types = TRY(kernel->cut_down(relocatable_names(bpf_object__btf(named.skeleton_->obj))));
 		std::string path = fmt::format("/proc/self/fd/{}", types.get());
 		LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = path.c_str());

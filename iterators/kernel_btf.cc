@@ -19,6 +19,13 @@ bool is_named_kind(const btf_type *type)
 	return btf_is_composite(type) || btf_is_any_enum(type) || btf_is_typedef(type);
 }
 
+// Kinds of iterators are known by functions without a body (include/linux/bpf.h: DEFINE_BPF_ITER_FUNC).
+bool is_iterator(const btf *types, const btf_type *type)
+{
+	return btf_is_func(type) &&
+	       std::string_view(btf__name_by_offset(types, type->name_off)).starts_with("bpf_iter_");
+}
+
 // Copies types by value, each once; what a pointer leads to is left out, so there are no cycles.
 class Cutter {
 public:
@@ -149,7 +156,7 @@ Result<KernelBtf> KernelBtf::parse()
 	kernel.by_name_.reserve(1 << 15);
 	for (unsigned id = 1; id < count; id++) {
 		const btf_type *type = btf__type_by_id(kernel.types_.get(), id);
-		if (type->name_off && is_named_kind(type))
+		if (type->name_off && (is_named_kind(type) || is_iterator(kernel.types_.get(), type)))
 			kernel.by_name_[btf__name_by_offset(kernel.types_.get(), type->name_off)].push_back(id);
 	}
 	return kernel;
@@ -163,6 +170,17 @@ Result<const KernelBtf *> KernelBtf::get()
 	return &*kKernel;
 }
 
+unsigned KernelBtf::iterator_id(const std::string &name) const
+{
+	auto it = by_name_.find(name);
+	if (it == by_name_.end())
+		return 0;
+	for (unsigned id : it->second)
+		if (btf_is_func(btf__type_by_id(types_.get(), id)))
+			return id;
+	return 0;
+}
+
 Result<UniqueFd> KernelBtf::cut_down(const std::unordered_set<std::string> &names) const
 {
 	Cutter cutter(types_.get());
@@ -171,7 +189,7 @@ Result<UniqueFd> KernelBtf::cut_down(const std::unordered_set<std::string> &name
 		if (it == by_name_.end())
 			continue;
 		for (unsigned id : it->second)
-			if (int err = cutter.copy(id); err < 0)
+			if (int err = is_named_kind(btf__type_by_id(types_.get(), id)) ? cutter.copy(id) : 0; err < 0)
 				return errno_error(-err, "cannot copy kernel type").on(name);
 	}
 	__u32 size = 0;

@@ -34,6 +34,10 @@ public:
 
 	[[nodiscard]] const btf *types() const { return types_.get(); }
 
+	// The BTF id of the function that stands for a kind of BPF iterator, "bpf_iter_task"; 0 if this kernel has
+	// none.
+	[[nodiscard]] unsigned iterator_id(const std::string &name) const;
+
 	// A memory file with every struct, union and enum that has one of these names, and what they hold by value.
 	Result<UniqueFd> cut_down(const std::unordered_set<std::string> &names) const;
 
@@ -41,7 +45,7 @@ private:
 	static Result<KernelBtf> parse();
 
 	Btf types_;
-	std::unordered_map<std::string_view, std::vector<unsigned>> by_name_; // structs, unions, enums, typedefs
+	std::unordered_map<std::string_view, std::vector<unsigned>> by_name_; // see is_indexed()
 };
 
 // The names that `object` may relocate against: its own structs, unions, enums and typedefs, without the "___flavour".

@@ -4,8 +4,7 @@
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
-namespace bpfckpt::iterators
-{
+namespace bpfckpt::iterators {
 
 static Btf reopen(const UniqueFd &file)
 {
@@ -36,6 +35,17 @@ TEST(KernelBtfTest, copy_has_the_named_types_with_the_same_layout)
 	// By value only: what a pointer of task_struct leads to was not asked for.
 	EXPECT_LT(btf__find_by_name_kind(copy.get(), "nsproxy", BTF_KIND_STRUCT), 0);
 	EXPECT_LT(btf__type_cnt(copy.get()), btf__type_cnt(kernel->types()) / 10);
+}
+
+TEST(KernelBtfTest, iterators_are_known_by_name)
+{
+	const KernelBtf *kernel = KernelBtf::get().value();
+	unsigned id = kernel->iterator_id("bpf_iter_task");
+	ASSERT_NE(id, 0U);
+	EXPECT_STREQ(btf__name_by_offset(kernel->types(), btf__type_by_id(kernel->types(), id)->name_off),
+		     "bpf_iter_task");
+	EXPECT_EQ(kernel->iterator_id("bpf_iter_of_nothing"), 0U);
+	EXPECT_EQ(kernel->iterator_id("task_struct"), 0U);
 }
 
 TEST(KernelBtfTest, flavours_name_the_type_they_stand_for)
