@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/uring/drain.h"
 
+#include <algorithm>
 #include <map>
 #include <thread>
-#include <unordered_map>
 
 #include "user/uring/classify.h"
 
@@ -22,46 +22,48 @@ struct Unsettled {
 	[[nodiscard]] bool is_missing() const { return !proof.holds(found); }
 };
 
-template <class Record>
-std::unordered_map<uint64_t, std::vector<const Record *>> by_ring(std::span<const Record> records)
-{
-	std::unordered_map<uint64_t, std::vector<const Record *>> result;
-	for (const Record &record : records)
-		result[record.ring].push_back(&record);
-	return result;
-}
+// By struct io_ring_ctx. This runs inside the freeze: it sorts, where sightings() would build a table of them all.
+using Rings = std::map<uint64_t, Unsettled>;
 
-bool must_be_waited_for(const Sighting &sighting, const iterators::KernelLayout &layout, const IsDisk &is_disk)
+Rings count_found(const iterators::UringReader &reader)
 {
-	// What is done and only waits for its thread to say so is kept as a completion.
-	if (sighting.queued)
-		return false;
-	RequestSource source;
-	source.record = sighting.record;
-	source.layout = &layout;
-	return is_bounded(source, sighting.record->file && is_disk && is_disk(sighting.record->file));
-}
+	std::vector<std::pair<uint64_t, uint64_t>> requests;
+	requests.reserve(reader.requests().size());
+	for (const uring_request_record &record : reader.requests())
+		if (!is_message(record))
+			requests.emplace_back(record.ring, record.request);
+	std::ranges::sort(requests);
+	auto last = std::ranges::unique(requests).begin();
 
-// By position of the ring in reader.rings(): what messages count from.
-std::map<size_t, Unsettled> unsettled(const iterators::UringReader &reader, const iterators::KernelLayout &layout,
-				      const IsDisk &is_disk)
-{
-	auto requests = by_ring(reader.requests());
-	auto counts = by_ring(reader.counts());
-	std::map<size_t, Unsettled> result;
-	for (size_t i = 0; i < reader.rings().size(); i++) {
-		uint64_t ring = reader.rings()[i].ring;
-		Unsettled state;
-		for (const Sighting &sighting : sightings(requests[ring])) {
-			state.found++;
-			if (must_be_waited_for(sighting, layout, is_disk))
-				state.bounded.push_back(sighting.record);
-		}
-		state.proof = proof_of(counts[ring]);
-		if (!state.bounded.empty() || state.is_missing())
-			result.emplace(i, std::move(state));
+	Rings rings;
+	std::map<uint64_t, std::vector<const uring_count_record *>> counts;
+	for (const uring_count_record &record : reader.counts())
+		counts[record.ring].push_back(&record);
+	for (const uring_ring_record &record : reader.rings()) {
+		auto [first, end] = std::ranges::equal_range(requests.begin(), last, record.ring, {},
+							     &std::pair<uint64_t, uint64_t>::first);
+		Unsettled &ring = rings[record.ring];
+		ring.found = static_cast<uint32_t>(end - first);
+		ring.proof = proof_of(counts[record.ring]);
 	}
-	return result;
+	return rings;
+}
+
+// The rings that are not settled.
+Rings unsettled(const iterators::UringReader &reader, const iterators::KernelLayout &layout, const IsDisk &is_disk)
+{
+	Rings rings = count_found(reader);
+	RequestSource source;
+	source.layout = &layout;
+	for (const uring_request_record &record : reader.requests()) {
+		source.record = &record;
+		auto ring = rings.find(record.ring);
+		if (ring != rings.end() && is_bounded(source, record.file && is_disk && is_disk(record.file)))
+			ring->second.bounded.push_back(&record);
+	}
+	std::erase_if(rings,
+		      [](const auto &entry) { return entry.second.bounded.empty() && !entry.second.is_missing(); });
+	return rings;
 }
 
 std::string describe(const uring_request_record &record)
@@ -71,7 +73,7 @@ std::string describe(const uring_request_record &record)
 			   static_cast<uint64_t>(record.user_data), name_of_place(record.place));
 }
 
-Error timed_out(const std::map<size_t, Unsettled> &rings, std::chrono::milliseconds limit)
+Error timed_out(const Rings &rings, std::chrono::milliseconds limit)
 {
 	constexpr size_t kNamed = 8;
 	std::string text;
@@ -122,10 +124,8 @@ Result<> observe(iterators::UringReader &reader, std::span<const uint64_t> rings
 {
 	for (unsigned attempt = 1;; attempt++) {
 		TRY(reader.run(rings));
-		auto requests = by_ring(reader.requests());
-		bool proved = true;
-		for (const auto &[ring, counts] : by_ring(reader.counts()))
-			proved = proved && proof_of(counts).holds(sightings(requests[ring]).size());
+		bool proved = std::ranges::none_of(count_found(reader),
+						   [](const auto &entry) { return entry.second.is_missing(); });
 		if (proved || attempt >= attempts)
 			return {};
 	}

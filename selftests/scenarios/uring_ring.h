@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What programs with rings share: getting an SQE, and waiting for exactly the completion that is due. */
+#ifndef BPFCKPT_URING_RING_H
+#define BPFCKPT_URING_RING_H
+
+#include <liburing.h>
+#include <string.h>
+
+#include "selftests/scenarios/scenario.h"
+
+static inline struct io_uring_sqe *ring_sqe(struct io_uring *ring)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+
+	SCENARIO_REQUIRE(sqe, "the submission queue is full");
+	return sqe;
+}
+
+static inline void ring_submit(struct io_uring *ring, int count)
+{
+	int done = io_uring_submit(ring);
+
+	SCENARIO_REQUIRE(done == count, "submitted %d of %d", done, count);
+}
+
+/* The next completion must be that of `user_data`; gives its result. */
+static inline int ring_expect(struct io_uring *ring, unsigned long long user_data, const char *what)
+{
+	struct __kernel_timespec limit = {.tv_sec = 5};
+	struct io_uring_cqe *cqe = NULL;
+	int result, err;
+
+	do {
+		err = io_uring_wait_cqe_timeout(ring, &cqe, &limit);
+	} while (err == -EINTR);
+	SCENARIO_CHECK(!err, "%s: no completion: %s", what, strerror(-err));
+	if (err)
+		return err;
+	result = cqe->res;
+	SCENARIO_CHECK(cqe->user_data == user_data, "%s: completion of %llu in place of %llu", what,
+		       (unsigned long long)cqe->user_data, user_data);
+	io_uring_cqe_seen(ring, cqe);
+	return result;
+}
+
+static inline void ring_expect_nothing(struct io_uring *ring, const char *what)
+{
+	struct io_uring_cqe *cqe = NULL;
+
+	SCENARIO_CHECK(io_uring_peek_cqe(ring, &cqe) == -EAGAIN, "%s: a completion too many: %llu", what,
+		       cqe ? (unsigned long long)cqe->user_data : 0);
+}
+
+#endif

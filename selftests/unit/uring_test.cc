@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Requests in flight: each once, and the proof that none is missing.
+#include <gtest/gtest.h>
+
+#include "user/uring/sighting.h"
+
+namespace bpfckpt::uring {
+
+namespace {
+
+uring_request_record request_at(uint64_t request, uring_place place, uint64_t tctx = 1)
+{
+	uring_request_record record = {};
+	record.request = request;
+	record.place = place;
+	record.tctx = tctx;
+	return record;
+}
+
+std::vector<Sighting> merge(const std::vector<uring_request_record> &records)
+{
+	std::vector<const uring_request_record *> pointers;
+	for (const auto &record : records)
+		pointers.push_back(&record);
+	return sightings(pointers);
+}
+
+uring_count_record count_of(uint32_t allocated, uint32_t free)
+{
+	uring_count_record record = {};
+	record.counters.allocated = allocated;
+	record.counters.free = free;
+	return record;
+}
+
+} // namespace
+
+TEST(UringSighting, a_request_in_two_places_is_one)
+{
+	std::vector records = {request_at(1, URING_PLACE_LINK), request_at(2, URING_PLACE_POLL),
+			       request_at(1, URING_PLACE_LINK_TIMEOUT)};
+	auto merged = merge(records);
+	ASSERT_EQ(merged.size(), 2u);
+	EXPECT_EQ(merged[0].record->place, URING_PLACE_LINK_TIMEOUT);
+	EXPECT_EQ(merged[1].record->request, 2u);
+}
+
+TEST(UringSighting, a_woken_poll_stays_a_poll_with_work_queued)
+{
+	std::vector records = {request_at(1, URING_PLACE_TASK_WORK), request_at(1, URING_PLACE_POLL)};
+	records[0].task_work = 77;
+	auto merged = merge(records);
+	ASSERT_EQ(merged.size(), 1u);
+	EXPECT_EQ(merged[0].record->place, URING_PLACE_POLL);
+	EXPECT_TRUE(merged[0].queued);
+	EXPECT_EQ(merged[0].work, 77u);
+}
+
+TEST(UringSighting, messages_of_other_rings_are_not_requests)
+{
+	std::vector records = {request_at(1, URING_PLACE_TASK_WORK, 0), request_at(2, URING_PLACE_TASK_WORK)};
+	auto merged = merge(records);
+	ASSERT_EQ(merged.size(), 1u);
+	EXPECT_EQ(merged[0].record->request, 2u);
+}
+
+TEST(UringProof, holds_when_as_many_are_found_as_the_kernel_counts)
+{
+	auto before = count_of(12, 4), after = before;
+	std::vector<const uring_count_record *> counts = {&before, &after};
+	EXPECT_TRUE(proof_of(counts).holds(8));
+	EXPECT_FALSE(proof_of(counts).holds(7));
+}
+
+TEST(UringProof, does_not_hold_when_something_moved)
+{
+	auto before = count_of(12, 4), after = before;
+	after.counters.cached_cq_tail++;
+	std::vector<const uring_count_record *> counts = {&before, &after};
+	EXPECT_FALSE(proof_of(counts).holds(8));
+}
+
+TEST(UringProof, does_not_hold_while_the_ring_is_locked_or_torn_down)
+{
+	auto count = count_of(12, 4);
+	count.counters.mutex_owner = 1;
+	std::vector<const uring_count_record *> counts = {&count, &count};
+	EXPECT_FALSE(proof_of(counts).holds(8));
+	count = count_of(12, 4);
+	count.unknown = 1;
+	EXPECT_FALSE(proof_of(counts).holds(8));
+	EXPECT_FALSE(proof_of({}).holds(0));
+}
+
+} // namespace bpfckpt::uring
