@@ -98,17 +98,15 @@ static bool waits_without_bound(const RequestSource &source, bool disk)
 	}
 }
 
+bool is_worked_on(const uring_request_record &record)
+{
+	return record.place == URING_PLACE_WQ_QUEUE || record.place == URING_PLACE_WQ_WORKER ||
+	       record.place == URING_PLACE_WQ_HASHED || record.place == URING_PLACE_IOPOLL;
+}
+
 bool is_bounded(const RequestSource &source, bool disk)
 {
-	switch (source.record->place) {
-	case URING_PLACE_WQ_QUEUE:
-	case URING_PLACE_WQ_WORKER:
-	case URING_PLACE_WQ_HASHED:
-	case URING_PLACE_IOPOLL:
-		return !waits_without_bound(source, disk);
-	default:
-		return false;
-	}
+	return is_worked_on(*source.record) && !waits_without_bound(source, disk);
 }
 
 void classify(const RequestSource &source, const Sighting &sighting, std::string_view work, bool disk,

@@ -10,8 +10,10 @@
 
 namespace bpfckpt::uring {
 
-// The kernel works on it and finishes by itself, given time; else it waits without bound for something outside, or has
-// not been issued. `disk`: its file is a regular one, a directory or a block device.
+// The kernel executes it or is about to; else it is armed on something, or not issued.
+bool is_worked_on(const uring_request_record &record);
+// It is worked on and finishes by itself, given time, instead of waiting for something outside. `disk`: its file is a
+// regular one, a directory or a block device.
 bool is_bounded(const RequestSource &source, bool disk);
 
 // Sets class, result and completion_flags. `work` names the function queued for it (empty: none, or without a name),

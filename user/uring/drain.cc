@@ -56,6 +56,8 @@ Rings unsettled(const iterators::UringReader &reader, const iterators::KernelLay
 	RequestSource source;
 	source.layout = &layout;
 	for (const uring_request_record &record : reader.requests()) {
+		if (!is_worked_on(record))
+			continue;
 		source.record = &record;
 		auto ring = rings.find(record.ring);
 		if (ring != rings.end() && is_bounded(source, record.file && is_disk && is_disk(record.file)))
