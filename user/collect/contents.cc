@@ -175,6 +175,8 @@ static bool is_whole(const std::vector<std::string> &data, std::span<const socke
 Result<Contents> Contents::capture(const iterators::FileReader &reader)
 {
 	Contents contents;
+	if (reader.pipe_buffers().empty() && reader.messages().empty())
+		return contents;
 	Borrower borrower(reader.fds());
 	std::optional<ScratchPipe> scratch;
 	std::unordered_set<uint64_t> done;
