@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// State of a task that a dump refuses by name; argv[1] says which.
+#include "selftests/scenarios/scenario.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void check(int round)
+{
+	(void)round;
+}
+
+static void filter_syscalls(void)
+{
+	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog program = {.len = 1, .filter = &allow};
+
+	SCENARIO_REQUIRE(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no_new_privs");
+	SCENARIO_REQUIRE(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0, "seccomp");
+}
+
+/* The child is traced by us, its parent: by nobody outside of the tree, but still by somebody. */
+static void trace_child(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	SCENARIO_REQUIRE(ptrace(PTRACE_SEIZE, pid, 0, 0) == 0, "seize");
+}
+
+static void enter_uts_namespace(void)
+{
+	if (unshare(CLONE_NEWUTS))
+		scenario_skip("unshare: %s", strerror(errno));
+}
+
+/* The child is in the namespace, not we. */
+static void make_pid_namespace(void)
+{
+	pid_t pid;
+
+	if (unshare(CLONE_NEWPID))
+		scenario_skip("unshare: %s", strerror(errno));
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	SCENARIO_REQUIRE(pid > 0, "fork");
+	scenario_tell("child", "%d", pid);
+}
+
+static void *stay_after_leader(void *arg)
+{
+	(void)arg;
+	/* The leader's exit(2) is only done when it is a zombie. */
+	scenario_sleep_ms(50);
+	_exit(scenario_main(check));
+}
+
+static void lose_leader(void)
+{
+	pthread_t thread;
+
+	SCENARIO_REQUIRE(pthread_create(&thread, NULL, stay_after_leader, NULL) == 0, "thread");
+	syscall(SYS_exit, 0);
+}
+
+static uint8_t selector;
+
+static void dispatch_syscalls(void)
+{
+	if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, 0, 0, &selector))
+		scenario_skip("PR_SET_SYSCALL_USER_DISPATCH: %s", strerror(errno));
+}
+
+static const struct {
+	const char *name;
+	void (*set_up)(void);
+} states[] = {
+	{"seccomp", filter_syscalls}, {"traced", trace_child}, {"uts", enter_uts_namespace},
+	{"pid", make_pid_namespace},  {"leader", lose_leader}, {"dispatch", dispatch_syscalls},
+};
+
+int main(int argc, char **argv)
+{
+	scenario_init();
+	for (unsigned i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		if (argc > 1 && !strcmp(argv[1], states[i].name))
+			states[i].set_up();
+	}
+	return scenario_main(check);
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <fstream>
+
+#include <sched.h>
+#include <signal.h>
+
+#include <gtest/gtest.h>
+
+#include "selftests/scenarios/driver.h"
+
+namespace bpfckpt::selftests {
+
+static Json only(const Json &array, const char *key, const Json &value)
+{
+	Json found = where(array, key, value);
+	EXPECT_EQ(found.size(), 1u) << key << " " << value;
+	return found.empty() ? Json::object() : found[0];
+}
+
+// inspect, dump -R and show of a program whose facts the assertions need; then what the program itself says.
+static void verify_all(Scenario &s, const std::function<void(const Json &)> &verify)
+{
+	verify(s.inspect());
+	EXPECT_TRUE(s.go());
+	ASSERT_EQ(s.dump({"-R"}).exit, 0);
+	verify(s.show());
+	EXPECT_TRUE(s.go());
+	EXPECT_TRUE(s.check_target());
+	if (!restore_obstacle().empty())
+		return;
+	s.dump({});
+	ASSERT_TRUE(s.restore());
+	EXPECT_TRUE(s.go());
+}
+
+TEST(Task, credentials)
+{
+	Scenario s;
+	SCENARIO_START(s, "task_credentials");
+	verify_all(s, [](const Json &document) {
+		const Json &thread = document["processes"][0]["threads"][0];
+		const Json &credentials = thread["credentials"];
+		EXPECT_EQ(credentials["uid"], 1001);
+		EXPECT_EQ(credentials["euid"], 1002);
+		EXPECT_EQ(credentials["suid"], 1003);
+		EXPECT_EQ(credentials["fsuid"], 1004);
+		EXPECT_EQ(credentials["gid"], 2001);
+		EXPECT_EQ(credentials["egid"], 2002);
+		EXPECT_EQ(credentials["sgid"], 2003);
+		EXPECT_EQ(credentials["fsgid"], 2004);
+		ASSERT_EQ(credentials["groups"].size(), 40u);
+		EXPECT_EQ(credentials["groups"][0], 3000);
+		EXPECT_EQ(credentials["groups"][39], 4000000000u);
+		EXPECT_EQ(number(credentials["cap_effective"]), 1u << 1 | 1u << 5);
+		EXPECT_EQ(number(credentials["cap_permitted"]), 1u << 1 | 1u << 5 | 1u << 0);
+		EXPECT_EQ(number(credentials["cap_inheritable"]), 1u << 5);
+		EXPECT_EQ(number(credentials["cap_ambient"]), 1u << 5);
+		EXPECT_EQ(number(credentials["cap_bounding"]) >> 22 & 1, 0u);
+		EXPECT_NE(number(credentials["cap_bounding"]), 0u);
+		EXPECT_EQ(credentials["securebits"], 1 << 2);
+		EXPECT_TRUE(credentials["no_new_privs"]);
+		EXPECT_EQ(thread["parent_death_signal"], SIGUSR2);
+		EXPECT_EQ(document["processes"][0]["dumpable"], 1);
+	});
+}
+
+static void expect_pending(const Json &queue, size_t index, unsigned signal, int code)
+{
+	ASSERT_LT(index, queue.size());
+	EXPECT_EQ(queue[index]["signal"], signal);
+	EXPECT_EQ(queue[index]["code"], code);
+	EXPECT_EQ(queue[index]["timer"], -1);
+	EXPECT_FALSE(queue[index]["siginfo"].empty());
+}
+
+TEST(Task, signals)
+{
+	Scenario s;
+	SCENARIO_START(s, "task_signals");
+	unsigned realtime = std::stoul(s.fact("realtime"));
+	verify_all(s, [&](const Json &document) {
+		const Json &process = document["processes"][0];
+		Json queue = process["pending_signals"];
+		ASSERT_EQ(queue.size(), 4u);
+		expect_pending(queue, 0, realtime, SI_QUEUE);
+		expect_pending(queue, 1, realtime + 1, SI_QUEUE);
+		expect_pending(queue, 2, realtime, SI_QUEUE);
+		expect_pending(queue, 3, SIGUSR1, SI_USER);
+		ASSERT_EQ(process["threads"].size(), 2u);
+		for (const Json &thread : process["threads"]) {
+			ASSERT_EQ(thread["pending_signals"].size(), 3u);
+			expect_pending(thread["pending_signals"], 0, realtime + 2, SI_QUEUE);
+			expect_pending(thread["pending_signals"], 1, realtime + 2, SI_QUEUE);
+			expect_pending(thread["pending_signals"], 2, SIGUSR2, SI_TKILL);
+		}
+		const Json &leader = process["threads"][0];
+		EXPECT_EQ(number(leader["signal_mask"]),
+			  1u << (SIGUSR1 - 1) | 1u << (SIGUSR2 - 1) | 7ul << (realtime - 1));
+		EXPECT_EQ(number(leader["altstack"]["sp"]), std::stoul(s.fact("stack")));
+		EXPECT_EQ(number(leader["altstack"]["size"]), 64u << 10);
+		Json second = only(process["threads"], "tid", std::stoul(s.fact("thread")));
+		EXPECT_EQ(number(second["signal_mask"]) >> (SIGWINCH - 1) & 1, 0u);
+		EXPECT_EQ(number(second["signal_mask"]) >> (SIGHUP - 1) & 1, 1u);
+		Json usr1 = only(process["signal_actions"], "signal", SIGUSR1);
+		EXPECT_EQ(number(usr1["handler"]), std::stoul(s.fact("handler")));
+		EXPECT_EQ(number(usr1["mask"]), 1u << (SIGHUP - 1));
+		EXPECT_EQ(number(only(process["signal_actions"], "signal", SIGPIPE)["handler"]), 1u);
+		EXPECT_EQ(where(process["signal_actions"], "signal", SIGINT).size(), 0u);
+	});
+}
+
+TEST(Task, scheduling_and_limits)
+{
+	Scenario s;
+	SCENARIO_START(s, "task_scheduling");
+	verify_all(s, [&](const Json &document) {
+		const Json &process = document["processes"][0];
+		const Json &leader = process["threads"][0];
+		EXPECT_EQ(leader["scheduling"]["policy"], SCHED_BATCH);
+		EXPECT_EQ(leader["scheduling"]["nice"], 7);
+		EXPECT_EQ(leader["scheduling"]["affinity"], "AQ=="); // one byte, bit 0
+		EXPECT_EQ(leader["scheduling"]["ioprio"], 2 << 13 | 3);
+		EXPECT_EQ(number(leader["timer_slack_ns"]), 123456u);
+		EXPECT_EQ(leader["personality"], 0x0040000);
+		EXPECT_EQ(number(leader["robust_list"]), std::stoul(s.fact("robust_list")));
+		EXPECT_EQ(number(leader["clear_child_tid"]), std::stoul(s.fact("clear_child_tid")));
+		EXPECT_NE(number(leader["rseq"]["address"]), 0u);
+		EXPECT_EQ(leader["rseq"]["signature"], 0x53053053);
+		Json second = only(process["threads"], "tid", std::stoul(s.fact("thread")));
+		EXPECT_EQ(second["comm"], "second one");
+		EXPECT_EQ(second["scheduling"]["policy"], SCHED_FIFO);
+		EXPECT_EQ(second["scheduling"]["priority"], 5);
+		EXPECT_TRUE(second["scheduling"]["reset_on_fork"]);
+		EXPECT_EQ(process["umask"], 027);
+		EXPECT_EQ(process["oom_score_adj"], 321);
+		EXPECT_EQ(process["coredump_filter"], 0);
+		Json files = only(process["limits"], "resource", 7);
+		EXPECT_EQ(number(files["soft"]), 77u);
+		EXPECT_EQ(number(files["hard"]), 99u);
+		EXPECT_EQ(number(only(process["limits"], "resource", 4)["hard"]), ~0ull);
+	});
+}
+
+TEST(Task, tree_with_zombies_stopped_and_adopted_children)
+{
+	Scenario s;
+	SCENARIO_START(s, "task_tree");
+	verify_all(s, [&](const Json &document) {
+		const Json &processes = document["processes"];
+		ASSERT_EQ(processes.size(), 8u);
+		EXPECT_EQ(processes[0]["pid"], s.pid());
+		EXPECT_TRUE(processes[0]["child_subreaper"]);
+		auto child = [&](const char *name) { return only(processes, "pid", std::stoul(s.fact(name))); };
+		for (const char *name :
+		     {"exited", "killed", "stopped", "stopped_seen", "in_group", "in_session", "orphan"}) {
+			EXPECT_EQ(child(name)["ppid"], s.pid()) << name;
+			EXPECT_EQ(child(name)["exit_signal"], SIGCHLD) << name;
+		}
+		EXPECT_EQ(child("exited")["state"], "ZOMBIE");
+		EXPECT_EQ(child("exited")["exit_status"], 7 << 8);
+		EXPECT_EQ(child("killed")["state"], "ZOMBIE");
+		EXPECT_EQ(child("killed")["exit_status"], SIGTERM);
+		EXPECT_EQ(child("stopped")["state"], "STOPPED");
+		EXPECT_EQ(child("stopped")["stop_signal"], SIGTSTP);
+		EXPECT_FALSE(child("stopped")["stop_reported"]);
+		EXPECT_EQ(child("stopped_seen")["state"], "STOPPED");
+		EXPECT_EQ(child("stopped_seen")["stop_signal"], SIGSTOP);
+		EXPECT_TRUE(child("stopped_seen")["stop_reported"]);
+		EXPECT_EQ(child("in_group")["pgid"], child("in_group")["pid"]);
+		EXPECT_EQ(child("in_group")["sid"], processes[0]["sid"]);
+		EXPECT_EQ(child("in_session")["sid"], child("in_session")["pid"]);
+		EXPECT_EQ(child("orphan")["state"], "RUNNING");
+	});
+}
+
+TEST(Task, refused_by_name)
+{
+	run_refusal("task_refused", "1 seccomp filters", {}, {"seccomp"});
+	run_refusal("task_refused", "is in another uts namespace", {}, {"uts"});
+	run_refusal("task_refused", "is in another pid namespace", {}, {"pid"});
+	run_refusal("task_refused", "system call user dispatch", {}, {"dispatch"});
+}
+
+// A dump gives up at the freeze already; check says it without trying.
+TEST(Task, traced_by_another_is_found)
+{
+	Scenario s;
+	SCENARIO_START(s, "task_refused", {"traced"});
+	Output output = bpfckpt({"check", "-t", std::to_string(s.pid())});
+	EXPECT_NE(output.exit, 0);
+	EXPECT_NE((output.out + output.err).find("is traced by pid " + std::to_string(s.pid())), std::string::npos)
+		<< output.out << output.err;
+}
+
+TEST(Task, nested_pid_namespace_is_shown)
+{
+	Scenario s;
+	SCENARIO_START(s, "task_refused", {"pid"});
+	Json child = only(s.inspect()["processes"], "pid", std::stoul(s.fact("child")));
+	EXPECT_EQ(child["ns_pids"], Json::array({1}));
+	EXPECT_EQ(child["ppid"], s.pid());
+	EXPECT_FALSE(only(child["namespaces"], "type", "pid")["own"]);
+	EXPECT_TRUE(only(child["namespaces"], "type", "mnt")["own"]);
+}
+
+// As in a container: all numbers are those of the namespace that bpfckpt is in itself.
+TEST(Task, numbers_are_those_of_the_own_pid_namespace)
+{
+	Output output = run_command(
+		{"unshare", "--pid", "--fork", "--mount-proc", "sh", "-c",
+		 "sleep 60 </dev/null >/dev/null 2>&1 & " + bpfckpt_path() + " inspect --json --tasks -t $!; kill $!"});
+	ASSERT_EQ(output.exit, 0) << output.err;
+	Json document = Json::parse(output.out);
+	ASSERT_EQ(document["processes"].size(), 1u);
+	EXPECT_EQ(document["processes"][0]["pid"], 2);
+	EXPECT_EQ(document["processes"][0]["ppid"], 1);
+	EXPECT_EQ(document["processes"][0]["threads"][0]["tid"], 2);
+	// Its group began outside.
+	EXPECT_EQ(document["processes"][0]["pgid"], 0);
+	EXPECT_EQ(document["processes"][0]["ns_pids"].size(), 0u);
+	EXPECT_EQ(document["processes"][0]["comm"], "sleep");
+}
+
+} // namespace bpfckpt::selftests

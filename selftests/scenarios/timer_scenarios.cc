@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <signal.h>
+
+#include <gtest/gtest.h>
+
+#include "selftests/scenarios/driver.h"
+
+namespace bpfckpt::selftests {
+
+constexpr uint64_t kSecond = 1'000'000'000;
+
+static Json timer_of(const Json &document, Scenario &s, const char *name)
+{
+	Json found = where(document["processes"][0]["timers"], "id", std::stoul(s.fact(name)));
+	EXPECT_EQ(found.size(), 1u) << name;
+	return found.empty() ? Json::object() : found[0];
+}
+
+static void expect_running(const Json &timer, uint64_t first)
+{
+	EXPECT_TRUE(timer["armed"]);
+	EXPECT_LE(number(timer["remaining_ns"]), first) << timer;
+	EXPECT_GE(number(timer["remaining_ns"]), first - 60 * kSecond) << timer;
+}
+
+static void verify_posix_timers(const Json &document, Scenario &s)
+{
+	const Json &process = document["processes"][0];
+	ASSERT_EQ(process["timers"].size(), 9u);
+	EXPECT_EQ(process["timers"][0]["id"], 7); // oldest first
+	EXPECT_EQ(process["timers"][8]["id"], 506);
+
+	Json far = timer_of(document, s, "far");
+	EXPECT_EQ(far["clock"], "CLOCK_MONOTONIC");
+	EXPECT_EQ(far["notify"], "SIGNAL");
+	EXPECT_EQ(far["signal"], 40);
+	EXPECT_EQ(number(far["value"]), 0x123456789000u + 40);
+	expect_running(far, 1000 * kSecond);
+	Json sparse = timer_of(document, s, "sparse");
+	EXPECT_EQ(sparse["clock"], "CLOCK_REALTIME");
+	EXPECT_EQ(number(sparse["interval_ns"]), 30 * kSecond);
+	expect_running(sparse, 2000 * kSecond);
+	EXPECT_EQ(timer_of(document, s, "boottime")["notify"], "NONE");
+	expect_running(timer_of(document, s, "boottime"), 3000 * kSecond);
+	Json thread = timer_of(document, s, "thread");
+	EXPECT_EQ(thread["notify"], "THREAD_ID");
+	EXPECT_EQ(thread["notify_tid"], std::stoi(s.fact("thread_id")));
+	Json cpu = timer_of(document, s, "process_cpu");
+	EXPECT_EQ(cpu["clock"], "CLOCK_PROCESS_CPUTIME_ID");
+	EXPECT_EQ(cpu["clock_target"], s.pid());
+	expect_running(cpu, 5000 * kSecond);
+	Json thread_cpu = timer_of(document, s, "thread_cpu");
+	EXPECT_EQ(thread_cpu["clock"], "CLOCK_THREAD_CPUTIME_ID of " + std::to_string(s.pid()));
+	EXPECT_FALSE(timer_of(document, s, "disarmed")["armed"]);
+	EXPECT_EQ(number(timer_of(document, s, "disarmed")["remaining_ns"]), 0u);
+}
+
+static void verify_expired_timers(const Json &document, Scenario &s)
+{
+	Json overrun = timer_of(document, s, "overrun");
+	EXPECT_TRUE(overrun["armed"]);
+	EXPECT_TRUE(overrun["signal_pending"]);
+	EXPECT_GE(number(overrun["overrun"]), 3u); // 50 ms at 10 ms each
+	EXPECT_LE(number(overrun["remaining_ns"]), kSecond / 100);
+	Json once = timer_of(document, s, "once");
+	EXPECT_FALSE(once["armed"]);
+	EXPECT_TRUE(once["signal_pending"]);
+	// Their signals are in the queue too, and say which timer they are of.
+	const Json &queue = document["processes"][0]["pending_signals"];
+	EXPECT_EQ(where(queue, "timer", 505).size(), 1u);
+	EXPECT_EQ(where(queue, "timer", 506).size(), 1u);
+	EXPECT_EQ(queue.size(), 2u);
+}
+
+TEST(Timer, posix_timers_with_sparse_ids)
+{
+	Scenario s;
+	SCENARIO_START(s, "timer_posix");
+	for (const Json &document : {s.inspect(), s.inspect()}) {
+		verify_posix_timers(document, s);
+		verify_expired_timers(document, s);
+	}
+	EXPECT_TRUE(s.go());
+	ASSERT_EQ(s.dump({"-R"}).exit, 0);
+	verify_posix_timers(s.show(), s);
+	verify_expired_timers(s.show(), s);
+	EXPECT_TRUE(s.go());
+	EXPECT_TRUE(s.check_target());
+	if (!restore_obstacle().empty())
+		return;
+	s.dump({});
+	ASSERT_TRUE(s.restore());
+	EXPECT_TRUE(s.go());
+}
+
+static void expect_itimer(const Json &process, const char *which, uint64_t interval, uint64_t least, uint64_t most)
+{
+	Json found = where(process["interval_timers"], "which", which);
+	ASSERT_EQ(found.size(), 1u) << which;
+	EXPECT_EQ(number(found[0]["interval_ns"]), interval) << which;
+	EXPECT_GE(number(found[0]["remaining_ns"]), least) << which;
+	EXPECT_LE(number(found[0]["remaining_ns"]), most) << which;
+}
+
+TEST(Timer, interval_timers)
+{
+	run_scenario("timer_interval", {.verify = [](const Json &document) {
+			     const Json &process = document["processes"][0];
+			     expect_itimer(process, "ITIMER_REAL", 7 * kSecond, 240 * kSecond, 300 * kSecond);
+			     // The kernel adds a tick to CPU timers when they are set.
+			     expect_itimer(process, "ITIMER_VIRTUAL", 0, 390 * kSecond, 401 * kSecond);
+			     expect_itimer(process, "ITIMER_PROF", kSecond / 4, 490 * kSecond, 501 * kSecond);
+		     }});
+}
+
+// Periodic and expired, ITIMER_REAL is in no queue until its SIGALRM is taken; it goes on all the same.
+TEST(Timer, interval_timer_whose_signal_waits)
+{
+	run_scenario("timer_interval", {.args = {"pending"}, .verify = [](const Json &document) {
+						const Json &process = document["processes"][0];
+						expect_itimer(process, "ITIMER_REAL", 7 * kSecond, 1, 7 * kSecond);
+						EXPECT_EQ(where(process["pending_signals"], "signal", SIGALRM).size(),
+							  1u);
+					}});
+}
+
+} // namespace bpfckpt::selftests
