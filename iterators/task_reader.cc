@@ -21,6 +21,7 @@ struct TaskReader::State {
 	RecordMap<pending_record> pending;
 	IterLink tree;
 	std::vector<IterLink> details;
+	unsigned cpu_count = 0;
 };
 
 TaskReader::TaskReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -52,6 +53,10 @@ Result<TaskReader> TaskReader::load(const TaskCapacity &capacity)
 	state->groups = TRY(RecordMap<group_record>::create(maps->groups, &bss->groups_count));
 	state->actions = TRY(RecordMap<sigaction_record>::create(maps->actions, &bss->actions_count));
 	state->pending = TRY(RecordMap<pending_record>::create(maps->pending, &bss->pending_count));
+	int cpus = libbpf_num_possible_cpus();
+	if (cpus < 0)
+		return errno_error(-cpus, "cannot count the CPUs");
+	state->cpu_count = static_cast<unsigned>(cpus);
 	state->tree = TRY(IterLink::attach(object->progs.tree));
 	return TaskReader(std::move(state));
 }
@@ -133,6 +138,11 @@ TaskCapacity TaskReader::needed() const
 		.actions = state_->actions.needed(),
 		.pending = state_->pending.needed(),
 	};
+}
+
+unsigned TaskReader::cpu_count() const
+{
+	return state_->cpu_count;
 }
 
 } // namespace bpfckpt::iterators

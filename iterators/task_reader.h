@@ -47,6 +47,8 @@ public:
 	[[nodiscard]] std::span<const sigaction_record> actions() const;
 	[[nodiscard]] std::span<const pending_record> pending() const;
 	[[nodiscard]] TaskCapacity needed() const;
+	// nr_cpu_ids: bits of task_record.cpus beyond it mean nothing (cpumask_copy() does not copy them).
+	[[nodiscard]] unsigned cpu_count() const;
 
 private:
 	struct State;

@@ -55,7 +55,7 @@ static void expect(int signal, int code, int value)
 /* A thread's own queue comes before the process's. */
 static void expect_own(int first, int second)
 {
-	expect(SIGUSR2, SI_TKILL, 0);
+	expect(SIGUSR2, SI_USER, 0); /* glibc turns SI_TKILL into this */
 	expect(REALTIME + 2, SI_QUEUE, first);
 	expect(REALTIME + 2, SI_QUEUE, second);
 }

@@ -141,7 +141,9 @@ int main(void)
 	exited = child(exit_with_7);
 	killed = child(NULL);
 	kill(killed, SIGTERM);
-	stopped = child(NULL);
+	/* Of a group of its own: SIGTSTP does not stop members of an orphaned one, such as ours. */
+	stopped = child(become_group);
+	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(getpgid(stopped) == stopped, 10), "no group");
 	kill(stopped, SIGTSTP);
 	stopped_seen = child(NULL);
 	kill(stopped_seen, SIGSTOP);

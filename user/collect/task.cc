@@ -74,7 +74,19 @@ static images::Thread::Role role_of(const task_record &task)
 	return images::Thread::USER;
 }
 
-static void collect_scheduling(const task_record &task, images::Scheduling *message)
+// Only as many bytes as the highest allowed CPU needs: the kernel's mask is as long as NR_CPUS.
+static std::string affinity_of(const task_record &task, unsigned cpu_count)
+{
+	unsigned words = std::min<unsigned>(task.cpu_words, TASK_CPU_WORDS);
+	std::string mask(reinterpret_cast<const char *>(task.cpus), words * sizeof(task.cpus[0]));
+	mask.resize(std::min<size_t>(mask.size(), (cpu_count + 7) / 8));
+	if (cpu_count % 8 && mask.size() == (cpu_count + 7) / 8)
+		mask.back() = static_cast<char>(mask.back() & ((1 << cpu_count % 8) - 1));
+	mask.resize(mask.find_last_not_of('\0') + 1);
+	return mask;
+}
+
+static void collect_scheduling(const task_record &task, unsigned cpu_count, images::Scheduling *message)
 {
 	message->set_policy(task.policy);
 	message->set_nice(task.nice);
@@ -84,11 +96,7 @@ static void collect_scheduling(const task_record &task, images::Scheduling *mess
 	message->set_period_ns(task.dl_period);
 	message->set_reset_on_fork(task.flags & TASK_RESET_ON_FORK);
 	message->set_ioprio(task.ioprio);
-	// Only as many bytes as the highest CPU needs: the kernel's mask is as long as NR_CPUS.
-	size_t words = std::min<size_t>(task.cpu_words, TASK_CPU_WORDS);
-	std::string mask(reinterpret_cast<const char *>(task.cpus), words * sizeof(task.cpus[0]));
-	mask.resize(mask.find_last_not_of('\0') + 1);
-	message->set_affinity(std::move(mask));
+	message->set_affinity(affinity_of(task, cpu_count));
 }
 
 static void collect_user_pointers(const task_record &task, images::Thread *message)
@@ -119,7 +127,7 @@ static void collect_thread(const task_record &task, const TaskRecords &records, 
 	message->set_signal_mask(task.blocked);
 	collect_pending(records, task.task, message->mutable_pending_signals());
 	collect_user_pointers(task, message);
-	collect_scheduling(task, message->mutable_scheduling());
+	collect_scheduling(task, records.reader.cpu_count(), message->mutable_scheduling());
 	collect_credentials(task.credentials, records.reader.groups(), message->mutable_credentials());
 	message->mutable_credentials()->set_no_new_privs(task.flags & TASK_NO_NEW_PRIVS);
 	message->mutable_credentials()->set_user_namespace(task.namespaces.user);
