@@ -4,6 +4,7 @@
 #include "user/cli/dump.h"
 
 #include <chrono>
+#include <cstdio>
 #include <optional>
 
 #include <fmt/core.h>
@@ -328,6 +329,8 @@ int run_dump(const DumpOptions &options)
 		fmt::print("{}", json_of(stats));
 	else
 		fmt::print("{}", summary_of(stats, options));
+	// While signals are held back: what is done is said.
+	std::fflush(stdout);
 	return 0;
 }
 
