@@ -137,7 +137,11 @@ Result<> Dump::read()
 	TRY(interrupt_.check());
 	Clock::time_point drain_start = Clock::now();
 	auto limit = std::chrono::duration<double>(options_.drain_timeout_seconds);
-	uring::DrainReport drained = TRY(snapshot_->drain(duration_cast<std::chrono::milliseconds>(limit)));
+	auto result = snapshot_->drain(duration_cast<std::chrono::milliseconds>(limit));
+	// What has not finished by then is a reason against restore, not against looking.
+	if (!result && !(options_.forensic && result.error().code == Code::kTimeout))
+		return std::move(result).error();
+	uring::DrainReport drained = result.value_or(uring::DrainReport());
 	// What came to its end meanwhile may have changed anything: the position of a file, the count of an eventfd.
 	if (drained.rounds > 1)
 		TRY(snapshot_->capture());
