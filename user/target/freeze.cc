@@ -223,16 +223,38 @@ Result<> FrozenTree::State::interrupt_and_wait(Role role, Clock::time_point dead
 	return result;
 }
 
-// An execve(2) kills the other threads, stopped or not, and goes on under the leader's tid.
-void FrozenTree::State::recheck_stops()
+// Whether the thread that has this tid now is the one whose stop was taken.
+static bool is_in_the_same_stop(pid_t tid)
 {
-	for_each_thread([](FrozenProcess &, FrozenThread &thread) {
-		siginfo_t info;
-		if (thread.in_stop && ::ptrace(PTRACE_GETSIGINFO, thread.tid, 0, &info) < 0 && errno == ESRCH) {
-			thread.in_stop = false;
-			thread.stop = Stop::kRunning;
+	siginfo_t info = {};
+	if (::ptrace(PTRACE_GETSIGINFO, tid, 0, &info) < 0 && errno == ESRCH)
+		return false;
+	info = {};
+	bool reported = ::waitid(P_PID, static_cast<id_t>(tid), &info, WSTOPPED | WNOHANG | WNOWAIT | __WALL) == 0;
+	return !reported || info.si_pid == 0;
+}
+
+// An execve(2) kills the other threads, stopped or not, and goes on under the leader's tid (fs/exec.c: de_thread()); a
+// leader is a zombie for a moment before that. Whoever is not what we stopped is to be stopped (again).
+bool FrozenTree::State::recheck_stops(bool leaders_only)
+{
+	bool replaced = false;
+	for_each_thread([&](FrozenProcess &process, FrozenThread &thread) {
+		if (thread.tid == 0 || (leaders_only && thread.tid != process.pid))
+			return;
+		bool other = thread.in_stop && !is_in_the_same_stop(thread.tid);
+		if (thread.stop == Stop::kDead) {
+			auto stat = read_thread_stat(process.pid, thread.tid);
+			other = stat && !stat->dead();
 		}
+		if (!other)
+			return;
+		thread.seized = false;
+		thread.in_stop = false;
+		thread.stop = Stop::kRunning;
+		replaced = true;
 	});
+	return replaced;
 }
 
 void FrozenTree::State::drop_gone()
@@ -268,8 +290,11 @@ Result<> FrozenTree::State::stop_everything(Clock::time_point deadline)
 		TRY(interrupt_and_wait(images::Thread::USER, deadline));
 		TRY(interrupt_and_wait(images::Thread::IO_URING_SQ_THREAD, deadline));
 		TRY(interrupt_and_wait(images::Thread::IO_URING_WORKER, deadline));
+		if (recheck_stops(!lost_threads_)) {
+			recheck_stops(false);
+			changed = true;
+		}
 		if (lost_threads_) {
-			recheck_stops();
 			drop_gone();
 			changed = true;
 		}

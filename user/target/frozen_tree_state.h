@@ -76,7 +76,7 @@ private:
 	Result<> on_tick(FrozenProcess *process, FrozenThread *thread, Clock::time_point deadline);
 	Result<> capture(const FrozenProcess &process, FrozenThread *thread, bool stopped_by_us);
 	void let_vfork_child_go(pid_t parent);
-	void recheck_stops();
+	bool recheck_stops(bool leaders_only);
 	void drop_gone();
 	[[nodiscard]] bool anything_running();
 	Error stuck(const FrozenProcess &process, const FrozenThread &thread) const;
