@@ -2,7 +2,9 @@
 #include "user/cli/restore.h"
 
 #include <chrono>
+#include <csignal>
 
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +30,33 @@ static int wait_for_root(pid_t root)
 			return 1;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
+
+// Until it is destroyed: SIGALRM ends a wait for a process that does not stop, again every 100 ms when the time is
+// over.
+class TimeLimit {
+public:
+	explicit TimeLimit(double seconds)
+	{
+		struct sigaction interrupt = {};
+		interrupt.sa_handler = [](int) {};
+		sigaction(SIGALRM, &interrupt, &before_);
+		auto whole = static_cast<time_t>(seconds);
+		auto rest = static_cast<suseconds_t>((seconds - static_cast<double>(whole)) * 1e6);
+		itimerval timer = {.it_interval = {0, 100'000}, .it_value = {whole, rest}};
+		setitimer(ITIMER_REAL, &timer, nullptr);
+	}
+	~TimeLimit()
+	{
+		itimerval none = {};
+		setitimer(ITIMER_REAL, &none, nullptr);
+		sigaction(SIGALRM, &before_, nullptr);
+	}
+	TimeLimit(const TimeLimit &) = delete;
+	TimeLimit &operator=(const TimeLimit &) = delete;
+
+private:
+	struct sigaction before_ = {};
+};
 
 static size_t thread_count(const images::Document &document)
 {
@@ -80,7 +109,10 @@ static Result<int> restore_tree(const RestoreOptions &options)
 	build.pidfile = options.pidfile;
 	build.pages_fd = checkpoint.pages.get();
 	build.pages_size = checkpoint.pages_size;
-	TRY(restore::build(plan, build, log));
+	{
+		TimeLimit limit(options.timeout_seconds);
+		TRY(restore::build(plan, build, log));
+	}
 	TRY(print_stats(options, plan, verify_ms, milliseconds_since(start)));
 	return options.detached ? 0 : wait_for_root(plan.root);
 }

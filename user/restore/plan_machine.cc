@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "user/memory/vdso.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::restore {
@@ -122,11 +123,21 @@ static void check_registers(const Plan &plan, Findings &findings)
 						"restore on a CPU with the same features");
 }
 
+// A program may be stopped inside the vDSO, and keeps pointers into it.
+static void check_vdso(const Plan &plan, Findings &findings)
+{
+	const std::string &then = plan.manifest->vdso_hash();
+	if (!then.empty() && then != memory::vdso_hash())
+		mismatch(findings, "vDSO", "is not the one of the kernel that the dump was taken on",
+			 "restore on the kernel of the dump: " + plan.manifest->kernel_release());
+}
+
 void check_machine(const Plan &plan, Findings &findings)
 {
 	check_pids(plan, findings);
 	check_limits(plan, findings);
 	check_registers(plan, findings);
+	check_vdso(plan, findings);
 	check_files(plan, findings);
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <string_view>
 
 #include <sys/sysmacros.h>
@@ -62,6 +63,9 @@ void SupportCheck::check(const images::Process &process)
 		refuse(object, "its working directory was deleted");
 	if (process.dumpable() == 2)
 		refuse(object, "is dumpable for root only (PR_SET_DUMPABLE 2), which no process can ask for");
+	for (const images::PendingSignal &pending : process.pending_signals())
+		if (pending.signal() == SIGTRAP)
+			refuse(object, "has SIGTRAP pending, which would end in the code that rebuilds it");
 	for (const images::Thread &thread : process.threads())
 		check(process, thread);
 }
@@ -82,6 +86,9 @@ void SupportCheck::check(const images::Process &process, const images::Thread &t
 		refuse(object, "has a working directory of its own (unshare(CLONE_FS))");
 	if (thread.tsc_mode() > 1)
 		refuse(object, "must not read the time stamp counter (PR_SET_TSC)");
+	for (const images::PendingSignal &pending : thread.pending_signals())
+		if (pending.signal() == SIGTRAP)
+			refuse(object, "has SIGTRAP pending, which would end in the code that rebuilds it");
 	if (thread.registered_rings_size())
 		refuse(object, "has registered ring descriptors");
 }

@@ -51,8 +51,11 @@ Result<int> Tracee::wait_status()
 		int status = 0;
 		if (::waitpid(tid_, &status, __WALL) == tid_)
 			return status;
-		if (errno != EINTR)
-			return errno_error(errno, "cannot wait for thread {} of pid {}", tid_, pid_);
+		// The only signal that bpfckpt handles is that of its time limit.
+		if (errno == EINTR)
+			return make_error(Code::kTimeout, "did not stop within the time limit")
+				.on(fmt::format("thread {} of pid {}", tid_, pid_));
+		return errno_error(errno, "cannot wait for thread {} of pid {}", tid_, pid_);
 	}
 }
 

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Sessions and groups whose leaders are gone, and a child that was forked before its parent led a session.
+#include "selftests/scenarios/scenario.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct {
+	volatile pid_t of_dead_session, dead_session;
+	volatile pid_t of_dead_group, dead_group;
+	volatile pid_t leader, before;
+} *family;
+
+static void wait_for_ever(void)
+{
+	for (;;)
+		pause();
+}
+
+static void dead_session(void)
+{
+	if (fork())
+		return;
+	setsid();
+	family->dead_session = getpid();
+	if (fork())
+		_exit(0);
+	family->of_dead_session = getpid();
+	wait_for_ever();
+}
+
+static void dead_group(void)
+{
+	pid_t leader = fork();
+
+	if (leader == 0)
+		wait_for_ever();
+	setpgid(leader, leader);
+	family->dead_group = leader;
+	family->of_dead_group = fork();
+	if (family->of_dead_group == 0)
+		wait_for_ever();
+	setpgid(family->of_dead_group, leader);
+	kill(leader, SIGKILL);
+	waitpid(leader, NULL, 0);
+}
+
+static void late_leader(void)
+{
+	family->leader = fork();
+	if (family->leader)
+		return;
+	family->before = fork();
+	if (family->before == 0)
+		wait_for_ever();
+	setsid();
+	wait_for_ever();
+}
+
+static void check(int round)
+{
+	(void)round;
+	SCENARIO_CHECK(getsid(family->of_dead_session) == family->dead_session, "session %d instead of %d",
+		       getsid(family->of_dead_session), family->dead_session);
+	SCENARIO_CHECK(getpgid(family->of_dead_session) == family->dead_session, "group %d",
+		       getpgid(family->of_dead_session));
+	SCENARIO_CHECK(getpgid(family->of_dead_group) == family->dead_group, "group %d instead of %d",
+		       getpgid(family->of_dead_group), family->dead_group);
+	SCENARIO_CHECK(getsid(family->leader) == family->leader, "session %d", getsid(family->leader));
+	SCENARIO_CHECK(getsid(family->before) == getsid(0), "session %d instead of %d", getsid(family->before),
+		       getsid(0));
+	SCENARIO_CHECK(kill(family->dead_session, 0) < 0, "the dead leader is alive");
+	SCENARIO_CHECK(waitpid(-1, NULL, WNOHANG) == 0, "a child has ended");
+}
+
+int main(void)
+{
+	scenario_init();
+	family = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	dead_session();
+	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(family->of_dead_session, 10), "no session");
+	waitpid(family->dead_session, NULL, 0);
+	dead_group();
+	late_leader();
+	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(family->leader && getsid(family->leader) == family->leader, 10),
+			 "no leader");
+	return scenario_main(check);
+}
