@@ -84,9 +84,11 @@ Error timed_out(const Rings &rings, std::chrono::milliseconds limit)
 			text += fmt::format("{}{}", text.empty() ? "" : ", ", describe(*state.bounded[i]));
 		if (state.bounded.size() > kNamed)
 			text += fmt::format(" and {} more", state.bounded.size() - kNamed);
-		if (state.is_missing())
+		if (state.found != state.proof.counted)
 			text += fmt::format("{}{} requests of the {} that the kernel counts were found",
 					    text.empty() ? "" : ", ", state.found, state.proof.counted);
+		else if (!state.proof.taken)
+			text += fmt::format("{}a ring does not come to rest", text.empty() ? "" : ", ");
 	}
 	Error error = make_error(Code::kTimeout, "requests have not finished within {} ms: {}", limit.count(), text);
 	return std::move(error)
