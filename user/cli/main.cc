@@ -148,6 +148,9 @@ void add_restore(CLI::App &app, Command &command, RestoreOptions &options)
 	restore->add_option("-o,--log-file", options.log_file, "Log to this file")->type_name("FILE");
 	restore->add_flag("--dry-run", options.dry_run, "Print what would be made and stop there");
 	restore->add_flag("--trust-images", options.trust_images, "Accept images that others own or can write");
+	restore->add_option("--stats", options.stats, "Print figures of the restore to standard output: text or json")
+		->transform(CLI::CheckedTransformer(kStatsFormats))
+		->type_name("FORMAT");
 	add_verbosity(restore, options.verbosity);
 	add_duration(restore, "--timeout", options.timeout_seconds, "Limit for the whole restore");
 	restore->footer("Examples:\n"

@@ -70,12 +70,12 @@ static Result<> print_stats(const RestoreOptions &options, const restore::Plan &
 {
 	int processes = plan.document->processes_size();
 	size_t threads = thread_count(*plan.document);
-	if (options.stats_json)
+	if (options.stats == StatsFormat::kJson)
 		return print(fmt::format(
 			"{{\"version\":1,\"command\":\"restore\",\"root_pid\":{},\"processes\":{},\"threads\":{},"
 			"\"files\":{},\"verify_ms\":{:.3f},\"build_ms\":{:.3f}}}\n",
 			plan.root, processes, threads, plan.document->files_size(), verify_ms, build_ms));
-	if (options.stats_text)
+	if (options.stats == StatsFormat::kText)
 		return print(fmt::format(
 			"restored pid {}: {} processes, {} threads, {} files; verified in {:.1f} ms, built in "
 			"{:.1f} ms\n",

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "user/cli/options.h"
+
 namespace bpfckpt::cli {
 
 struct RestoreOptions {
@@ -14,8 +16,7 @@ struct RestoreOptions {
 	bool leave_stopped = false;
 	bool dry_run = false;
 	bool trust_images = false;
-	bool stats_json = false;
-	bool stats_text = false;
+	StatsFormat stats = StatsFormat::kNone;
 	double timeout_seconds = 30;
 };
 
