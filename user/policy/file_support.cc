@@ -53,6 +53,7 @@ static void refuse_kind(const images::File &file, Refusals &refusals)
 		const char *hint;
 	} kRefused[] = {
 		{"tty", "a terminal", "run the program without a terminal (setsid, input and output to files)"},
+		{"blockdev", "a block device", "close it before the dump"},
 		{"namespace", "a namespace", "close it before the dump"},
 		{"fanotify", "fanotify", "close it before the dump"},
 		{"userfaultfd", "userfaultfd", "close it before the dump"},
