@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -68,22 +67,6 @@ static void make_pid_namespace(void)
 	scenario_tell("child", "%d", pid);
 }
 
-static void *stay_after_leader(void *arg)
-{
-	(void)arg;
-	/* The leader's exit(2) is only done when it is a zombie. */
-	scenario_sleep_ms(50);
-	_exit(scenario_main(check));
-}
-
-static void lose_leader(void)
-{
-	pthread_t thread;
-
-	SCENARIO_REQUIRE(pthread_create(&thread, NULL, stay_after_leader, NULL) == 0, "thread");
-	syscall(SYS_exit, 0);
-}
-
 static uint8_t selector;
 
 static void dispatch_syscalls(void)
@@ -96,8 +79,8 @@ static const struct {
 	const char *name;
 	void (*set_up)(void);
 } states[] = {
-	{"seccomp", filter_syscalls}, {"traced", trace_child}, {"uts", enter_uts_namespace},
-	{"pid", make_pid_namespace},  {"leader", lose_leader}, {"dispatch", dispatch_syscalls},
+	{"seccomp", filter_syscalls}, {"traced", trace_child},         {"uts", enter_uts_namespace},
+	{"pid", make_pid_namespace},  {"dispatch", dispatch_syscalls},
 };
 
 int main(int argc, char **argv)
