@@ -47,7 +47,7 @@ _bpfckpt() {
 		;;
 	restore)
 		candidates='-D --images-dir -d --restore-detached --pidfile -s --leave-stopped -o --log-file --dry-run --trust-images'
-		candidates+=' -v --verbose --timeout'
+		candidates+=' -v --verbose --timeout --stats'
 		;;
 	esac
 	if ((cword == 1)); then
