@@ -19,6 +19,20 @@ ChunkQueue::ChunkQueue() : buffers_(std::clamp(std::thread::hardware_concurrency
 		buffer.resize(kChunk);
 }
 
+void ChunkQueue::add(const Piece &piece)
+{
+	bytes_ += piece.range.size();
+	if (!pieces_.empty()) {
+		Piece &last = pieces_.back();
+		if (last.range.end == piece.range.start && last.offset + last.range.size() == piece.offset &&
+		    last.source == piece.source && last.forced == piece.forced) {
+			last.range.end = piece.range.end;
+			return;
+		}
+	}
+	pieces_.push_back(piece);
+}
+
 Result<> ChunkQueue::run(const Move &move)
 {
 	std::vector<std::jthread> helpers;

@@ -41,11 +41,8 @@ public:
 	// Allocates the buffers.
 	ChunkQueue();
 
-	void add(const Piece &piece)
-	{
-		pieces_.push_back(piece);
-		bytes_ += piece.range.size();
-	}
+	// In the order of offsets. A piece that goes on where the last one ends extends it.
+	void add(const Piece &piece);
 	// Of all pieces.
 	[[nodiscard]] uint64_t bytes() const { return bytes_; }
 
