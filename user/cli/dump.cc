@@ -20,6 +20,7 @@
 #include "user/target/sleep_deadline.h"
 #include "user/util/interrupt.h"
 #include "user/util/log.h"
+#include "user/util/urgency.h"
 
 namespace bpfckpt::cli {
 namespace {
@@ -73,6 +74,7 @@ private:
 	DumpStats stats_;
 	Clock::time_point start_ = Clock::now();
 	Clock::time_point frozen_at_;
+	std::optional<Urgency> urgency_; // while the tree is stopped
 	InterruptGuard interrupt_;
 	images::Document document_;
 	collect::Context context_;
@@ -124,6 +126,7 @@ Result<> Dump::prepare()
 
 Result<> Dump::freeze()
 {
+	urgency_.emplace();
 	frozen_at_ = Clock::now();
 	TRY(tree_->freeze());
 	if (tree_->changed_since_prepare())
@@ -157,6 +160,7 @@ Result<> Dump::thaw()
 {
 	TRY(tree_->thaw());
 	stats_.frozen = Clock::now() - frozen_at_;
+	urgency_.reset();
 	log_.steps("frozen for {} us", duration_cast<microseconds>(stats_.frozen).count());
 	return {};
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 // PageDump: the content of address spaces and of shared memory objects, from stopped processes into pages.img.
 //
-// Three phases, because of the frozen window. prepare(), before the freeze: estimates the size from the running target,
-// allocates the file, starts the second thread and touches what will be written first. copy(), inside the freeze: finds
-// the pages and copies them. finish(), after the thaw: cuts the file to its real size.
-// The memory that it needs is bounded, however large the target is. A full disk is an error (Code::kLimit), never
-// SIGBUS.
+// Three phases, because of the frozen window. prepare(), before the freeze: estimates the size from the running target
+// and allocates the file. copy(), inside the freeze: finds the pages and copies them. finish(), after the thaw: cuts
+// the file to its real size. The memory that it needs does not grow with the target's. A full disk is an error
+// (Code::kLimit), never SIGBUS.
 #pragma once
 
 #include <cstdint>
