@@ -10,25 +10,25 @@
  */
 #pragma once
 
-#include <linux/types.h>
-#include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
+#include <linux/bpf.h>
+#include <linux/types.h>
 
 /* Declares map `name` and counter `name_count` for records of `struct record`. max_entries is set before the load. */
-#define RECORD_MAP(name, record)                                \
-	struct {                                                \
-		__uint(type, BPF_MAP_TYPE_ARRAY);               \
-		__uint(map_flags, BPF_F_MMAPABLE);              \
-		__uint(max_entries, 1);                         \
-		__type(key, __u32);                             \
-		__type(value, struct record);                   \
-	} name SEC(".maps");                                    \
+#define RECORD_MAP(name, record)                   \
+	struct {                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);  \
+		__uint(map_flags, BPF_F_MMAPABLE); \
+		__uint(max_entries, 1);            \
+		__type(key, __u32);                \
+		__type(value, struct record);      \
+	} name SEC(".maps");                       \
 	__u32 name##_count
 
 /* The next free record, or NULL if the map is full. What is in it is left from an earlier round: set every field. */
-#define NEXT_RECORD(name)                                       \
-	({                                                      \
-		__u32 record_index_ = name##_count++;           \
-		bpf_map_lookup_elem(&name, &record_index_);     \
+#define NEXT_RECORD(name)                                   \
+	({                                                  \
+		__u32 record_index_ = name##_count++;       \
+		bpf_map_lookup_elem(&name, &record_index_); \
 	})

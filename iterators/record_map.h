@@ -11,12 +11,10 @@
 #include "user/util/mapping.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::iterators
-{
+namespace bpfckpt::iterators {
 
 template <class Record>
-class RecordMap
-{
+class RecordMap {
 public:
 	// After the load. `count` is the counter in the object's .bss; it must outlive the RecordMap.
 	static Result<RecordMap> create(const bpf_map *map, uint32_t *count)

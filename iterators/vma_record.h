@@ -14,18 +14,18 @@
 
 /* One per iterator pass that saw a VMA. */
 struct mm_record {
-	__u64 mm;         /* struct mm_struct */
+	__u64 mm; /* struct mm_struct */
 	__u64 start_code, end_code;
 	__u64 start_data, end_data;
 	__u64 start_brk, brk;
 	__u64 start_stack;
 	__u64 arg_start, arg_end;
 	__u64 env_start, env_end;
-	__u64 def_flags;  /* VM_* that new VMAs get: mlockall(MCL_FUTURE), PR_SET_THP_DISABLE before 6.18 */
-	__u64 flags;      /* mm->flags, the first word: MMF_* */
-	__u64 exe_file;   /* struct file */
-	__u64 total_vm;   /* pages */
-	__u64 locked_vm;  /* pages */
+	__u64 def_flags; /* VM_* that new VMAs get: mlockall(MCL_FUTURE), PR_SET_THP_DISABLE before 6.18 */
+	__u64 flags;     /* mm->flags, the first word: MMF_* */
+	__u64 exe_file;  /* struct file */
+	__u64 total_vm;  /* pages */
+	__u64 locked_vm; /* pages */
 	__u64 auxv[MM_AUXV_WORDS];
 	__u32 map_count;
 	__u32 auxv_words; /* valid ones in auxv */
@@ -34,16 +34,16 @@ RECORD_LAYOUT(mm_record, 17 * 8 + MM_AUXV_WORDS * 8 + 8, auxv_words, 17 * 8 + MM
 
 struct vma_record {
 	__u64 start, end;
-	__u64 flags;      /* vm_flags, VM_* */
-	__u64 pgoff;      /* pages */
-	__u64 ops;        /* struct vm_operations_struct; 0: anonymous */
-	__u64 anon_vma;   /* struct anon_vma; 0: no private page was ever made */
-	__u64 policy;     /* struct mempolicy; 0: that of the task */
-	__u64 uffd;       /* struct userfaultfd_ctx */
+	__u64 flags;    /* vm_flags, VM_* */
+	__u64 pgoff;    /* pages */
+	__u64 ops;      /* struct vm_operations_struct; 0: anonymous */
+	__u64 anon_vma; /* struct anon_vma; 0: no private page was ever made */
+	__u64 policy;   /* struct mempolicy; 0: that of the task */
+	__u64 uffd;     /* struct userfaultfd_ctx */
 	__u64 private_data;
-	__u64 file;       /* struct file; 0: none */
-	__u64 f_op;       /* struct file_operations */
-	__u64 inode;      /* struct inode: the object that is mapped (f_mapping->host) */
+	__u64 file;  /* struct file; 0: none */
+	__u64 f_op;  /* struct file_operations */
+	__u64 inode; /* struct inode: the object that is mapped (f_mapping->host) */
 	__u64 ino;
 	__u64 size;       /* i_size */
 	__u32 device;     /* s_dev as the kernel encodes it: major << 20 | minor */
@@ -52,6 +52,7 @@ struct vma_record {
 	__u32 inode_mode; /* i_mode */
 	__u32 space;      /* index of the mm_record */
 	__u32 reserved;
-	char name[VMA_NAME_SIZE]; /* special mapping, anonymous name, or last path component of a nameless file; else empty */
+	char name[VMA_NAME_SIZE]; /* special mapping, anonymous name, or last path component of a nameless file; else
+				     empty */
 };
 RECORD_LAYOUT(vma_record, 14 * 8 + 6 * 4 + VMA_NAME_SIZE, name, 14 * 8 + 6 * 4);

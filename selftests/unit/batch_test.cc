@@ -14,11 +14,9 @@
 #include "user/target/stub_process.h"
 #include "user/util/io.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
-class BatchTest : public testing::Test
-{
+class BatchTest : public testing::Test {
 protected:
 	void SetUp() override
 	{

@@ -3,8 +3,7 @@
 
 #include <ctime>
 
-namespace bpfckpt::collect
-{
+namespace bpfckpt::collect {
 
 static int64_t now_on(clockid_t clock)
 {

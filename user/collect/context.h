@@ -11,12 +11,10 @@
 #include "images/document.pb.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::collect
-{
+namespace bpfckpt::collect {
 
 // Kernel address -> small number, in order of first use, from 1. 0 stands for NULL.
-class IdTable
-{
+class IdTable {
 public:
 	uint32_t id_of(uint64_t address)
 	{

@@ -6,8 +6,7 @@
 #include "user/collect/context.h"
 #include "user/memory/page_transfer.h"
 
-namespace bpfckpt::collect
-{
+namespace bpfckpt::collect {
 
 // After the files: ctx.ids.files is looked up, and a path is taken from Document.files. `pages` is null for inspect.
 // Vma.ring is left to the caller: Ring.id of the ring file Vma.file.

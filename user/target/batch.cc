@@ -5,8 +5,7 @@
 
 #include "user/target/syscall_name.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 static constexpr uint64_t kAlign = 16;
 

@@ -15,16 +15,14 @@
 #include "user/target/remote.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 // Data of a batch, used by exactly one call.
 struct Blob {
 	int index = -1;
 };
 
-class SyscallBatch
-{
+class SyscallBatch {
 public:
 	// A number or a blob's address.
 	struct Arg {

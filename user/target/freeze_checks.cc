@@ -27,7 +27,8 @@ Result<> check_not_us(pid_t root, const TaskStat &stat)
 		if (ours.ppid == root)
 			return make_error(Code::kUsage, "is an ancestor of bpfckpt, which would stop itself")
 				.on(name(root, stat))
-				.with_hint("start bpfckpt outside of that tree, for example: setsid --fork bpfckpt ...");
+				.with_hint(
+					"start bpfckpt outside of that tree, for example: setsid --fork bpfckpt ...");
 		pid = ours.ppid;
 	}
 	return {};

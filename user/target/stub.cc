@@ -52,8 +52,7 @@ extern "C" {
 extern const std::byte stub_start[], stub_stop[], stub_single[], stub_tile[], stub_end[];
 }
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 static constexpr uint64_t kSyscallSize = 2; // 0f 05
 static constexpr uint64_t kInt3Size = 1;

@@ -11,8 +11,7 @@
 #include <cstdint>
 #include <span>
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 // One element of the array, as the code in stub.cc reads it.
 struct StubCall {
@@ -31,8 +30,7 @@ struct RemoteRange {
 	[[nodiscard]] uint64_t end() const { return address + size; }
 };
 
-class StubLayout
-{
+class StubLayout {
 public:
 	static constexpr uint64_t kPage = 4096;
 	static constexpr uint64_t kMainSlot = 128 << 10;

@@ -15,16 +15,14 @@
 #include "user/target/batch.h"
 #include "user/util/io.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 static constexpr uint64_t kTaskSize = 0x7ffffffff000; // TASK_SIZE without 5-level paging
 static constexpr uint64_t kLowest = 0x10000000;
 static constexpr uint64_t kGuard = 16 << 20; // distance that a stack above may grow into
 static constexpr long kGetRseqConfiguration = 0x420f;
 
-namespace
-{
+namespace {
 struct RseqConfiguration { // struct ptrace_rseq_configuration
 	uint64_t pointer;
 	uint32_t size;

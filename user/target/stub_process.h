@@ -6,8 +6,7 @@
 #include "user/target/remote.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 // A hole of `size` bytes outside of `occupied` (sorted by address) and of the calling process. Errors: Code::kLimit.
 Result<uint64_t> find_hole(std::span<const RemoteRange> occupied, uint64_t size);

@@ -5,11 +5,9 @@
 
 #include <fmt/core.h>
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
-namespace
-{
+namespace {
 struct Name {
 	long nr;
 	const char *name;

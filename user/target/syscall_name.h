@@ -4,8 +4,7 @@
 
 #include <string>
 
-namespace bpfckpt::target
-{
+namespace bpfckpt::target {
 
 // "mmap", or "system call 999".
 [[nodiscard]] std::string syscall_name(long nr);

@@ -8,11 +8,9 @@
 
 #include "user/util/result.h"
 
-namespace bpfckpt
-{
+namespace bpfckpt {
 
-class InterruptGuard
-{
+class InterruptGuard {
 public:
 	// For the calling thread and all that it starts.
 	InterruptGuard()

@@ -6,8 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-namespace bpfckpt
-{
+namespace bpfckpt {
 
 Result<UniqueFd> open_at(int dir, const std::string &path, int flags, unsigned mode)
 {

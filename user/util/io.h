@@ -9,8 +9,7 @@
 #include "user/util/result.h"
 #include "user/util/unique_fd.h"
 
-namespace bpfckpt
-{
+namespace bpfckpt {
 
 // Opens below `dir` (AT_FDCWD for the working directory); O_CLOEXEC is added. Errors: that of openat(2), with the path.
 Result<UniqueFd> open_at(int dir, const std::string &path, int flags, unsigned mode = 0);

@@ -5,8 +5,7 @@
 
 #include "user/util/io.h"
 
-namespace bpfckpt
-{
+namespace bpfckpt {
 
 Result<Log> Log::to_file(const std::string &path, int level)
 {

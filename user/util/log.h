@@ -12,11 +12,9 @@
 
 #include "user/util/result.h"
 
-namespace bpfckpt
-{
+namespace bpfckpt {
 
-class Log
-{
+class Log {
 public:
 	enum Level { kQuiet = 0, kSteps = 1, kDetails = 2, kDebug = 3 };
 

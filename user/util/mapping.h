@@ -10,11 +10,9 @@
 
 #include "user/util/result.h"
 
-namespace bpfckpt
-{
+namespace bpfckpt {
 
-class Mapping
-{
+class Mapping {
 public:
 	Mapping() = default;
 	Mapping(Mapping &&other) noexcept

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/util/result.h"
 
-namespace bpfckpt
-{
+namespace bpfckpt {
 
 Code code_of_errno(int err)
 {

@@ -15,8 +15,7 @@
 
 #include <fmt/core.h>
 
-namespace bpfckpt
-{
+namespace bpfckpt {
 
 // What the user can do about it; the values are not the exit codes, see exit_status().
 enum class Code {
@@ -66,8 +65,7 @@ struct Error {
 using Findings = std::vector<Error>;
 
 template <class T = void>
-class [[nodiscard]] Result : public std::expected<T, Error>
-{
+class [[nodiscard]] Result : public std::expected<T, Error> {
 public:
 	using Base = std::expected<T, Error>;
 	using Base::Base;

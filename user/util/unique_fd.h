@@ -6,11 +6,9 @@
 
 #include <unistd.h>
 
-namespace bpfckpt
-{
+namespace bpfckpt {
 
-class UniqueFd
-{
+class UniqueFd {
 public:
 	UniqueFd() = default;
 	explicit UniqueFd(int fd) : fd_(fd) {}
