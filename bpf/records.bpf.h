@@ -10,10 +10,12 @@
  */
 #pragma once
 
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_helpers.h>
+/* libbpf's headers need these first. */
 #include <linux/bpf.h>
 #include <linux/types.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
 
 /* Declares map `name` and counter `name_count` for records of `struct record`. max_entries is set before the load. */
 #define RECORD_MAP(name, record)                   \
