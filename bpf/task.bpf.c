@@ -372,6 +372,9 @@ static void read_thread(struct task_record *record, const struct own_pidns *own,
 	record->umask = BPF_CORE_READ(task, fs, umask);
 	record->switches = task->nvcsw;
 	record->restart_function = (__u64)BPF_CORE_READ(task, restart_block.fn);
+	record->restart_rmtp = (__u64)BPF_CORE_READ(task, restart_block.nanosleep.rmtp);
+	record->restart_clock = BPF_CORE_READ(task, restart_block.nanosleep.clockid);
+	record->reserved = 0;
 	/* Waiting with a temporary mask; stale otherwise (kernel/signal.c: set_user_sigmask()). */
 	if (BPF_CORE_READ_BITFIELD(task, restore_sigmask))
 		record->blocked = task->saved_sigmask.sig[0];

@@ -137,12 +137,15 @@ struct task_record {
 	__u32 loginuid;
 	__u32 cpu_words;        /* valid words of `cpus` */
 	__u64 switches;         /* nvcsw */
-	__u64 restart_function; /* meaningful when a system call was stopped with ERESTART_RESTARTBLOCK */
+	__u64 restart_function; /* these three: meaningful when a system call was stopped with ERESTART_RESTARTBLOCK */
+	__u64 restart_rmtp;     /* nanosleep: where what remains is written */
+	__s32 restart_clock;    /* nanosleep */
+	__u32 reserved;
 	__u64 cpus[TASK_CPU_WORDS];
 	char comm[TASK_COMM_SIZE];
 };
 
-RECORD_LAYOUT(task_record, 1616, comm, 1600);
+RECORD_LAYOUT(task_record, 1632, comm, 1616);
 
 struct process_limit {
 	__u64 soft;

@@ -60,6 +60,10 @@ struct io_context {
 
 struct restart_block {
 	void *fn;
+	struct {
+		int clockid;
+		void *rmtp;
+	} nanosleep;
 };
 
 struct thread_info {

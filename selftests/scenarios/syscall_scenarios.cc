@@ -57,4 +57,21 @@ TEST(Syscall, eight_dumps_in_a_row_disturb_no_wait)
 	EXPECT_TRUE(s.go());
 }
 
+// The kernel is restarting them already (restart_syscall), and the registers do not say which calls they were.
+TEST(Syscall, waits_that_were_dumped_before_are_restored_too)
+{
+	if (!restore_obstacle().empty())
+		GTEST_SKIP() << restore_obstacle();
+	Scenario s;
+	SCENARIO_START(s, "syscall_timed_waits");
+	ASSERT_EQ(s.dump({"-R"}).exit, 0);
+	ASSERT_EQ(s.dump({"-R"}).exit, 0);
+	ASSERT_EQ(s.dump({}).exit, 0);
+	for (const Json &process : s.show()["processes"])
+		for (const Json &thread : process["threads"])
+			EXPECT_NE(thread.value("syscall", Json::object()).value("nr", 0), SYS_restart_syscall);
+	ASSERT_TRUE(s.restore());
+	EXPECT_TRUE(s.go());
+}
+
 } // namespace bpfckpt::selftests

@@ -77,6 +77,7 @@ Feature run_probe(const Probe &probe)
 std::vector<Feature> probe_host()
 {
 	std::vector<Feature> features;
+	features.reserve(std::size(kCapabilities));
 	for (const Capability &capability : kCapabilities)
 		features.push_back(probe_capability(capability));
 	for (std::span<const Probe> probes : {bpf_probes(), kernel_probes(), uring_probes()})

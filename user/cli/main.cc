@@ -14,6 +14,7 @@
 #include "user/cli/dump.h"
 #include "user/cli/inspect.h"
 #include "user/cli/options.h"
+#include "user/cli/report.h"
 #include "user/cli/restore.h"
 #include "user/cli/show.h"
 
@@ -21,6 +22,7 @@ namespace bpfckpt::cli {
 namespace {
 
 constexpr int kUsageStatus = 2;
+constexpr int kPidLimit = 1 << 22; // PID_MAX_LIMIT, include/linux/threads.h
 
 // The command that the command line named, ready to run.
 using Command = std::function<int()>;
@@ -39,7 +41,7 @@ CLI::Option *add_duration(CLI::App *app, const std::string &names, double &secon
 
 CLI::Option *add_pid(CLI::App *app, pid_t &pid, const std::string &what)
 {
-	return app->add_option("-t,--tree", pid, what)->check(CLI::PositiveNumber)->type_name("PID");
+	return app->add_option("-t,--tree", pid, what)->check(CLI::Range(1, kPidLimit))->type_name("PID");
 }
 
 void add_sections(CLI::App *app, Sections &sections)
@@ -213,5 +215,10 @@ int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	return bpfckpt::cli::run(argc, argv);
+	// Libraries throw, we do not; what gets here is a lack of memory, or a bug.
+	try {
+		return bpfckpt::cli::run(argc, argv);
+	} catch (const std::exception &error) {
+		return bpfckpt::cli::report_error(bpfckpt::Error(bpfckpt::Code::kInternal, error.what()));
+	}
 }

@@ -120,6 +120,7 @@ std::string Table::text(const Palette &palette, std::string_view indent) const
 {
 	std::vector<size_t> columns = widths();
 	std::vector<std::string> titles;
+	titles.reserve(columns_.size());
 	for (const Column &column : columns_)
 		titles.push_back(column.title);
 	std::string out = fmt::format("{}{}\n", indent, palette.paint(Tone::kFaint, line(titles, columns)));

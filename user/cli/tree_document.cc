@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "user/collect/restarted_syscall.h"
 #include "user/policy/leak.h"
 
 namespace bpfckpt::cli {
@@ -37,8 +38,10 @@ Result<> build_tree_document(collect::Snapshot &snapshot, const policy::Options 
 			     collect::Context &context)
 {
 	TRY(snapshot.build(options, frozen.pages, context));
-	if (frozen.tree)
+	if (frozen.tree) {
 		add_registers(*frozen.tree, *context.document);
+		collect::name_restarted_syscalls(snapshot.tasks().tasks(), context);
+	}
 	if (frozen.contents)
 		frozen.contents->add_to(context);
 	return policy::find_leaks(snapshot.files(), shared_objects(snapshot.tasks()), options, context);
