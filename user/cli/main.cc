@@ -27,21 +27,37 @@ constexpr int kPidLimit = 1 << 22; // PID_MAX_LIMIT, include/linux/threads.h
 // The command that the command line named, ready to run.
 using Command = std::function<int()>;
 
+constexpr double kShortestWatch = 0.01;
+
+// As CLI::Range, which names its upper bound too, whatever it is.
+CLI::Validator at_least(double least)
+{
+	return CLI::Validator(
+		[least](const std::string &text) {
+			double value = 0;
+			bool good = CLI::detail::lexical_cast(text, value) && value >= least;
+			return good ? std::string() : fmt::format("{} is not a number of at least {}", text, least);
+		},
+		"");
+}
+
 const std::map<std::string, double> kTimeUnits = {{"ms", 0.001}, {"s", 1}, {"m", 60}};
 
 // "10", "10s", "500ms", "2m"; a bare number is seconds.
 CLI::Option *add_duration(CLI::App *app, const std::string &names, double &seconds, const std::string &what)
 {
 	return app->add_option(names, seconds, what)
-		->transform(CLI::AsNumberWithUnit(kTimeUnits, CLI::AsNumberWithUnit::CASE_SENSITIVE))
-		->check(CLI::NonNegativeNumber)
+		->transform(CLI::AsNumberWithUnit(kTimeUnits, CLI::AsNumberWithUnit::CASE_SENSITIVE).description(""))
+		->check(at_least(0))
 		->capture_default_str()
 		->type_name("TIME");
 }
 
 CLI::Option *add_pid(CLI::App *app, pid_t &pid, const std::string &what)
 {
-	return app->add_option("-t,--tree", pid, what)->check(CLI::Range(1, kPidLimit))->type_name("PID");
+	return app->add_option("-t,--tree", pid, what)
+		->check(CLI::Range(1, kPidLimit).description(""))
+		->type_name("PID");
 }
 
 void add_sections(CLI::App *app, Sections &sections)
@@ -82,7 +98,7 @@ void add_inspect(CLI::App &app, Command &command, InspectOptions &options)
 	add_sections(inspect, options.sections);
 	inspect->add_flag("--json", options.json, "One JSON document");
 	inspect->add_option("--watch", options.watch_seconds, "Show it again every SECONDS until interrupted")
-		->check(CLI::PositiveNumber)
+		->check(at_least(kShortestWatch))
 		->type_name("SECONDS");
 	inspect->footer("Examples:\n"
 			"  bpfckpt inspect -t 4242 --rings            every ring, every request in flight\n"
@@ -114,10 +130,10 @@ void add_dump(CLI::App &app, Command &command, DumpOptions &options)
 	dump->add_option_function<std::string>(
 		    "--leak", [&options](const std::string &) { options.ignore_leaks = true; },
 		    "all=ignore: do not refuse what is shared with processes outside")
-		->check(CLI::IsMember({"all=ignore"}))
+		->check(CLI::IsMember({"all=ignore"}).description(""))
 		->type_name("KIND=POLICY");
 	dump->add_option("--stats", options.stats, "Print figures of the dump to standard output: text or json")
-		->transform(CLI::CheckedTransformer(kStatsFormats))
+		->transform(CLI::CheckedTransformer(kStatsFormats).description(""))
 		->type_name("FORMAT");
 	dump->add_flag("--dry-run", options.dry_run, "Stop, read and check everything, write nothing, let it go on");
 	dump->footer("Examples:\n"
@@ -182,7 +198,7 @@ constexpr int kLargeBlock = 256 << 10;
 int run(int argc, char **argv)
 {
 	mallopt(M_MMAP_THRESHOLD, kLargeBlock);
-	CLI::App app("bpfckpt: checkpoint, restore and inspect Linux processes, io_uring included");
+	CLI::App app("Checkpoint, restore and inspect Linux processes, io_uring included", "bpfckpt");
 	app.require_subcommand(1);
 	app.set_version_flag("-V,--version", "bpfckpt " BPFCKPT_VERSION);
 	app.set_help_all_flag("--help-all", "Help of every command");
