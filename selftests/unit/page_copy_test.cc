@@ -85,6 +85,33 @@ TEST_F(PageCopyTest, large_ranges_are_copied_in_parts)
 	expect_pages(offset, 10, kPages - 10);
 }
 
+TEST_F(PageCopyTest, what_is_staged_is_written_later)
+{
+	PageCopy copy;
+	auto source = copy.add_process(child_);
+	copy.add(source, pages(16, 1024));
+	copy.stage(100 * kPageSize + 5);
+	ASSERT_TRUE(copy.run(out_.get()));
+	expect_pages(512 * kPageSize, 16 + 512, 512);
+	std::byte first{0xff};
+	ASSERT_TRUE(pread_exact(out_.get(), std::span(&first, 1), 0));
+	EXPECT_EQ(first, std::byte{});
+	ASSERT_TRUE(copy.write_staged(out_.get()));
+	expect_pages(0, 16, 1024);
+}
+
+TEST_F(PageCopyTest, more_room_than_pages_is_no_matter)
+{
+	PageCopy copy;
+	auto source = copy.add_process(child_);
+	copy.add(source, pages(16, 3));
+	copy.stage(64 * kPageSize);
+	ASSERT_TRUE(copy.run(out_.get()));
+	ASSERT_TRUE(copy.write_staged(out_.get()));
+	expect_pages(0, 16, 3);
+	EXPECT_EQ(lseek(out_.get(), 0, SEEK_END), static_cast<off_t>(3 * kPageSize));
+}
+
 TEST_F(PageCopyTest, protected_pages_are_read)
 {
 	PageCopy::Source source = copy_.add_process(child_);

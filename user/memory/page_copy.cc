@@ -36,14 +36,40 @@ Result<> PageCopy::run(int out)
 	});
 }
 
-Result<> PageCopy::copy_chunk(const Chunk &chunk, std::span<std::byte> buffer, int out)
+void PageCopy::stage(uint64_t bytes)
 {
-	const Origin &origin = origins_[chunk.source];
-	TRY(origin.pid ? read_process(chunk, buffer) : read_object(origin, chunk, buffer));
-	Result<> written = pwrite_all(out, buffer, static_cast<off_t>(chunk.offset));
+	staged_.resize(bytes);
+}
+
+static Result<> write_pages(int out, std::span<const std::byte> bytes, uint64_t offset)
+{
+	Result<> written = pwrite_all(out, bytes, static_cast<off_t>(offset));
 	if (!written)
 		return std::move(written.error()).on("pages.img").with_hint("is the disk of the image directory full?");
 	return {};
+}
+
+Result<> PageCopy::write_staged(int out) const
+{
+	return write_pages(out, std::span(staged_).first(std::min<uint64_t>(staged_.size(), bytes())), 0);
+}
+
+Result<> PageCopy::read_chunk(const Chunk &chunk, std::span<std::byte> buffer)
+{
+	const Origin &origin = origins_[chunk.source];
+	return origin.pid ? read_process(chunk, buffer) : read_object(origin, chunk, buffer);
+}
+
+// A chunk across the end of what is staged goes both ways.
+Result<> PageCopy::copy_chunk(const Chunk &chunk, std::span<std::byte> buffer, int out)
+{
+	if (chunk.offset + chunk.length <= staged_.size())
+		return read_chunk(chunk, std::span(staged_).subspan(chunk.offset, chunk.length));
+	TRY(read_chunk(chunk, buffer));
+	if (chunk.offset < staged_.size())
+		std::ranges::copy(buffer.first(staged_.size() - chunk.offset),
+				  staged_.begin() + static_cast<ptrdiff_t>(chunk.offset));
+	return write_pages(out, buffer, chunk.offset);
 }
 
 Result<> PageCopy::read_process(const Chunk &chunk, std::span<std::byte> buffer)

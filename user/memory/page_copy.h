@@ -27,6 +27,11 @@ public:
 	// Bytes planned: the size of the file.
 	[[nodiscard]] uint64_t bytes() const { return queue_.bytes(); }
 
+	// Before the freeze: room in memory, touched now, for the first `bytes` of the file. run() leaves them there.
+	void stage(uint64_t bytes);
+	// After the thaw: writes what run() left in memory. Errors: what write(2) says.
+	Result<> write_staged(int out) const;
+
 	// Copies what was planned. Errors: a page that cannot be read, by its address; what write(2) says.
 	Result<> run(int out);
 
@@ -37,6 +42,7 @@ private:
 		std::string name;
 		UniqueFd mem; // /proc/PID/mem, opened when first needed
 	};
+	Result<> read_chunk(const Chunk &chunk, std::span<std::byte> buffer);
 	Result<> copy_chunk(const Chunk &chunk, std::span<std::byte> buffer, int out);
 	Result<> read_process(const Chunk &chunk, std::span<std::byte> buffer);
 	Result<> read_forced(Origin &origin, Range range, std::span<std::byte> buffer);
@@ -44,7 +50,8 @@ private:
 
 	std::vector<Origin> origins_;
 	ChunkQueue queue_;
-	std::mutex mutex_; // for Origin::mem
+	std::vector<std::byte> staged_; // the beginning of the file
+	std::mutex mutex_;              // for Origin::mem
 };
 
 } // namespace bpfckpt::memory

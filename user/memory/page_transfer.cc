@@ -23,6 +23,10 @@ static constexpr uint64_t kLargeVma = 4 << 20;
 // What the target may grow by between estimate and freeze at no cost.
 static constexpr uint64_t kSlack = 1 << 20;
 
+// How much of the page image waits in memory until after the thaw: all of a small process, and a bounded part of a
+// large one.
+static constexpr uint64_t kMaxStaged = 32 << 20;
+
 struct PageDump::State {
 	int file = -1; // the caller's
 	PageCopy plan;
@@ -68,6 +72,7 @@ Result<PageDump> PageDump::prepare(int pages_fd, std::span<const pid_t> pids)
 	TRY(allocate(state->file, bytes));
 	// The rest is a bonus: nothing says yet that it will be needed.
 	(void)allocate(state->file, bytes + bytes / 16 + kSlack);
+	state->plan.stage(std::min(bytes + bytes / 16 + kSlack, kMaxStaged));
 	return PageDump(std::move(state));
 }
 
@@ -84,6 +89,7 @@ Result<> PageDump::copy(const iterators::VmaReader &vmas, std::span<const Shared
 
 Result<> PageDump::finish()
 {
+	TRY(state_->plan.write_staged(state_->file));
 	if (ftruncate(state_->file, static_cast<off_t>(bytes())) < 0)
 		return errno_error(errno, "cannot set the size").on(kPagesFile);
 	return {};
