@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // The command line: parses it into one options struct per command and calls the command.
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -22,7 +23,6 @@ namespace bpfckpt::cli {
 namespace {
 
 constexpr int kUsageStatus = 2;
-constexpr int kPidLimit = 1 << 22; // PID_MAX_LIMIT, include/linux/threads.h
 
 // The command that the command line named, ready to run.
 using Command = std::function<int()>;
@@ -56,7 +56,7 @@ CLI::Option *add_duration(CLI::App *app, const std::string &names, double &secon
 CLI::Option *add_pid(CLI::App *app, pid_t &pid, const std::string &what)
 {
 	return app->add_option("-t,--tree", pid, what)
-		->check(CLI::Range(1, kPidLimit).description(""))
+		->check(CLI::Range(1, std::numeric_limits<pid_t>::max()).description(""))
 		->type_name("PID");
 }
 
