@@ -49,15 +49,21 @@ static long epoll_step(__u32 index, struct epoll_walk *walk)
 		return 1;
 	record = NEXT_RECORD(epoll_items);
 	if (record) {
+		struct epitem___v612 *old = (void *)item;
 		struct list_head *link = &item->rdllink;
+		long overflow;
 
+		if (bpf_core_field_exists(old->next))
+			overflow = (long)BPF_CORE_READ(old, next);
+		else
+			overflow = (long)BPF_CORE_READ(item, ovflist_next);
 		record->epoll = walk->record->file;
 		record->file = (__u64)BPF_CORE_READ(item, ffd.file);
 		record->fd = BPF_CORE_READ(item, ffd.fd);
 		record->events = BPF_CORE_READ(item, event.events);
 		record->data = BPF_CORE_READ(item, event.data);
 		/* Not on the list: an empty list_head; ovflist_next: EP_UNACTIVE_PTR, -1. */
-		record->ready = BPF_CORE_READ(link, next) != link || (long)BPF_CORE_READ(item, ovflist_next) != -1;
+		record->ready = BPF_CORE_READ(link, next) != link || overflow != -1;
 		record->padding = 0;
 	}
 	walk->record->epoll.items++;

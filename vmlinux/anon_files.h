@@ -52,6 +52,11 @@ struct epitem {
 	struct epoll_event event;
 };
 
+/* v6.1 and v6.12: ovflist_next by another name. */
+struct epitem___v612 {
+	struct epitem *next;
+};
+
 struct eventpoll {
 	struct rb_root_cached rbr;
 };
