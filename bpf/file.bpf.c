@@ -67,11 +67,11 @@ int list_fds(struct bpf_iter__task_file *ctx)
 		return 0;
 	if ((__u64)task != last_task) {
 		last_task = (__u64)task;
-		last_tid = pid_nr(task->thread_pid);
-		last_pid = pid_nr(task->group_leader->thread_pid);
+		last_tid = pid_nr(BPF_CORE_READ(task, thread_pid));
+		last_pid = pid_nr(BPF_CORE_READ(task, group_leader, thread_pid));
 	}
-	fdt = task->files->fdt;
-	bpf_probe_read_kernel(&cloexec, sizeof(cloexec), fdt->close_on_exec + fd / 64);
+	fdt = BPF_CORE_READ(task, files, fdt);
+	bpf_probe_read_kernel(&cloexec, sizeof(cloexec), BPF_CORE_READ(fdt, close_on_exec) + fd / 64);
 	record->file = (__u64)file;
 	record->files = (__u64)task->files;
 	record->pid = last_pid;
