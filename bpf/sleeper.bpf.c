@@ -92,7 +92,10 @@ static void add_sleeper(const struct hrtimer *timer, __u32 clock, const struct o
 	record->task = (__u64)task;
 	record->soft_ns = BPF_CORE_READ(timer, _softexpires);
 	record->hard_ns = BPF_CORE_READ(timer, node.expires);
-	record->final_ns = kind == SLEEPER_IO_URING_MIN ? BPF_CORE_READ(wait, timeout) : 0;
+	record->final_ns = 0;
+	/* Not in v6.1, which has no such timer either. */
+	if (bpf_core_field_exists(wait->timeout) && kind == SLEEPER_IO_URING_MIN)
+		record->final_ns = BPF_CORE_READ(wait, timeout);
 	record->switches = BPF_CORE_READ(task, nvcsw);
 	record->tid = own_pid_nr(own, BPF_CORE_READ(task, thread_pid));
 	record->clock = clock;

@@ -240,7 +240,8 @@ int process_timers(struct bpf_iter__task *ctx)
 	read_itimers(record, signal);
 	walk.pid = record->pid;
 	walk.head = &signal->posix_timers;
-	walk.next = BPF_CORE_READ(signal, posix_timers.first);
+	/* A list_head in v6.1: `next` comes first in both. */
+	bpf_probe_read_kernel(&walk.next, sizeof(walk.next), walk.head);
 	record->incomplete = bpf_loop(TIMERS_MAX, next_timer, &walk, 0) == TIMERS_MAX;
 	record->timers = walk.count;
 	return 0;
