@@ -38,13 +38,30 @@ static __always_inline __u64 list_of(__u32 offset)
  * Where an anonymous page lies in its process: the index of its folio is the address / 4096 (mm/rmap.c:
  * folio_add_new_anon_rmap()), unless it was moved by mremap() since; user space checks it against the page map.
  */
+static __always_inline __u64 head_of_page(__u64 address)
+{
+	struct page___v72 *v72 = (void *)address;
+	__u64 info, bytes;
+
+	if (bpf_core_field_exists(v72->compound_info))
+		info = BPF_CORE_READ(v72, compound_info);
+	else
+		info = BPF_CORE_READ((struct page *)address, compound_head);
+	if (!(info & 1))
+		return address;
+	info--;
+	/* A mask of the high bits, or the address of the head? The configuration decides, but none looks like the other. */
+	bytes = -info;
+	if (bpf_core_field_exists(v72->compound_info) && info >> 32 == 0xffffffff && !(bytes & (bytes - 1)))
+		return address & info;
+	return info;
+}
+
 static __always_inline __u64 page_index(__u64 address)
 {
-	struct page *page = (void *)address;
-	__u64 compound_head = BPF_CORE_READ(page, compound_head);
-	__u64 head = compound_head & 1 ? compound_head - 1 : address;
+	__u64 head = head_of_page(address);
+	struct page *page = (void *)head;
 
-	page = (void *)head;
 	if (bpf_core_field_exists(page->__folio_index))
 		return BPF_CORE_READ(page, __folio_index) + (address - head) / bpf_core_type_size(struct page);
 	return BPF_CORE_READ((struct page___index *)page, index) + (address - head) / bpf_core_type_size(struct page);
@@ -428,7 +445,7 @@ static __always_inline void walk_buffers(void)
 static __always_inline void emit_credentials(struct uring_personality_record *record, struct cred *cred)
 {
 	struct group_info *groups = BPF_CORE_READ(cred, group_info);
-	__u32 count = BPF_CORE_READ(groups, ngroups);
+	__u32 count = BPF_CORE_READ(groups, ngroups), bytes;
 
 	record->cred = (__u64)cred;
 	record->uid = BPF_CORE_READ(cred, uid.val);
@@ -450,8 +467,12 @@ static __always_inline void emit_credentials(struct uring_personality_record *re
 	record->ngroups = count;
 	if (count > URING_MAX_GROUPS)
 		count = URING_MAX_GROUPS;
-	bpf_probe_read_kernel(record->groups, count * sizeof(__u32),
-			      (void *)groups + bpf_core_field_offset(groups->gid));
+	/* The verifier of v6.1 forgets the bound of `count` in the product. */
+	bytes = count * sizeof(__u32);
+	barrier_var(bytes);
+	if (bytes > sizeof(record->groups))
+		bytes = sizeof(record->groups);
+	bpf_probe_read_kernel(record->groups, bytes, (void *)groups + bpf_core_field_offset(groups->gid));
 }
 
 static long personality_step(__u32 step, void *unused)

@@ -128,7 +128,8 @@ static __always_inline void copy_async(__u64 request, __u64 async, __u8 opcode)
 {
 	__u32 bytes = URING_BLOB_BYTES;
 
-	if (opcode == OP_FUTEX_WAITV && bpf_core_type_exists(struct futex_vector))
+	if (bpf_core_field_exists(struct io_futex, futex_nr) && bpf_core_type_exists(struct futex_vector) &&
+	    opcode == OP_FUTEX_WAITV)
 		bytes = (((struct io_futex *)kiocb_words)->futex_nr & 0xff) * bpf_core_type_size(struct futex_vector) +
 			16;
 	copy_blob(request, URING_BLOB_ASYNC, async, bytes);
@@ -201,7 +202,10 @@ static __always_inline void emit_fields(struct uring_request_record *record, str
 	record->res = request->cqe.res;
 	record->cqe_flags = request->cqe.flags;
 	record->poll_refs = request->poll_refs.counter;
-	record->work_flags = request->work.flags.counter;
+	if (bpf_core_field_exists(request->work.flags.counter))
+		record->work_flags = request->work.flags.counter;
+	else
+		record->work_flags = ((struct io_kiocb___v61 *)request)->work.flags;
 	record->apoll_events = request->apoll_events;
 	record->buf_index = request->buf_index;
 	record->opcode = request->opcode;
@@ -254,6 +258,7 @@ __noinline int emit_request(__u64 address, __u32 place, __u32 sequence)
 struct {
 	__u64 cursor;
 	__u64 end;
+	__u64 stub; /* a node that is no request, 0: none */
 	__u32 offset;
 	__u32 place;
 } walk;
@@ -265,6 +270,8 @@ static long walk_step(__u32 index, void *unused)
 	if (!node || node == walk.end)
 		return 1;
 	walk.cursor = read_u64(node);
+	if (node == walk.stub)
+		return 0;
 	if (walk.offset & INDIRECT)
 		emit_request(read_u64(node + (walk.offset & ~INDIRECT)), walk.place, index);
 	else
@@ -283,15 +290,23 @@ __noinline int walk_requests(__u64 first, __u64 end, __u32 offset, __u32 place)
 	return 0;
 }
 
-static __always_inline void walk_list_head(__u64 head, __u32 offset, __u32 place)
-{
-	walk_requests(read_u64(head), head, offset, place);
-}
-
 #define OFFSET(type, field) bpf_core_field_offset(type, field)
 #define KIOCB(field)        bpf_core_field_offset(struct io_kiocb, field)
 #define KIOCB_TASK_WORK     (KIOCB(io_task_work) + OFFSET(struct io_task_work, node))
 #define KIOCB_WORK          (KIOCB(work) + OFFSET(struct io_wq_work, list))
+
+/* v7.2: task work in a struct mpscq (include/linux/mpscq.h). */
+static __always_inline void walk_task_work(__u64 first, __u64 queue)
+{
+	walk.stub = queue + OFFSET(struct mpscq, stub);
+	walk_requests(first, 0, KIOCB_TASK_WORK, URING_PLACE_TASK_WORK);
+	walk.stub = 0;
+}
+
+static __always_inline void walk_list_head(__u64 head, __u32 offset, __u32 place)
+{
+	walk_requests(read_u64(head), head, offset, place);
+}
 
 /* --- of a ring -----------------------------------------------------------------------------------------------------
  */
@@ -357,7 +372,7 @@ static __always_inline void walk_completing(void)
 	__u64 head;
 
 	if (bpf_core_field_exists(v72->work_head))
-		walk_requests((__u64)BPF_CORE_READ(v72, work_head), 0, KIOCB_TASK_WORK, URING_PLACE_TASK_WORK);
+		walk_task_work((__u64)BPF_CORE_READ(v72, work_head), ring + bpf_core_field_offset(v72->work_list));
 	else
 		walk_requests((__u64)BPF_CORE_READ(CTX, work_llist.first), 0, KIOCB_TASK_WORK, URING_PLACE_TASK_WORK);
 	if (bpf_core_field_exists(CTX->retry_llist))
@@ -506,6 +521,18 @@ static __always_inline void walk_acct(struct uring_task_record *record, __u64 ad
 		walk_workers((__u64)acct + bpf_core_field_offset(acct->all_list));
 }
 
+/* v6.1 */
+static __always_inline void walk_old_acct(struct uring_task_record *record, __u64 address, __u32 kind)
+{
+	struct io_wqe_acct *acct = (void *)(address + kind * bpf_core_type_size(struct io_wqe_acct));
+
+	if (record) {
+		record->workers[kind] += BPF_CORE_READ(acct, nr_workers);
+		record->max_workers[kind] = BPF_CORE_READ(acct, max_workers);
+	}
+	walk_requests((__u64)BPF_CORE_READ(acct, work_list.first), 0, KIOCB_WORK, URING_PLACE_WQ_QUEUE);
+}
+
 static __always_inline void walk_wq(struct uring_task_record *record, __u64 wq)
 {
 	struct io_wq___v61 *v61 = (void *)wq;
@@ -518,8 +545,8 @@ static __always_inline void walk_wq(struct uring_task_record *record, __u64 wq)
 			node = (void *)read_u64(wq + bpf_core_field_offset(v61->wqes) + i * 8);
 			if (!node || (__u64)BPF_CORE_READ(node, wq) != wq)
 				break;
-			walk_acct(record, (__u64)node + bpf_core_field_offset(node->acct), 0);
-			walk_acct(record, (__u64)node + bpf_core_field_offset(node->acct), 1);
+			walk_old_acct(record, (__u64)node + bpf_core_field_offset(node->acct), 0);
+			walk_old_acct(record, (__u64)node + bpf_core_field_offset(node->acct), 1);
 			walk_workers((__u64)node + bpf_core_field_offset(node->all_list));
 		}
 		return;
@@ -533,10 +560,21 @@ static __always_inline void walk_wq(struct uring_task_record *record, __u64 wq)
 static __always_inline void emit_affinity(struct uring_task_record *record, __u64 wq)
 {
 	struct io_wq___onstack *onstack = (void *)wq;
+	struct io_wq___v61 *v61 = (void *)wq;
+	struct io_wqe___onstack *node_onstack;
+	struct io_wqe___v61 *node;
 	__u32 bytes = bpf_core_type_size(struct cpumask);
 	__u64 mask;
 
-	if (bpf_core_field_exists(onstack->cpu_mask))
+	if (bpf_core_field_exists(v61->wqes)) {
+		/* of the first NUMA node: IORING_REGISTER_IOWQ_AFF sets all alike */
+		node = (void *)read_u64(wq + bpf_core_field_offset(v61->wqes));
+		node_onstack = (void *)node;
+		if (bpf_core_field_exists(node_onstack->cpu_mask))
+			mask = (__u64)node + bpf_core_field_offset(node_onstack->cpu_mask);
+		else
+			mask = (__u64)BPF_CORE_READ(node, cpu_mask);
+	} else if (bpf_core_field_exists(onstack->cpu_mask))
 		mask = wq + bpf_core_field_offset(onstack->cpu_mask);
 	else
 		mask = (__u64)BPF_CORE_READ((struct io_wq *)wq, cpu_mask);
@@ -563,7 +601,7 @@ static __always_inline void walk_task(struct uring_task_record *record)
 	if (wq)
 		walk_wq(record, wq);
 	if (bpf_core_field_exists(v72->task_head))
-		walk_requests((__u64)BPF_CORE_READ(v72, task_head), 0, KIOCB_TASK_WORK, URING_PLACE_TASK_WORK);
+		walk_task_work((__u64)BPF_CORE_READ(v72, task_head), tctx + bpf_core_field_offset(v72->task_list));
 	else
 		walk_requests((__u64)BPF_CORE_READ(task_context, task_list.first), 0, KIOCB_TASK_WORK,
 			      URING_PLACE_TASK_WORK);

@@ -82,6 +82,11 @@ struct page___index {
 	unsigned long index;
 };
 
+/* v7.2: compound_head by another name; in a tail page also a mask (include/linux/page-flags.h: _compound_head()). */
+struct page___v72 {
+	unsigned long compound_info;
+};
+
 struct bio_vec {
 	struct page *bv_page;
 };
@@ -207,7 +212,12 @@ struct io_wq_work_list {
 
 struct io_wq_work {
 	struct io_wq_work_node list;
-	atomic_t flags; /* before v6.9 unsigned int */
+	atomic_t flags;
+};
+
+/* v6.1 */
+struct io_wq_work___v61 {
+	unsigned int flags;
 };
 
 struct io_cqe {
@@ -258,6 +268,7 @@ struct io_kiocb___task {
 
 struct io_kiocb___v61 {
 	unsigned int flags;
+	struct io_wq_work___v61 work;
 };
 
 /* v7.2: IOPOLL requests are on a plain list */
@@ -486,15 +497,17 @@ struct io_ring_ctx___v61 {
 	unsigned int locked_free_nr;
 };
 
-struct mpscq_node {
-	struct mpscq_node *next;
+/* The nodes of a queue, from the head that its consumer keeps elsewhere; the stub may be among them. */
+struct mpscq {
+	struct llist_node stub;
 };
 
 /* v7.2 */
 struct io_ring_ctx___v72 {
 	unsigned int int_flags; /* IO_RING_F_* */
 	struct list_head iopoll_list;
-	struct mpscq_node *work_head;
+	struct llist_node *work_head;
+	struct mpscq work_list;
 	void *bpf_filters;
 	void *bpf_ops;
 };
@@ -525,10 +538,21 @@ struct io_wq___v612 {
 };
 
 /* v6.1: one io_wqe for each NUMA node */
+struct io_wqe_acct {
+	unsigned int nr_workers;
+	unsigned int max_workers;
+	struct io_wq_work_list work_list;
+};
+
 struct io_wqe___v61 {
-	struct io_wq_acct acct[2];
+	struct io_wqe_acct acct[2];
 	struct io_wq *wq;
 	struct list_head all_list;
+	struct cpumask *cpu_mask;
+};
+
+struct io_wqe___onstack {
+	struct cpumask cpu_mask[1];
 };
 
 struct io_wq___v61 {
@@ -549,7 +573,8 @@ struct io_uring_task {
 };
 
 struct io_uring_task___v72 {
-	struct mpscq_node *task_head;
+	struct llist_node *task_head;
+	struct mpscq task_list;
 };
 
 /* Commands and async data whose pointers must be followed in the kernel. */
