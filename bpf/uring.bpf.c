@@ -50,7 +50,8 @@ static __always_inline __u64 head_of_page(__u64 address)
 	if (!(info & 1))
 		return address;
 	info--;
-	/* A mask of the high bits, or the address of the head? The configuration decides, but none looks like the other. */
+	/* A mask of the high bits, or the address of the head? The configuration decides, but none looks like the
+	 * other. */
 	bytes = -info;
 	if (bpf_core_field_exists(v72->compound_info) && info >> 32 == 0xffffffff && !(bytes & (bytes - 1)))
 		return address & info;

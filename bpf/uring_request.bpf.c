@@ -295,7 +295,7 @@ __noinline int walk_requests(__u64 first, __u64 end, __u32 offset, __u32 place)
 #define KIOCB_TASK_WORK     (KIOCB(io_task_work) + OFFSET(struct io_task_work, node))
 #define KIOCB_WORK          (KIOCB(work) + OFFSET(struct io_wq_work, list))
 
-/* v7.2: task work in a struct mpscq (include/linux/mpscq.h). */
+/* v7.2: task work in a struct mpscq, as that kernel's BTF has it. */
 static __always_inline void walk_task_work(__u64 first, __u64 queue)
 {
 	walk.stub = queue + OFFSET(struct mpscq, stub);

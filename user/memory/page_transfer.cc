@@ -137,6 +137,17 @@ static void append_run(std::vector<CopiedRun> &runs, Range range, uint64_t offse
 		runs.push_back({range, offset});
 }
 
+// Without PAGEMAP_SCAN (before 6.7) an entry is read for each page of a stretch, so there must be no gaps in it.
+static std::vector<Stretch> each_alone(std::span<const vma_record> vmas, const std::vector<bool> &is_private)
+{
+	std::vector<Stretch> stretches;
+	for (size_t i = 0; i < vmas.size(); i++)
+		if (is_private[i])
+			stretches.push_back(
+				{{vmas[i].start, vmas[i].end}, vmas[i].file ? Backing::kFile : Backing::kAnonymous});
+	return stretches;
+}
+
 Result<> PageDump::State::add_space(const AddressSpace &space, const VmaKinds &kinds)
 {
 	std::vector<bool> is_private;
@@ -145,7 +156,8 @@ Result<> PageDump::State::add_space(const AddressSpace &space, const VmaKinds &k
 
 	PageMap map = TRY(PageMap::open(space.tid));
 	PageRanges pages;
-	for (const Stretch &stretch : plan_scans(space.vmas, is_private))
+	for (const Stretch &stretch :
+	     map.has_scan() ? plan_scans(space.vmas, is_private) : each_alone(space.vmas, is_private))
 		TRY(map.scan(stretch.range, stretch.backing, pages));
 
 	PageCopy::Source source = plan.add_process(space.tid);
