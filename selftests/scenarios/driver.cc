@@ -231,7 +231,7 @@ bool Scenario::check_target()
 		std::string state = status_field(tid, "State"), tracer = status_field(tid, "TracerPid");
 		// A thread may end between the listing and the look, or be seen while it does.
 		bool ending = tid != pid_ && !state.empty() && (state[0] == 'X' || state[0] == 'Z');
-		if (state.empty() || ending ||
+		if (state.empty() || tracer.empty() || ending ||
 		    (std::string_view("RSDI").find(state[0]) != std::string_view::npos && tracer == "0"))
 			continue;
 		ADD_FAILURE() << program_ << " thread " << tid << ": state " << state << ", tracer " << tracer;
