@@ -129,13 +129,17 @@ TEST(TargetTest, grandchildren_threads_and_zombies_belong_to_the_tree)
 	Child child([](Shared &shared) {
 		if (::fork() == 0) {
 			std::thread([] { ::pause(); }).detach();
-			if (::fork() == 0)
+			pid_t zombie = ::fork();
+			if (zombie == 0)
 				::_exit(7);
+			siginfo_t info;
+			::waitid(P_PID, static_cast<id_t>(zombie), &info, WEXITED | WNOWAIT);
 			shared.ready = true;
 			::pause();
 		}
 		::pause();
 	});
+	ASSERT_TRUE(eventually([&] { return child->ready.load(); }));
 	ASSERT_TRUE(asleep(child));
 	auto tree = prepare(child.pid());
 	ASSERT_OK(tree);
