@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Rings: what each program did with the kernel is what inspect and show say, and a dump that leaves the program running
 // loses no request and no completion.
+#include <set>
+
+#include <linux/io_uring.h>
+
 #include "selftests/scenarios/driver.h"
 
 namespace bpfckpt::selftests {
@@ -38,6 +42,14 @@ void expect_complete(const Json &ring, size_t count)
 	EXPECT_EQ(ring["in_flight"].size(), count);
 	EXPECT_EQ(number(ring["in_flight_count"]), count);
 	EXPECT_TRUE(ring["complete"]);
+}
+
+void expect_mapped_at(const Json &ring, const std::set<uint64_t> &offsets)
+{
+	std::set<uint64_t> found;
+	for (const Json &mapping : ring["mappings"])
+		found.insert(number(mapping["offset"]));
+	EXPECT_EQ(found, offsets);
 }
 
 // The same holds for the program as it runs, for its images, and again after it went on for a round.
@@ -181,6 +193,7 @@ TEST(UringScenario, a_ring_is_found_wherever_it_hangs)
 			const Json &ring = document["rings"][0];
 			expect_complete(ring, 1);
 			expect_request(ring, 42, "IORING_OP_POLL_ADD", "armed poll");
+			expect_mapped_at(ring, {0, IORING_OFF_SQES});
 			EXPECT_EQ(ring.contains("sq_thread"), kind == std::string("sqpoll"));
 		});
 	}

@@ -178,7 +178,16 @@ Result<> Snapshot::capture()
 	}
 }
 
-// What names a ring by its file gets the ring's id, too.
+static void add_mapping(const images::Memory &memory, const images::Vma &vma, images::Ring &ring)
+{
+	images::RingMapping *mapping = ring.add_mappings();
+	mapping->set_address_space(memory.id());
+	mapping->set_start(vma.start());
+	mapping->set_end(vma.end());
+	mapping->set_offset(vma.offset());
+}
+
+// What names a ring by its file gets the ring's id, too; the ring, where it is mapped.
 void Snapshot::link_rings(Context &context) const
 {
 	std::unordered_map<uint32_t, uint32_t> ring_of_file;
@@ -190,10 +199,18 @@ void Snapshot::link_rings(Context &context) const
 		for (images::Thread &thread : *process.mutable_threads())
 			for (images::RegisteredRing &ring : *thread.mutable_registered_rings())
 				ring.set_ring(ring_of_file[ring.file()]);
-	for (images::Memory &memory : *document.mutable_memory())
-		for (images::Vma &vma : *memory.mutable_vmas())
-			if (vma.kind() == images::Vma::RING)
-				vma.set_ring(ring_of_file[vma.file()]);
+	std::unordered_map<uint32_t, images::Ring *> rings;
+	for (images::Ring &ring : *document.mutable_rings())
+		rings[ring.id()] = &ring;
+	for (images::Memory &memory : *document.mutable_memory()) {
+		for (images::Vma &vma : *memory.mutable_vmas()) {
+			if (vma.kind() != images::Vma::RING)
+				continue;
+			vma.set_ring(ring_of_file[vma.file()]);
+			if (auto ring = rings.find(vma.ring()); ring != rings.end())
+				add_mapping(memory, vma, *ring->second);
+		}
+	}
 }
 
 Result<> Snapshot::build(const policy::Options &options, const memory::PageDump *pages, Context &context)
