@@ -117,10 +117,9 @@ Result<Digest> digest_of_file(int fd, uint64_t size)
 		try {
 			for (size_t i = 0; i < helpers; i++)
 				threads.emplace_back([&digester] { digester.work(); });
-		} catch (const std::system_error &) {
-			// No more threads to be had: this one does the rest.
+		} catch (const std::system_error &) { // NOLINT(bugprone-empty-catch): no more threads to be had
 		}
-		digester.work();
+		digester.work(); // this one does the rest
 	}
 	return digester.finish();
 }

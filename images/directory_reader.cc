@@ -207,8 +207,10 @@ Result<CheckpointImages> read_checkpoint(const std::string &path, const ReadOpti
 	images.document.set_version(1);
 	images.document.set_command("show");
 	images.document.mutable_not_restorable()->CopyFrom(images.manifest.not_restorable());
-	if (Result<> result = validate(images.document, images.pages_size); !result)
-		return std::move(result).error().on(directory.path_of(result.error().object));
+	if (Result<> result = validate(images.document, images.pages_size); !result) {
+		std::string file = directory.path_of(result.error().object);
+		return std::move(result).error().on(file);
+	}
 	images.directory = directory.release();
 	return images;
 }

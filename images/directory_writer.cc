@@ -164,12 +164,12 @@ struct DirectoryWriter::State {
 		else if (errno != EEXIST)
 			return errno_error(errno, "cannot create the directory").on(path).with_hint(kAnotherDirectory);
 
-		directory =
-			UniqueFd(::openat(parent.get(), base.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-		if (!directory.valid() && (errno == ENOTDIR || errno == ELOOP))
+		int fd = ::openat(parent.get(), base.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
 			return make_error(Code::kUsage, "is not a directory").on(path).with_hint(kAnotherDirectory);
-		if (!directory.valid())
+		if (fd < 0)
 			return errno_error(errno, "cannot open the directory").on(path);
+		directory = UniqueFd(fd);
 		if (!TRY(is_empty_directory(directory.get())))
 			return make_error(Code::kUsage, "the directory is not empty")
 				.on(path)

@@ -12,7 +12,7 @@ namespace {
 constexpr uint64_t kPageSize = 4096;
 constexpr uint32_t kMaxSignal = 64;
 // struct user_regs_struct of x86-64.
-constexpr size_t kPrstatusSize = 27 * 8;
+constexpr size_t kPrstatusSize = size_t{27} * 8;
 constexpr size_t kSiginfoSize = 128;
 constexpr size_t kMaxXstate = size_t{64} << 10;
 constexpr size_t kMaxAffinity = 8192 / 8;

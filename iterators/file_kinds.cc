@@ -115,29 +115,48 @@ FileKind kind_of(const file_record &record)
 
 const char *name_of(FileKind kind)
 {
-	static constexpr const char *kNames[FILE_KIND_COUNT] = {
-		[FILE_KIND_UNKNOWN] = "unknown",
-		[FILE_KIND_REGULAR] = "regular",
-		[FILE_KIND_DIRECTORY] = "directory",
-		[FILE_KIND_PATH] = "path",
-		[FILE_KIND_CHARDEV] = "chardev",
-		[FILE_KIND_BLOCKDEV] = "blockdev",
-		[FILE_KIND_TTY] = "tty",
-		[FILE_KIND_FIFO] = "fifo",
-		[FILE_KIND_MEMFD] = "memfd",
-		[FILE_KIND_SHM] = "shm",
-		[FILE_KIND_NAMESPACE] = "namespace",
-		[FILE_KIND_PIPE] = "pipe",
-		[FILE_KIND_SOCKET] = "socket",
-		[FILE_KIND_EVENTFD] = "eventfd",
-		[FILE_KIND_TIMERFD] = "timerfd",
-		[FILE_KIND_SIGNALFD] = "signalfd",
-		[FILE_KIND_EPOLL] = "epoll",
-		[FILE_KIND_INOTIFY] = "inotify",
-		[FILE_KIND_PIDFD] = "pidfd",
-		[FILE_KIND_IO_URING] = "io_uring",
-	};
-	return kind < FILE_KIND_COUNT ? kNames[kind] : "unknown";
+	switch (kind) {
+	case FILE_KIND_REGULAR:
+		return "regular";
+	case FILE_KIND_DIRECTORY:
+		return "directory";
+	case FILE_KIND_PATH:
+		return "path";
+	case FILE_KIND_CHARDEV:
+		return "chardev";
+	case FILE_KIND_BLOCKDEV:
+		return "blockdev";
+	case FILE_KIND_TTY:
+		return "tty";
+	case FILE_KIND_FIFO:
+		return "fifo";
+	case FILE_KIND_MEMFD:
+		return "memfd";
+	case FILE_KIND_SHM:
+		return "shm";
+	case FILE_KIND_NAMESPACE:
+		return "namespace";
+	case FILE_KIND_PIPE:
+		return "pipe";
+	case FILE_KIND_SOCKET:
+		return "socket";
+	case FILE_KIND_EVENTFD:
+		return "eventfd";
+	case FILE_KIND_TIMERFD:
+		return "timerfd";
+	case FILE_KIND_SIGNALFD:
+		return "signalfd";
+	case FILE_KIND_EPOLL:
+		return "epoll";
+	case FILE_KIND_INOTIFY:
+		return "inotify";
+	case FILE_KIND_PIDFD:
+		return "pidfd";
+	case FILE_KIND_IO_URING:
+		return "io_uring";
+	default:
+		return "unknown";
+	}
 }
 
 } // namespace bpfckpt::iterators

@@ -4,6 +4,7 @@
 #include <bit>
 #include <climits>
 #include <cstring>
+#include <ranges>
 #include <unordered_map>
 
 #include <sys/stat.h>
@@ -323,8 +324,8 @@ std::vector<std::string_view> FileReader::Impl::names_at(uint64_t offset, uint32
 static std::string join_reversed(const std::vector<std::string_view> &names)
 {
 	std::string path;
-	for (auto it = names.rbegin(); it != names.rend(); ++it)
-		path.append("/").append(*it);
+	for (std::string_view name : std::views::reverse(names))
+		path.append("/").append(name);
 	return path;
 }
 

@@ -60,7 +60,7 @@ void OwnMappings::map_sysv()
 		return;
 	void *address = shmat(id, nullptr, SHM_RDONLY);
 	shmctl(id, IPC_RMID, nullptr);
-	if (address != reinterpret_cast<void *>(-1))
+	if (reinterpret_cast<intptr_t>(address) != -1)
 		sysv_ = address;
 }
 

@@ -1,0 +1,58 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Runs a command on another kernel, under QEMU: the guest sees the host's root read-only, and a disk of its own on /tmp. Prints what the command
+# prints; exits as it does. 125: the guest died, or did not end in GUEST_SECONDS (600); the end of its console is told.
+#
+#	run.sh 6.1|6.12|sid command...
+set -e
+
+here=$(dirname "$(readlink -f "$0")")
+kernel=$1
+shift
+dir=$("$here/kernel.sh" "$kernel")
+release=$(cat "$dir/release")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+root=$work/initramfs
+mkdir -p "$root/bin" "$root/dev" "$root/modules" "$root/root"
+cp /bin/busybox "$root/bin/"
+install -m 755 "$here/init.sh" "$root/init"
+echo "$*" >"$root/command"
+pwd >"$root/directory"
+
+unpack() { # FILE: a module, as the guest's insmod can read it
+	case $1 in
+	*.xz) xz -dc "$1" >"$root/modules/$(basename "$1" .xz)" ;;
+	*.zst) zstd -qdc "$1" >"$root/modules/$(basename "$1" .zst)" ;;
+	*) cp "$1" "$root/modules/" ;;
+	esac
+}
+for module in virtio_pci virtio_blk ext4 9pnet_virtio 9p tun; do
+	modprobe -d "$dir" -S "$release" --show-depends "$module" >>"$work/depends"
+done
+awk '$1 == "insmod" && !seen[$2]++ { print $2 }' "$work/depends" | while read -r file; do
+	unpack "$file"
+	basename "$file" | sed 's/\.ko.*/.ko/' >>"$root/modules/order"
+done
+(cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$work/initrd"
+
+truncate -s 4G "$work/disk"
+mkfs.ext4 -q "$work/disk"
+
+# One processor: 6.12 was seen crashing at random under TCG with two.
+timeout --foreground -k 5 "${GUEST_SECONDS:-600}" qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m "${GUEST_MEMORY:-3G}" \
+	-nographic -nodefaults -no-reboot -kernel "$dir/vmlinuz" -initrd "$work/initrd" \
+	-append "console=ttyS0 quiet panic=-1 oops=panic mitigations=off" -serial "file:$work/console" -serial stdio \
+	-drive "file=$work/disk,format=raw,if=virtio,cache=unsafe" \
+	-fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap \
+	-device virtio-9p-pci,fsdev=root,mount_tag=host 2>"$work/qemu" |
+	tr -d '\r' | tee "$work/output" | grep -v '^guest: exit status' || true
+
+status=$(sed -n 's/^guest: exit status //p' "$work/output" | tail -n 1)
+if [ -z "$status" ]; then
+	echo "run.sh: the guest with $release died, or did not end in ${GUEST_SECONDS:-600} s; its console, and QEMU:"
+	tail -n 40 "$work/console" "$work/qemu"
+	exit 125
+fi
+exit "$status"
