@@ -137,6 +137,8 @@ void AddressSpace::map_vdso(SyscallBatch &batch)
 Result<> AddressSpace::map_all()
 {
 	SyscallBatch batch;
+	// Where huge pages are for all, a page that is filled would bring its whole neighbourhood into being.
+	batch.add(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	map_vdso(batch);
 	OpenFiles::add_tool(batch, 0);
 	for (const images::Vma &vma : memory_.vmas()) {
@@ -204,8 +206,6 @@ void AddressSpace::set_layout(SyscallBatch &batch)
 	if (map.auxv_size)
 		fixups.push_back({offsetof(prctl_mm_map, auxv), sizeof(map)});
 	batch.add(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, batch.data(bytes, fixups), sizeof(map), 0);
-	if (layout.thp_disabled())
-		batch.add(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
 }
 
 Result<> AddressSpace::restore()
@@ -217,6 +217,7 @@ Result<> AddressSpace::restore()
 		if (!is_special(vma))
 			finish(batch, vma);
 	set_layout(batch);
+	batch.add(SYS_prctl, PR_SET_THP_DISABLE, memory_.layout().thp_disabled(), 0, 0, 0);
 	if (memory_.def_flags() & kVmLocked)
 		batch.add(SYS_mlockall, MCL_FUTURE);
 	batch.add(SYS_close_range, 0, ~0U, 0);
