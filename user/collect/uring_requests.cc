@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <ranges>
 
 #include <linux/io_uring.h>
 
@@ -50,6 +51,8 @@ Attached::Attached(std::span<const uring_blob_record *const> blobs)
 			break;
 		case URING_BLOB_COMMAND:
 			append(command, *blob);
+			break;
+		default:
 			break;
 		}
 	}
@@ -180,13 +183,13 @@ void Collector::add_messages(images::Ring &ring)
 {
 	// The list is a stack: the newest comes first.
 	auto records = UringIndex::of(index_.requests, record_.ring);
-	for (auto it = records.rbegin(); it != records.rend(); ++it) {
-		if (!uring::is_message(**it))
+	for (const auto *record : std::views::reverse(records)) {
+		if (!uring::is_message(*record))
 			continue;
 		images::Cqe *cqe = ring.add_messages();
-		cqe->set_user_data((*it)->user_data);
-		cqe->set_res((*it)->res);
-		cqe->set_flags((*it)->cqe_flags);
+		cqe->set_user_data(record->user_data);
+		cqe->set_res(record->res);
+		cqe->set_flags(record->cqe_flags);
 	}
 }
 

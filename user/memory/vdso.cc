@@ -22,7 +22,7 @@ std::string vdso_hash()
 			end = std::max(end, segments[i].p_offset + segments[i].p_filesz);
 	XXH128_canonical_t digest;
 	XXH128_canonicalFromHash(&digest, XXH3_128bits(elf, end));
-	return std::string(reinterpret_cast<const char *>(digest.digest), sizeof(digest.digest));
+	return {reinterpret_cast<const char *>(digest.digest), sizeof(digest.digest)};
 }
 
 } // namespace bpfckpt::memory

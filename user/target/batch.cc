@@ -137,17 +137,16 @@ Result<> SyscallBatch::run(Tracee &tracee)
 
 Result<> run_all(std::span<BatchRun> runs)
 {
-	for (bool more = true; more;) {
-		more = false;
+	for (;;) {
 		std::vector<BatchRun *> under_way;
 		for (BatchRun &run : runs)
 			if (TRY(run.batch->start_round(*run.tracee)))
 				under_way.push_back(&run);
 		for (BatchRun *run : under_way)
 			TRY(run->batch->finish_round(*run->tracee));
-		more = !under_way.empty();
+		if (under_way.empty())
+			return {};
 	}
-	return {};
 }
 
 } // namespace bpfckpt::target
