@@ -41,4 +41,5 @@ complete -c bpfckpt -n $dump -l leak -x -a 'all=ignore' -d 'What is shared with 
 complete -c bpfckpt -n $log -l stats -x -a 'text json' -d 'Print figures'
 complete -c bpfckpt -n $restore -s d -l restore-detached -d 'Return as soon as the tree runs'
 complete -c bpfckpt -n $restore -l pidfile -r -F -d 'Write the PID of the root'
+complete -c bpfckpt -n $restore -l timer-id-limit -x -d 'How many timer IDs may be counted'
 complete -c bpfckpt -n $restore -l trust-images -d 'Accept images that others own or can write'

@@ -111,6 +111,8 @@ static void check_signal(const struct timer *timer)
 	SCENARIO_CHECK(sigtimedwait(&set, &info, &now) == timer->signal, "%s: no signal", timer->name);
 	SCENARIO_CHECK(info.si_code == SI_TIMER, "%s: code %d", timer->name, info.si_code);
 	SCENARIO_CHECK(info.si_timerid == timer->id, "%s: timer %d", timer->name, info.si_timerid);
+	SCENARIO_CHECK((info.si_overrun > 0) == (timer->interval > 0), "%s: overrun %d", timer->name, info.si_overrun);
+	SCENARIO_CHECK(syscall(SYS_timer_getoverrun, timer->id) == info.si_overrun, "%s: getoverrun", timer->name);
 	SCENARIO_CHECK(info.si_ptr == (void *)(0x123456789000 + timer->signal), "%s: value", timer->name);
 }
 

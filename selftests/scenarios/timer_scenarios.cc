@@ -124,4 +124,46 @@ TEST(Timer, interval_timer_whose_signal_waits)
 					}});
 }
 
+TEST(Timer, ids_of_ten_thousand_and_the_largest_one)
+{
+	run_scenario("timer_ids", {.args = {"15000", "prctl"}, .inspect_args = {"--timers"}});
+}
+
+// As on kernels before 6.15.
+TEST(Timer, ids_are_counted_where_the_kernel_cannot_be_told)
+{
+	run_scenario("timer_ids", {.args = {"20000"}, .restore_args = {"--count-timer-ids"}});
+}
+
+TEST(Timer, counting_of_ids_has_a_bound)
+{
+	if (!restore_obstacle().empty())
+		GTEST_SKIP() << restore_obstacle();
+	Scenario s;
+	SCENARIO_START(s, "timer_ids", {"50", "prctl"});
+	DumpResult dumped = s.dump({});
+	ASSERT_EQ(dumped.exit, 0);
+	Output refused = bpfckpt({"restore", "-d", "-D", dumped.dir, "--count-timer-ids"});
+	EXPECT_EQ(refused.exit, 5) << refused.err;
+	EXPECT_NE(refused.err.find("timer 56 of pid " + std::to_string(s.pid())), std::string::npos) << refused.err;
+	EXPECT_NE(refused.err.find("2148483648 have to be counted, about 35 min"), std::string::npos) << refused.err;
+	EXPECT_NE(refused.err.find("6.15"), std::string::npos) << refused.err;
+	EXPECT_LT(kill(s.pid(), 0), 0) << "a process was left behind";
+	ASSERT_TRUE(s.restore());
+	EXPECT_TRUE(s.go());
+}
+
+TEST(Timer, clocks_of_others_and_overruns)
+{
+	run_scenario("timer_clocks", {.verify = [](const Json &document) {
+			     const Json &timers = document["processes"][0]["timers"];
+			     ASSERT_EQ(timers.size(), 6u);
+			     std::string child = std::to_string(document["processes"][1]["pid"].get<int>());
+			     EXPECT_EQ(timers[0]["clock"], "CLOCK_PROCESS_CPUTIME_ID of " + child);
+			     EXPECT_GT(number(timers[2]["absolute_ns"]), 0u);
+			     EXPECT_EQ(number(timers[3]["overrun_last"]), 5u);
+			     EXPECT_EQ(number(timers[4]["overrun"]), 7u);
+		     }});
+}
+
 } // namespace bpfckpt::selftests

@@ -75,7 +75,7 @@ protected:
 		thread_->set_prstatus(std::string(reinterpret_cast<const char *>(&regs_), sizeof(regs_)));
 		Findings findings;
 		Plan plan = TRY(make_plan(document_, manifest_, findings));
-		check_machine(plan, findings);
+		check_machine(plan, {}, findings);
 		if (!findings.empty())
 			return findings[0];
 		BuildOptions options;

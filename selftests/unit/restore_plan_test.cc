@@ -134,7 +134,7 @@ TEST_F(RestorePlanTest, a_pid_in_use_names_its_holder)
 {
 	add(1, 0, 1, 1);
 	Plan p = plan();
-	check_machine(p, findings_);
+	check_machine(p, {}, findings_);
 	auto it = std::ranges::find_if(findings_, [](const Error &finding) { return finding.object == "pid 1"; });
 	ASSERT_NE(it, findings_.end());
 	EXPECT_EQ(it->code, Code::kMismatch);

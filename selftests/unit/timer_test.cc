@@ -74,6 +74,18 @@ TEST(Timer, relative_realtime_runs_on_the_monotonic_clock)
 	record.expires_ns = 107 * kSecond;
 	EXPECT_EQ(collected(record).remaining_ns(), 7 * kSecond);
 	EXPECT_EQ(collected(record).clock(), "CLOCK_REALTIME");
+	EXPECT_EQ(collected(record).absolute_ns(), 0);
+}
+
+TEST(Timer, absolute_realtime_keeps_its_expiry)
+{
+	timer_record record = monotonic_timer();
+	record.clock = CLOCK_REALTIME;
+	record.base_clock = CLOCK_REALTIME;
+	record.flags = TIMER_ARMED;
+	record.expires_ns = 1007 * kSecond;
+	EXPECT_EQ(collected(record).remaining_ns(), 7 * kSecond);
+	EXPECT_EQ(collected(record).absolute_ns(), 1007 * kSecond);
 }
 
 TEST(Timer, periodic_with_its_signal_waiting_goes_on)

@@ -166,6 +166,11 @@ void add_restore(CLI::App &app, Command &command, RestoreOptions &options)
 	restore->add_option("-o,--log-file", options.log_file, "Log to this file")->type_name("FILE");
 	restore->add_flag("--dry-run", options.dry_run, "Print what would be made and stop there");
 	restore->add_flag("--trust-images", options.trust_images, "Accept images that others own or can write");
+	restore->add_option("--timer-id-limit", options.machine.timer_id_limit,
+			    "How many timer IDs may be counted on a kernel that cannot be told one")
+		->type_name("COUNT");
+	// For tests: as if the kernel were older than 6.15.
+	restore->add_flag("--count-timer-ids", options.machine.count_timer_ids)->group("");
 	restore->add_option("--stats", options.stats, "Print figures of the restore to standard output: text or json")
 		->transform(CLI::CheckedTransformer(kStatsFormats))
 		->type_name("FORMAT");

@@ -94,7 +94,7 @@ static Result<int> restore_tree(const RestoreOptions &options)
 	log.steps("images are verified");
 	Findings findings;
 	restore::Plan plan = TRY(restore::make_plan(checkpoint.document, checkpoint.manifest, findings));
-	restore::check_machine(plan, findings);
+	restore::check_machine(plan, options.machine, findings);
 	if (!findings.empty())
 		return report_findings(fmt::format("{} cannot be restored", options.images_dir), findings);
 	if (options.dry_run) {
@@ -110,7 +110,7 @@ static Result<int> restore_tree(const RestoreOptions &options)
 	build.pages_fd = checkpoint.pages.get();
 	build.pages_size = checkpoint.pages_size;
 	{
-		TimeLimit limit(options.timeout_seconds);
+		TimeLimit limit(options.timeout_seconds + 2 * restore::timer_id_seconds(plan));
 		TRY(restore::build(plan, build, log));
 	}
 	TRY(print_stats(options, plan, verify_ms, milliseconds_since(start)));

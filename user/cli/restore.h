@@ -4,6 +4,7 @@
 #include <string>
 
 #include "user/cli/options.h"
+#include "user/restore/plan.h"
 
 namespace bpfckpt::cli {
 
@@ -18,6 +19,7 @@ struct RestoreOptions {
 	bool trust_images = false;
 	StatsFormat stats = StatsFormat::kNone;
 	double timeout_seconds = 30;
+	restore::MachineOptions machine;
 };
 
 // Exit status: that of the root without `detached`, else 0 once the tree runs; that of the error otherwise.

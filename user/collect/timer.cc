@@ -95,6 +95,9 @@ void collect_timer(const timer_record &record, const CaptureTime &time, images::
 		armed = false;
 	message->set_armed(armed);
 	message->set_remaining_ns(armed ? std::max<int64_t>(remaining, 0) : 0);
+	// Relative ones run on CLOCK_MONOTONIC (common_hrtimer_arm()); other clocks do not tell which they were.
+	if (armed && record.clock == CLOCK_REALTIME && record.base_clock == CLOCK_REALTIME)
+		message->set_absolute_ns(record.expires_ns);
 }
 
 static void add_interval_timer(const char *which, int64_t interval, int64_t remaining, images::Process *process)

@@ -81,7 +81,7 @@ Result<> Builder::restore_attributes(Member &member)
 	add_signal_actions(batch, *member.image);
 	TRY(batch.run(member.leader));
 	TRY(write_proc_settings(*member.image));
-	TRY(restore_timers(member.leader, *member.image));
+	TRY(restore_timers(member, plan_.count_timer_ids, log_));
 	SyscallBatch last;
 	add_pending_signals(last, *member.image);
 	add_limits(last, *member.image);
@@ -99,7 +99,7 @@ Result<> Builder::restore_threads(std::span<Member *const> members)
 	for (Member *member : members) {
 		for (auto &[image, tracee] : member->all_threads()) {
 			SyscallBatch &batch = batches.emplace_back();
-			add_pending_signals(batch, member->pid(), *image);
+			add_pending_signals(batch, *member->image, *image);
 			add_thread_attributes(batch, *image);
 			if (tracee == &member->leader) {
 				add_file_owners(batch, plan_, *member->image);

@@ -13,6 +13,7 @@
 
 #include "images/document.pb.h"
 #include "images/manifest.pb.h"
+#include "user/restore/timer_id.h"
 #include "user/target/stub.h"
 #include "user/util/result.h"
 
@@ -48,6 +49,7 @@ struct Plan {
 	std::vector<target::RemoteRange> occupied; // by every address space of the tree
 	size_t max_threads = 0;                    // of one process, the leader left out
 	bool outer_session = false;                // the root was in a session from outside: it gets bpfckpt's
+	bool count_timer_ids = false;              // set by check_machine(): the kernel cannot be told an ID
 
 	[[nodiscard]] const images::File *file(uint32_t id) const;
 	[[nodiscard]] const images::Memory *memory_of(const images::Process &process) const;
@@ -56,8 +58,16 @@ struct Plan {
 // Errors: Code::kCorrupt where the images contradict themselves. What cannot be restored goes to `findings`.
 Result<Plan> make_plan(const images::Document &document, const images::Manifest &manifest, Findings &findings);
 
-// PIDs in use, files that changed or are gone, another vDSO or register layout, limits that would have to rise.
-void check_machine(const Plan &plan, Findings &findings);
+struct MachineOptions {
+	uint64_t timer_id_limit = kTimerIdLimit; // IDs to count, of all processes together
+	bool count_timer_ids = false;            // as if the kernel lacked PR_TIMER_CREATE_RESTORE_IDS
+};
+
+// PIDs in use, files that changed or are gone, another vDSO or register layout, limits that would have to rise, timers
+// on clocks or with IDs that are out of reach. Notes in the plan what the kernel lacks.
+void check_machine(Plan &plan, const MachineOptions &options, Findings &findings);
+// Seconds that the plan needs to count timer IDs.
+double timer_id_seconds(const Plan &plan);
 
 // What --dry-run prints.
 [[nodiscard]] std::string plan_text(const Plan &plan);
@@ -66,6 +76,7 @@ void check_machine(const Plan &plan, Findings &findings);
 Result<> plan_tree(Plan &plan, Findings &findings);
 void check_support(const Plan &plan, Findings &findings);
 void check_files(const Plan &plan, Findings &findings);
+void check_timers(Plan &plan, const MachineOptions &options, Findings &findings);
 
 [[nodiscard]] std::string name_of(const images::Process &process); // "pid 12 (nginx)"
 [[nodiscard]] inline bool is_user(const images::Thread &thread)

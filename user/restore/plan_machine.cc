@@ -132,13 +132,14 @@ static void check_vdso(const Plan &plan, Findings &findings)
 			 "restore on the kernel of the dump: " + plan.manifest->kernel_release());
 }
 
-void check_machine(const Plan &plan, Findings &findings)
+void check_machine(Plan &plan, const MachineOptions &options, Findings &findings)
 {
 	check_pids(plan, findings);
 	check_limits(plan, findings);
 	check_registers(plan, findings);
 	check_vdso(plan, findings);
 	check_files(plan, findings);
+	check_timers(plan, options, findings);
 }
 
 } // namespace bpfckpt::restore

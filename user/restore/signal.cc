@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/restore/signal.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
+#include <unordered_map>
 
 #include <sys/syscall.h>
+
+#include "user/restore/timer.h"
 
 namespace bpfckpt::restore {
 
 using target::SyscallBatch;
+using Queue = google::protobuf::RepeatedPtrField<images::PendingSignal>;
 
 static constexpr int kSignals = 64;
 static constexpr uint64_t kIgnore = 1;
@@ -65,16 +70,59 @@ static siginfo_t siginfo_of(const images::PendingSignal &pending)
 	return info;
 }
 
-void add_pending_signals(SyscallBatch &batch, const images::Process &process)
+namespace {
+
+// The timers of a process by their IDs, if a signal of one of them is in the queue.
+class QueuedTimers {
+public:
+	QueuedTimers(const images::Process &process, const Queue &queue)
+	{
+		if (std::ranges::all_of(queue, [](const auto &pending) { return pending.timer() < 0; }))
+			return;
+		for (const images::PosixTimer &timer : process.timers())
+			timers_.emplace(timer.id(), &timer);
+	}
+	[[nodiscard]] const images::PosixTimer *find(const images::PendingSignal &pending) const
+	{
+		auto it = timers_.find(pending.timer());
+		return it == timers_.end() ? nullptr : it->second;
+	}
+
+private:
+	std::unordered_map<int64_t, const images::PosixTimer *> timers_;
+};
+
+} // namespace
+
+// `tid`: whose queue it is; 0: that of the process.
+static void add_queue(SyscallBatch &batch, const images::Process &process, const Queue &queue, uint32_t tid)
 {
-	for (const images::PendingSignal &pending : process.pending_signals())
-		batch.add(SYS_rt_sigqueueinfo, process.pid(), pending.signal(), batch.value(siginfo_of(pending)));
+	QueuedTimers timers(process, queue);
+	for (const images::PendingSignal &pending : queue) {
+		const images::PosixTimer *timer = timers.find(pending);
+		siginfo_t info = siginfo_of(pending);
+		if (timer && expires_again(*timer)) {
+			add_expired_timer(batch, *timer);
+			continue;
+		}
+		// Counted by the kernel when the signal is taken; as it would have been at the capture.
+		if (timer)
+			info.si_overrun = static_cast<int>(std::min<int64_t>(timer->overrun(), INT32_MAX));
+		if (tid)
+			batch.add(SYS_rt_tgsigqueueinfo, process.pid(), tid, pending.signal(), batch.value(info));
+		else
+			batch.add(SYS_rt_sigqueueinfo, process.pid(), pending.signal(), batch.value(info));
+	}
 }
 
-void add_pending_signals(SyscallBatch &batch, pid_t pid, const images::Thread &thread)
+void add_pending_signals(SyscallBatch &batch, const images::Process &process)
 {
-	for (const images::PendingSignal &pending : thread.pending_signals())
-		batch.add(SYS_rt_tgsigqueueinfo, pid, thread.tid(), pending.signal(), batch.value(siginfo_of(pending)));
+	add_queue(batch, process, process.pending_signals(), 0);
+}
+
+void add_pending_signals(SyscallBatch &batch, const images::Process &process, const images::Thread &thread)
+{
+	add_queue(batch, process, thread.pending_signals(), thread.tid());
 }
 
 } // namespace bpfckpt::restore

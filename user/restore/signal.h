@@ -16,6 +16,6 @@ Result<> restore_sigtrap(target::Tracee &leader, const images::Process &process)
 // flushes.
 void add_pending_signals(target::SyscallBatch &batch, const images::Process &process);
 // By the thread itself.
-void add_pending_signals(target::SyscallBatch &batch, pid_t pid, const images::Thread &thread);
+void add_pending_signals(target::SyscallBatch &batch, const images::Process &process, const images::Thread &thread);
 
 } // namespace bpfckpt::restore

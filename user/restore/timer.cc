@@ -1,141 +1,127 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+//
+// A periodic timer whose signal is not taken stands still: overruns are counted, and it goes on, when the signal is
+// delivered (kernel/time/posix-timers.c: common_hrtimer_rearm()). So one that is armed in the past, at the expiry that
+// it waits for, is in every way where it was.
 #include "user/restore/timer.h"
 
 #include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <ctime>
-#include <vector>
+#include <optional>
 
 #include <sys/syscall.h>
 #include <sys/time.h>
 
-#include "user/target/batch.h"
+#include "user/restore/timer_id.h"
 
 namespace bpfckpt::restore {
 
+using images::PosixTimer;
 using target::SyscallBatch;
-
-static constexpr int kRestoreIds = 77; // PR_TIMER_CREATE_RESTORE_IDS, since 6.15
-// About a minute of counting up where the kernel cannot be told the ID.
-static constexpr uint64_t kMostSteps = 20'000'000;
+using target::Tracee;
 
 static timespec timespec_of(int64_t ns)
 {
 	return {.tv_sec = ns / 1'000'000'000, .tv_nsec = ns % 1'000'000'000};
 }
 
-static sigevent sigevent_of(const images::PosixTimer &timer)
+static int64_t now_on(clockid_t clock)
 {
-	sigevent event = {};
-	event.sigev_notify = timer.notify();
-	event.sigev_signo = static_cast<int>(timer.signal());
-	uint64_t value = timer.value();
-	memcpy(&event.sigev_value, &value, sizeof(value));
-	if (timer.notify() == images::PosixTimer::THREAD_ID)
-		event._sigev_un._tid = static_cast<pid_t>(timer.notify_tid());
-	return event;
+	timespec now = {};
+	clock_gettime(clock, &now);
+	return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
 }
 
-// The CPU clock of "the calling thread" is that of the creator, which need not be the leader: it is named by its tid
-// (include/linux/posix-timers_types.h: MAKE_THREAD_CPUCLOCK).
-static int clock_of(const images::PosixTimer &timer, pid_t leader)
+// Absolute expiry from which `periods` have passed without the one that comes next; nothing where the clock has not
+// come that far, and for CPU clocks, which begin anew. A relative CLOCK_REALTIME timer would become one that follows
+// the clock when it is set.
+static std::optional<int64_t> rewound(const PosixTimer &timer, int64_t periods)
 {
-	int clock = timer.clock_id();
-	bool of_thread = clock == CLOCK_THREAD_CPUTIME_ID || (clock < 0 && (clock & 4));
-	if (of_thread && timer.clock_target() && static_cast<pid_t>(timer.clock_target()) != leader)
-		return static_cast<int>(~timer.clock_target() << 3) | 4 | (clock < 0 ? clock & 3 : 2);
-	return clock;
+	if (timer.clock_id() < 0 || timer.clock_id() == CLOCK_THREAD_CPUTIME_ID ||
+	    timer.clock_id() == CLOCK_PROCESS_CPUTIME_ID || timer.notify() == PosixTimer::NONE)
+		return std::nullopt;
+	if (timer.clock_id() == CLOCK_REALTIME && timer.armed() && !timer.absolute_ns())
+		return std::nullopt;
+	int64_t next = timer.absolute_ns() > 0 ? timer.absolute_ns() : now_on(timer.clock_id()) + timer.remaining_ns();
+	int64_t back = 0;
+	int64_t expiry = 0;
+	if (__builtin_mul_overflow(periods + 1, timer.interval_ns(), &back) ||
+	    __builtin_sub_overflow(next, back, &expiry) || expiry <= 0)
+		return std::nullopt;
+	return expiry;
 }
 
-namespace {
-
-struct Creation {
-	int id;
-	const images::PosixTimer *timer; // nullptr: only to move the counter, and deleted again
-};
-
-// The next automatic ID is the last created one plus one, so the one before `next` comes last
-// (kernel/time/posix-timers.c).
-std::vector<Creation> creations(const images::Process &process)
+static void add_settime(SyscallBatch &batch, const PosixTimer &timer, int flags, int64_t value)
 {
-	std::vector<Creation> order;
-	for (const images::PosixTimer &timer : process.timers())
-		order.push_back({static_cast<int>(timer.id()), &timer});
-	if (!process.next_timer_id())
-		return order;
-	auto last = static_cast<int>(process.next_timer_id()) - 1;
-	auto it = std::ranges::find(order, last, &Creation::id);
-	if (it == order.end())
-		order.push_back({last, nullptr});
-	else
-		std::rotate(it, it + 1, order.end());
-	return order;
+	itimerspec spec = {.it_interval = timespec_of(timer.interval_ns()), .it_value = timespec_of(value)};
+	batch.add(SYS_timer_settime, timer.id(), flags, batch.value(spec), 0);
 }
 
-} // namespace
-
-static sigevent silent()
-{
-	sigevent event = {};
-	event.sigev_notify = SIGEV_NONE;
-	return event;
-}
-
-static void add_create(SyscallBatch &batch, const Creation &creation, pid_t leader)
-{
-	int clock = creation.timer ? clock_of(*creation.timer, leader) : CLOCK_MONOTONIC;
-	sigevent event = creation.timer ? sigevent_of(*creation.timer) : silent();
-	batch.add(SYS_timer_create, clock, batch.value(event), batch.value(creation.id));
-	if (!creation.timer)
-		batch.add(SYS_timer_delete, creation.id);
-}
-
-static void add_arm(SyscallBatch &batch, const images::PosixTimer &timer)
+static void add_arm(SyscallBatch &batch, const PosixTimer &timer)
 {
 	if (!timer.armed() && timer.remaining_ns() <= 0)
 		return;
-	int64_t remaining = std::max<int64_t>(timer.remaining_ns(), 1);
-	itimerspec spec = {.it_interval = timespec_of(timer.interval_ns()), .it_value = timespec_of(remaining)};
-	batch.add(SYS_timer_settime, timer.id(), 0, batch.value(spec), 0);
+	if (timer.absolute_ns() > 0)
+		add_settime(batch, timer, TIMER_ABSTIME, timer.absolute_ns());
+	else
+		add_settime(batch, timer, 0, std::max<int64_t>(timer.remaining_ns(), 1));
 }
 
-// Without the prctl: IDs only go up, so timers are made and deleted until the wanted one comes.
-static Result<> count_up(target::Tracee &leader, const images::Process &process, std::vector<Creation> order)
+bool expires_again(const PosixTimer &timer)
 {
-	std::ranges::sort(order, {}, &Creation::id);
-	if (static_cast<uint64_t>(order.back().id) > kMostSteps)
-		return make_error(Code::kKernelLacks, "timer {} cannot get its ID: this kernel can only count up to it",
-				  order.back().id)
-			.on(name_of(process))
-			.with_hint("Linux 6.15 and newer set the ID at once (PR_TIMER_CREATE_RESTORE_IDS)");
-	int next = 0;
-	for (const Creation &wanted : order) {
-		while (next <= wanted.id) {
-			SyscallBatch batch;
-			for (int n = 0; n < 500 && next <= wanted.id; n++, next++)
-				add_create(batch, next == wanted.id ? wanted : Creation{next, nullptr}, leader.pid());
-			TRY(batch.run(leader));
-		}
-	}
-	return {};
+	return timer.signal_pending() && rewound(timer, timer.overrun());
 }
 
-static Result<> create_timers(target::Tracee &leader, const images::Process &process)
+void add_expired_timer(SyscallBatch &batch, const PosixTimer &timer)
 {
-	std::vector<Creation> order = creations(process);
-	if (order.empty())
-		return {};
-	SyscallBatch probe;
-	size_t on = probe.add_optional(SYS_prctl, kRestoreIds, 1, 0, 0, 0);
-	TRY(probe.run(leader));
-	if (probe.result(on) < 0)
-		return count_up(leader, process, std::move(order));
+	if (timer.absolute_ns() > 0)
+		return add_settime(batch, timer, TIMER_ABSTIME, timer.absolute_ns());
+	// Once expired, one that is not periodic has nothing left: any time in the past will do.
+	add_settime(batch, timer, TIMER_ABSTIME, rewound(timer, timer.overrun()).value_or(1));
+}
+
+static Tracee &receiver_of(Member &member, const PosixTimer &timer)
+{
+	if (timer.notify() == PosixTimer::THREAD_ID)
+		for (ThreadMember &thread : member.threads)
+			if (thread.image->tid() == timer.notify_tid())
+				return thread.tracee;
+	return member.leader;
+}
+
+// timer_getoverrun(2) tells of the last signal that was taken. There is no way to set that but to let as many periods
+// pass and take one. Every signal is blocked here, no other timer is armed yet. False if it does not come out right:
+// the timer may have expired again meanwhile.
+static Result<bool> arm_with_overrun(Member &member, const PosixTimer &timer)
+{
+	std::optional<int64_t> expiry = rewound(timer, timer.overrun_last());
+	if (!expiry)
+		return false;
 	SyscallBatch batch;
-	for (const Creation &creation : order)
-		add_create(batch, creation, leader.pid());
-	batch.add(SYS_prctl, kRestoreIds, 0, 0, 0, 0);
-	return batch.run(leader);
+	uint64_t signal = 1ULL << (timer.signal() - 1);
+	add_settime(batch, timer, TIMER_ABSTIME, *expiry);
+	size_t taken = batch.add_optional(SYS_rt_sigtimedwait, batch.value(signal), 0,
+					  batch.value(timespec{.tv_sec = 1, .tv_nsec = 0}), sizeof(signal));
+	size_t overrun = batch.add_optional(SYS_timer_getoverrun, timer.id());
+	TRY(batch.run(receiver_of(member, timer)));
+	return batch.result(taken) == timer.signal() && batch.result(overrun) == timer.overrun_last();
+}
+
+static Result<> arm_timers(Member &member)
+{
+	const images::Process &process = *member.image;
+	SyscallBatch batch;
+	for (const PosixTimer &timer : process.timers()) {
+		if (expires_again(timer))
+			continue;
+		bool told = timer.overrun_last() > 0 && timer.interval_ns() > 0 && !timer.signal_pending() &&
+			    timer.signal() >= 1 && timer.signal() <= 64;
+		if (!told || !TRY(arm_with_overrun(member, timer)))
+			add_arm(batch, timer);
+	}
+	return batch.run(member.leader);
 }
 
 static int which_of(const std::string &which)
@@ -152,18 +138,17 @@ static timeval timeval_of(int64_t ns)
 	return {.tv_sec = us / 1'000'000, .tv_usec = us % 1'000'000};
 }
 
-Result<> restore_timers(target::Tracee &leader, const images::Process &process)
+Result<> restore_timers(Member &member, bool count_ids, const Log &log)
 {
-	TRY(create_timers(leader, process));
+	TRY(create_timers(member.leader, *member.image, count_ids, log));
+	TRY(arm_timers(member));
 	SyscallBatch batch;
-	for (const images::PosixTimer &timer : process.timers())
-		add_arm(batch, timer);
-	for (const images::IntervalTimer &timer : process.interval_timers()) {
+	for (const images::IntervalTimer &timer : member.image->interval_timers()) {
 		itimerval value = {.it_interval = timeval_of(timer.interval_ns()),
 				   .it_value = timeval_of(timer.remaining_ns())};
 		batch.add(SYS_setitimer, which_of(timer.which()), batch.value(value), 0);
 	}
-	return batch.run(leader);
+	return batch.run(member.leader);
 }
 
 } // namespace bpfckpt::restore

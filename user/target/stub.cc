@@ -30,6 +30,24 @@ stub_stop:
 stub_single:
 	syscall
 	int3
+stub_count:
+	mov $222, %eax		# timer_create(CLOCK_MONOTONIC, NULL, r15)
+	mov $1, %edi
+	xor %esi, %esi
+	mov %r15, %rdx
+	syscall
+	test %rax, %rax
+	jnz stub_counted
+	mov $226, %eax		# timer_delete
+	movslq (%r15), %rdi
+	syscall
+	test %rax, %rax
+	jnz stub_counted
+	dec %r14
+	jnz stub_count
+stub_counted:
+	int3
+stub_counted_end:
 	.balign 64
 stub_tile_config:
 	.byte 1			# palette 1, no tile configured yet beyond the first
@@ -49,7 +67,8 @@ stub_end:
 )");
 
 extern "C" {
-extern const std::byte stub_start[], stub_stop[], stub_single[], stub_tile[], stub_end[];
+extern const std::byte stub_start[], stub_stop[], stub_single[], stub_count[], stub_counted_end[], stub_tile[],
+	stub_end[];
 }
 
 namespace bpfckpt::target {
@@ -80,6 +99,16 @@ uint64_t StubLayout::single_call() const
 uint64_t StubLayout::after_single() const
 {
 	return single_call() + kSyscallSize + kInt3Size;
+}
+
+uint64_t StubLayout::count_timer_ids() const
+{
+	return base_ + offset_of(stub_count);
+}
+
+uint64_t StubLayout::after_count() const
+{
+	return base_ + offset_of(stub_counted_end);
 }
 
 uint64_t StubLayout::tile_init() const

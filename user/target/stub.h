@@ -53,7 +53,10 @@ public:
 	[[nodiscard]] uint64_t after_loop() const;   // ip at the stop that ends it
 	[[nodiscard]] uint64_t single_call() const;  // one bare syscall instruction
 	[[nodiscard]] uint64_t after_single() const; // ip at the stop behind it
-	[[nodiscard]] uint64_t tile_init() const;    // makes the thread own AMX state; ends at after_tile()
+	// Makes and deletes r14 timers, one after the other; the ID of the last one is at r15. rax: 0, or what failed.
+	[[nodiscard]] uint64_t count_timer_ids() const;
+	[[nodiscard]] uint64_t after_count() const;
+	[[nodiscard]] uint64_t tile_init() const; // makes the thread own AMX state; ends at after_tile()
 	[[nodiscard]] uint64_t after_tile() const;
 
 private:

@@ -23,6 +23,12 @@ public:
 	// To `path`, created anew with mode 0600 and never through a symbolic link. Errors: that of open(2).
 	static Result<Log> to_file(const std::string &path, int level);
 
+	// Said whatever -v is: something takes long.
+	template <class... Args>
+	void notice(fmt::format_string<Args...> format, Args &&...args) const
+	{
+		print(kQuiet, fmt::format(format, std::forward<Args>(args)...));
+	}
 	template <class... Args>
 	void steps(fmt::format_string<Args...> format, Args &&...args) const
 	{
