@@ -6,14 +6,14 @@
  * Run on stopped tasks the records are exact. On a running system each list is walked without its lock, by loads that
  * cannot fault, with a bound.
  */
+#include "bpf/cred.bpf.h"
 #include "bpf/pidns.bpf.h"
 #include "bpf/records.bpf.h"
 #include "iterators/task_record.h"
 #include "vmlinux/io_uring_task.h"
 #include "vmlinux/sched.h"
 
-#define QUEUE_MAX           (1 << 17)                      /* signals in one queue; RLIMIT_SIGPENDING is thousands */
-#define GROUP_CHUNKS        (65536 / TASK_GROUP_CHUNK + 1) /* NGROUPS_MAX */
+#define QUEUE_MAX           (1 << 17) /* signals in one queue; RLIMIT_SIGPENDING is thousands */
 #define SIGNALS             64
 #define JOBCTL_STOP_SIGMASK 0xffff /* include/linux/sched/jobctl.h */
 #define PFA_NO_NEW_PRIVS    0      /* include/linux/sched.h: a bit of atomic_flags */
@@ -21,12 +21,8 @@
 RECORD_MAP(trees, tree_record);
 RECORD_MAP(tasks, task_record);
 RECORD_MAP(processes, process_record);
-RECORD_MAP(groups, group_record);
 RECORD_MAP(actions, sigaction_record);
 RECORD_MAP(pending, pending_record);
-
-/* Consecutive threads share their credentials: their groups are reported once. Cleared before each round. */
-__u64 last_group_info;
 
 static __always_inline __u32 flags_of(const struct task_struct *task)
 {
@@ -168,63 +164,6 @@ static long next_action(__u64 index, struct action_walk *walk)
 	record->signal = index + 1;
 	record->reserved = 0;
 	return 0;
-}
-
-/* --- credentials ------------------------------------------------------------------------------------------------- */
-
-struct group_walk {
-	const struct group_info *info;
-	__u32 count;
-};
-
-static long next_groups(__u64 index, struct group_walk *walk)
-{
-	__u32 first = index * TASK_GROUP_CHUNK;
-	struct group_record *record;
-	__u32 count;
-
-	if (first >= walk->count)
-		return 1;
-	record = NEXT_RECORD(groups);
-	if (!record)
-		return 0;
-	count = walk->count - first;
-	if (count > TASK_GROUP_CHUNK)
-		count = TASK_GROUP_CHUNK;
-	record->group_info = (__u64)walk->info;
-	record->index = first;
-	record->count = count;
-	bpf_probe_read_kernel(record->gid, count * sizeof(__u32),
-			      (const void *)&walk->info->gid + first * sizeof(__u32));
-	return 0;
-}
-
-static void read_credentials(struct task_credentials *to, const struct cred *cred)
-{
-	struct group_walk walk = {.info = BPF_CORE_READ(cred, group_info)};
-
-	to->cred = (__u64)cred;
-	to->group_info = (__u64)walk.info;
-	to->uid = BPF_CORE_READ(cred, uid.val);
-	to->gid = BPF_CORE_READ(cred, gid.val);
-	to->suid = BPF_CORE_READ(cred, suid.val);
-	to->sgid = BPF_CORE_READ(cred, sgid.val);
-	to->euid = BPF_CORE_READ(cred, euid.val);
-	to->egid = BPF_CORE_READ(cred, egid.val);
-	to->fsuid = BPF_CORE_READ(cred, fsuid.val);
-	to->fsgid = BPF_CORE_READ(cred, fsgid.val);
-	to->securebits = BPF_CORE_READ(cred, securebits);
-	bpf_core_read(&to->inheritable, sizeof(__u64), &cred->cap_inheritable);
-	bpf_core_read(&to->permitted, sizeof(__u64), &cred->cap_permitted);
-	bpf_core_read(&to->effective, sizeof(__u64), &cred->cap_effective);
-	bpf_core_read(&to->bounding, sizeof(__u64), &cred->cap_bset);
-	bpf_core_read(&to->ambient, sizeof(__u64), &cred->cap_ambient);
-	walk.count = BPF_CORE_READ(cred, group_info, ngroups);
-	to->group_count = walk.count;
-	if (!walk.count || (__u64)walk.info == last_group_info)
-		return;
-	last_group_info = (__u64)walk.info;
-	bpf_loop(GROUP_CHUNKS, next_groups, &walk, 0);
 }
 
 /* --- a thread ---------------------------------------------------------------------------------------------------- */

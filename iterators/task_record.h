@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "iterators/cred_record.h"
 #include "iterators/record.h"
 
 #define TASK_COMM_SIZE    16
@@ -13,8 +14,7 @@
 #define TASK_CPU_WORDS    128 /* 8192 CPUs */
 #define TASK_RINGS        16  /* IO_RINGFD_REG_MAX */
 #define TASK_LIMITS       16  /* RLIM_NLIMITS */
-#define TASK_GROUP_CHUNK  12
-#define TASK_SIGINFO_SIZE 48 /* sizeof(struct kernel_siginfo): what user space sees is zero beyond it */
+#define TASK_SIGINFO_SIZE 48  /* sizeof(struct kernel_siginfo): what user space sees is zero beyond it */
 
 enum task_flag {
 	TASK_KERNEL_THREAD = 1 << 0,
@@ -63,26 +63,6 @@ struct task_namespaces {
 	__u32 time_for_children;
 	__u32 cgroup;
 	__u32 user;
-};
-
-struct task_credentials {
-	__u64 cred; /* struct cred: threads with equal ones share it */
-	__u64 group_info;
-	__u32 uid;
-	__u32 gid;
-	__u32 suid;
-	__u32 sgid;
-	__u32 euid;
-	__u32 egid;
-	__u32 fsuid;
-	__u32 fsgid;
-	__u32 securebits;
-	__u32 group_count;
-	__u64 inheritable;
-	__u64 permitted;
-	__u64 effective;
-	__u64 bounding;
-	__u64 ambient;
 };
 
 /* A thread. */
@@ -174,16 +154,6 @@ struct process_record {
 };
 
 RECORD_LAYOUT(process_record, 336, limits, 80);
-
-/* Supplementary groups of credentials: consecutive records in order, TASK_GROUP_CHUNK each. */
-struct group_record {
-	__u64 group_info;
-	__u32 index; /* of gid[0] */
-	__u32 count; /* valid entries of gid */
-	__u32 gid[TASK_GROUP_CHUNK];
-};
-
-RECORD_LAYOUT(group_record, 64, gid, 16);
 
 struct sigaction_record {
 	__u64 sighand;

@@ -9,7 +9,6 @@
 #include "bpf/uring_request.skel.h"
 #include "iterators/bpf_object.h"
 #include "iterators/record_map.h"
-#include "user/util/io.h"
 
 namespace bpfckpt::iterators {
 
@@ -23,7 +22,9 @@ UringCapacity UringCapacity::grown_to(const UringCapacity &needed) const
 		.requests = grown(requests, needed.requests),
 		.files = grown(files, needed.files),
 		.buffers = grown(buffers, needed.buffers),
+		.bvecs = grown(bvecs, needed.bvecs),
 		.personalities = grown(personalities, needed.personalities),
+		.credential_groups = grown(credential_groups, needed.credential_groups),
 		.groups = grown(groups, needed.groups),
 		.provided = grown(provided, needed.provided),
 		.overflow = grown(overflow, needed.overflow),
@@ -59,17 +60,6 @@ private:
 	uint32_t capacity_ = 0;
 };
 
-// Our own depth in PID namespaces: the numbers behind "NSpid:" less one.
-Result<uint32_t> own_pid_level()
-{
-	std::string status = TRY(read_file("/proc/self/status"));
-	size_t start = status.find("NSpid:");
-	if (start == std::string::npos)
-		return 0;
-	std::string line = status.substr(start, status.find('\n', start) - start);
-	return static_cast<uint32_t>(std::count(line.begin(), line.end(), '\t')) - 1;
-}
-
 Result<> run_program(const bpf_program *program)
 {
 	TRY(run_syscall_program(program, {}));
@@ -87,7 +77,9 @@ struct UringReader::Objects {
 	RecordMap<uring_ring_record> rings;
 	RecordMap<uring_file_record> files;
 	RecordMap<uring_buffer_record> buffers;
+	RecordMap<uring_bvecs_record> bvecs;
 	RecordMap<uring_personality_record> personalities;
+	RecordMap<group_record> credential_groups;
 	RecordMap<uring_group_record> groups;
 	RecordMap<uring_provided_record> provided;
 	RecordMap<uring_overflow_record> overflow;
@@ -115,6 +107,8 @@ Result<> UringReader::Objects::map_records()
 	rings = TRY(RecordMap<uring_ring_record>::create(r->maps.uring_rings, &r->bss->uring_rings_count));
 	files = TRY(RecordMap<uring_file_record>::create(r->maps.uring_files, &r->bss->uring_files_count));
 	buffers = TRY(RecordMap<uring_buffer_record>::create(r->maps.uring_buffers, &r->bss->uring_buffers_count));
+	bvecs = TRY(RecordMap<uring_bvecs_record>::create(r->maps.uring_bvecs, &r->bss->uring_bvecs_count));
+	credential_groups = TRY(RecordMap<group_record>::create(r->maps.groups, &r->bss->groups_count));
 	personalities = TRY(RecordMap<uring_personality_record>::create(r->maps.uring_personalities,
 									&r->bss->uring_personalities_count));
 	groups = TRY(RecordMap<uring_group_record>::create(r->maps.uring_groups, &r->bss->uring_groups_count));
@@ -138,7 +132,9 @@ void UringReader::Objects::clear()
 	rings.clear();
 	files.clear();
 	buffers.clear();
+	bvecs.clear();
 	personalities.clear();
+	credential_groups.clear();
 	groups.clear();
 	provided.clear();
 	overflow.clear();
@@ -148,16 +144,17 @@ void UringReader::Objects::clear()
 	attachments.clear();
 	tasks.clear();
 	counts.clear();
+	ring->bss->last_group_info = 0;
 	request->bss->uring_followed = 0;
 	request->bss->truncated = 0;
 }
 
 bool UringReader::Objects::overflowed() const
 {
-	return rings.overflowed() || files.overflowed() || buffers.overflowed() || personalities.overflowed() ||
-	       groups.overflowed() || provided.overflowed() || overflow.overflowed() || pages.overflowed() ||
-	       requests.overflowed() || blobs.overflowed() || attachments.overflowed() || tasks.overflowed() ||
-	       counts.overflowed();
+	return rings.overflowed() || files.overflowed() || buffers.overflowed() || bvecs.overflowed() ||
+	       personalities.overflowed() || credential_groups.overflowed() || groups.overflowed() ||
+	       provided.overflowed() || overflow.overflowed() || pages.overflowed() || requests.overflowed() ||
+	       blobs.overflowed() || attachments.overflowed() || tasks.overflowed() || counts.overflowed();
 }
 
 // Threads whose work queues may hold requests: those attached to a ring, and those that a request names although they
@@ -199,7 +196,9 @@ static void size_maps(uring_bpf &ring, uring_request_bpf &request, const UringCa
 	at_least_one(ring.maps.uring_rings, capacity.rings);
 	at_least_one(ring.maps.uring_files, capacity.files);
 	at_least_one(ring.maps.uring_buffers, capacity.buffers);
+	at_least_one(ring.maps.uring_bvecs, capacity.bvecs);
 	at_least_one(ring.maps.uring_personalities, capacity.personalities);
+	at_least_one(ring.maps.groups, capacity.credential_groups);
 	at_least_one(ring.maps.uring_groups, capacity.groups);
 	at_least_one(ring.maps.uring_provided, capacity.provided);
 	at_least_one(ring.maps.uring_overflow, capacity.overflow);
@@ -217,9 +216,6 @@ Result<UringReader> UringReader::load(const UringCapacity &capacity)
 	auto ring = TRY(BpfObject<uring_bpf>::open());
 	auto request = TRY(BpfObject<uring_request_bpf>::open());
 	size_maps(*ring.operator->(), *request.operator->(), capacity);
-	uint32_t level = TRY(own_pid_level());
-	ring->rodata->own_pid_level = level;
-	request->rodata->own_pid_level = level;
 
 	Result<> ring_loaded;
 	std::jthread other([&] { ring_loaded = ring.load(); });
@@ -271,7 +267,9 @@ UringCapacity UringReader::needed() const
 		.requests = o.requests.needed(),
 		.files = o.files.needed(),
 		.buffers = o.buffers.needed(),
+		.bvecs = o.bvecs.needed(),
 		.personalities = o.personalities.needed(),
+		.credential_groups = o.credential_groups.needed(),
 		.groups = o.groups.needed(),
 		.provided = o.provided.needed(),
 		.overflow = o.overflow.needed(),
@@ -307,6 +305,14 @@ std::span<const uring_file_record> UringReader::files() const
 std::span<const uring_buffer_record> UringReader::buffers() const
 {
 	return objects_->buffers.records();
+}
+std::span<const uring_bvecs_record> UringReader::bvecs() const
+{
+	return objects_->bvecs.records();
+}
+std::span<const group_record> UringReader::credential_groups() const
+{
+	return objects_->credential_groups.records();
 }
 std::span<const uring_personality_record> UringReader::personalities() const
 {

@@ -23,7 +23,9 @@ struct UringCapacity {
 	uint32_t requests = 2048;
 	uint32_t files = 1024;
 	uint32_t buffers = 256;
+	uint32_t bvecs = 256; // chunks of URING_BVEC_CHUNK
 	uint32_t personalities = 32;
+	uint32_t credential_groups = 32; // chunks of TASK_GROUP_CHUNK supplementary groups
 	uint32_t groups = 64;
 	uint32_t provided = 1024;
 	uint32_t overflow = 256;
@@ -55,14 +57,16 @@ public:
 	[[nodiscard]] std::span<const uring_request_record> requests() const; // a request may appear more than once
 	[[nodiscard]] std::span<const uring_file_record> files() const;
 	[[nodiscard]] std::span<const uring_buffer_record> buffers() const;
+	[[nodiscard]] std::span<const uring_bvecs_record> bvecs() const; // those of a buffer in order
 	[[nodiscard]] std::span<const uring_personality_record> personalities() const;
+	[[nodiscard]] std::span<const group_record> credential_groups() const; // of personalities
 	[[nodiscard]] std::span<const uring_group_record> groups() const;
 	[[nodiscard]] std::span<const uring_provided_record> provided() const;
 	[[nodiscard]] std::span<const uring_overflow_record> overflow() const;
 	[[nodiscard]] std::span<const uring_blob_record> blobs() const;
 	[[nodiscard]] std::span<const uring_page_record> pages() const;
 
-	// A list did not end, or a request was no longer there: the records are no snapshot.
+	// A list of requests did not end, or one was no longer there: the records are no snapshot.
 	[[nodiscard]] bool truncated() const;
 
 	// struct file of every fixed slot and every request, each once: for FileReader::describe().

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "iterators/cred_record.h"
 #include "iterators/record.h"
 
 /* Counters that stand still while nothing of the ring moves: taken before and after the walk. */
@@ -122,8 +123,6 @@ struct uring_buffer_record {
 	__u64 address;
 	__u64 length;
 	__u64 tag;
-	__u64 first_page; /* struct page of the first bvec */
-	__u64 first_page_index;
 	__u32 slot;
 	__u32 references;
 	__u32 nr_bvecs;
@@ -131,33 +130,34 @@ struct uring_buffer_record {
 	__u8 direction;
 	__u8 pad[2];
 };
-RECORD_LAYOUT(uring_buffer_record, 80, pad, 78);
+RECORD_LAYOUT(uring_buffer_record, 64, pad, 62);
 
-#define URING_MAX_GROUPS 32
+/* struct bio_vec: a piece of physically contiguous memory. */
+struct uring_bvec {
+	__u64 page; /* struct page */
+	__u32 length;
+	__u32 offset; /* may exceed a page: buffers of large folios */
+};
+RECORD_LAYOUT(uring_bvec, 16, offset, 12);
+
+#define URING_BVEC_CHUNK 63
+
+/* The pages of a registered buffer: consecutive records in order, URING_BVEC_CHUNK each. */
+struct uring_bvecs_record {
+	__u64 imu;
+	__u32 first;
+	__u32 count; /* 0: they could not be read */
+	struct uring_bvec bvec[URING_BVEC_CHUNK];
+};
+RECORD_LAYOUT(uring_bvecs_record, 1024, bvec, 16);
 
 struct uring_personality_record {
 	__u64 ring;
-	__u64 cred;
-	__u64 cap_inheritable;
-	__u64 cap_permitted;
-	__u64 cap_effective;
-	__u64 cap_bounding;
-	__u64 cap_ambient;
+	struct task_credentials credentials;
 	__u32 id;
-	__u32 uid;
-	__u32 gid;
-	__u32 euid;
-	__u32 egid;
-	__u32 suid;
-	__u32 sgid;
-	__u32 fsuid;
-	__u32 fsgid;
-	__u32 securebits;
 	__u32 user_ns; /* inode number */
-	__u32 ngroups; /* may exceed URING_MAX_GROUPS: then groups is cut */
-	__u32 groups[URING_MAX_GROUPS];
 };
-RECORD_LAYOUT(uring_personality_record, 232, groups, 104);
+RECORD_LAYOUT(uring_personality_record, 112, user_ns, 108);
 
 struct uring_group_record {
 	__u64 ring;
@@ -173,9 +173,9 @@ struct uring_group_record {
 	__u8 kernel_memory;
 	__u8 pad;
 	__u32 min_left;
-	__u32 truncated;
+	__u32 reserved;
 };
-RECORD_LAYOUT(uring_group_record, 56, truncated, 52);
+RECORD_LAYOUT(uring_group_record, 56, reserved, 52);
 
 /* A buffer of a classic group, in order. */
 struct uring_provided_record {
@@ -281,7 +281,7 @@ RECORD_LAYOUT(uring_request_record, 200, command, 136);
 enum uring_blob_kind {
 	URING_BLOB_ASYNC,   /* req->async_data, the first URING_BLOB_BYTES; what follows the object is garbage */
 	URING_BLOB_IOVECS,  /* struct iovec[] of a vectored request */
-	URING_BLOB_PATH,    /* path name of openat, NUL-terminated */
+	URING_BLOB_PATH,    /* path name of openat */
 	URING_BLOB_COMMAND, /* SQE of a uring_cmd */
 };
 

@@ -5,33 +5,10 @@
  */
 #pragma once
 
-#include <linux/types.h>
+#include "vmlinux/sched.h"
+#include "vmlinux/types.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-typedef struct {
-	int counter;
-} atomic_t;
-
-typedef struct {
-	__s64 counter;
-} atomic_long_t;
-
-typedef struct {
-	atomic_t refs;
-} refcount_t;
-
-struct list_head {
-	struct list_head *next;
-};
-
-struct hlist_node {
-	struct hlist_node *next;
-};
-
-struct hlist_head {
-	struct hlist_node *first;
-};
 
 struct llist_node {
 	struct llist_node *next;
@@ -89,69 +66,8 @@ struct page___v72 {
 
 struct bio_vec {
 	struct page *bv_page;
-};
-
-struct upid {
-	int nr;
-};
-
-struct pid {
-	unsigned int level;
-	struct upid numbers[];
-};
-
-struct io_uring_task;
-
-struct task_struct {
-	unsigned int __state;
-	int exit_state;
-	struct pid *thread_pid;
-	const struct cred *cred;
-	struct io_uring_task *io_uring;
-};
-
-typedef struct {
-	__u32 val;
-} kuid_t;
-
-typedef struct {
-	__u32 val;
-} kgid_t;
-
-typedef struct {
-	__u64 val;
-} kernel_cap_t;
-
-struct ns_common {
-	unsigned int inum;
-};
-
-struct user_namespace {
-	struct ns_common ns;
-};
-
-struct group_info {
-	int ngroups;
-	kgid_t gid[];
-};
-
-struct cred {
-	kuid_t uid;
-	kgid_t gid;
-	kuid_t suid;
-	kgid_t sgid;
-	kuid_t euid;
-	kgid_t egid;
-	kuid_t fsuid;
-	kgid_t fsgid;
-	unsigned int securebits;
-	kernel_cap_t cap_inheritable;
-	kernel_cap_t cap_permitted;
-	kernel_cap_t cap_effective;
-	kernel_cap_t cap_bset;
-	kernel_cap_t cap_ambient;
-	struct user_namespace *user_ns;
-	struct group_info *group_info;
+	unsigned int bv_len;
+	unsigned int bv_offset;
 };
 
 enum iter_type {
@@ -517,10 +433,6 @@ struct io_wq_acct {
 	unsigned int max_workers;
 	struct list_head all_list;
 	struct io_wq_work_list work_list;
-};
-
-struct cpumask {
-	unsigned long bits[1];
 };
 
 struct io_wq {

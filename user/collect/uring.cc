@@ -7,6 +7,7 @@
 
 #include <linux/io_uring.h>
 
+#include "user/collect/task.h"
 #include "user/collect/uring_index.h"
 
 namespace bpfckpt::collect {
@@ -81,24 +82,9 @@ void collect_personalities(const UringIndex &index, uint64_t address, images::Ri
 	for (const uring_personality_record *record : UringIndex::of(index.personalities, address)) {
 		images::Personality *personality = ring.add_personalities();
 		personality->set_id(record->id);
-		images::Credentials *credentials = personality->mutable_credentials();
-		credentials->set_uid(record->uid);
-		credentials->set_gid(record->gid);
-		credentials->set_euid(record->euid);
-		credentials->set_egid(record->egid);
-		credentials->set_suid(record->suid);
-		credentials->set_sgid(record->sgid);
-		credentials->set_fsuid(record->fsuid);
-		credentials->set_fsgid(record->fsgid);
-		credentials->set_securebits(record->securebits);
-		credentials->set_cap_inheritable(record->cap_inheritable);
-		credentials->set_cap_permitted(record->cap_permitted);
-		credentials->set_cap_effective(record->cap_effective);
-		credentials->set_cap_bounding(record->cap_bounding);
-		credentials->set_cap_ambient(record->cap_ambient);
-		credentials->set_user_namespace(record->user_ns);
-		for (uint32_t i = 0; i < std::min<uint32_t>(record->ngroups, URING_MAX_GROUPS); i++)
-			credentials->add_groups(record->groups[i]);
+		personality->mutable_credentials()->set_user_namespace(record->user_ns);
+		collect_credentials(record->credentials, index.reader.credential_groups(),
+				    personality->mutable_credentials());
 	}
 }
 

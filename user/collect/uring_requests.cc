@@ -99,7 +99,7 @@ uint32_t personality_of(const UringIndex &index, const uring_request_record &rec
 	if (index.own_creds.contains(record.creds))
 		return 0;
 	for (const uring_personality_record *personality : UringIndex::of(index.personalities, record.ring))
-		if (personality->cred == record.creds)
+		if (personality->credentials.cred == record.creds)
 			return personality->id;
 	return 0;
 }

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * One request (struct io_kiocb): its record, and the memory that it points to and that the program may no longer have.
+ */
+#pragma once
+
+#include "bpf/uring.bpf.h"
+#include "iterators/uring_record.h"
+
+RECORD_MAP(uring_requests, uring_request_record);
+RECORD_MAP(uring_blobs, uring_blob_record);
+
+/* --- memory of a request -------------------------------------------------------------------------------------------
+ */
+
+struct {
+	__u64 request;
+	__u64 address;
+	__u32 kind;
+	__u32 total;
+} blob;
+
+static long blob_step(__u32 index, void *unused)
+{
+	__u32 offset = index * URING_BLOB_BYTES, length = blob.total - offset;
+	struct uring_blob_record *record;
+
+	if (offset >= blob.total)
+		return 1;
+	if (length > URING_BLOB_BYTES)
+		length = URING_BLOB_BYTES;
+	record = NEXT_RECORD(uring_blobs);
+	if (!record)
+		return 0;
+	record->request = blob.request;
+	record->kind = blob.kind;
+	record->offset = offset;
+	record->length = length;
+	record->total = blob.total;
+	record->pad = 0;
+	/* A slab object is seldom a whole number of blobs; what lies behind it is mapped all the same. */
+	bpf_probe_read_kernel(record->data, URING_BLOB_BYTES, (void *)(blob.address + offset));
+	return 0;
+}
+
+#define MAX_BLOB (64 << 10)
+
+static __always_inline void copy_blob(__u64 request, __u32 kind, __u64 address, __u32 total)
+{
+	if (!address || !total)
+		return;
+	blob.request = request;
+	blob.kind = kind;
+	blob.address = address;
+	blob.total = total > MAX_BLOB ? MAX_BLOB : total;
+	bpf_loop(MAX_BLOB / URING_BLOB_BYTES + 1, blob_step, NULL, 0);
+}
+
+static __always_inline void copy_iovecs(__u64 request, __u64 iter_address)
+{
+	struct iov_iter *iter = (void *)iter_address;
+	__u64 vector;
+
+	if (BPF_CORE_READ(iter, iter_type) != bpf_core_enum_value(enum iter_type, ITER_IOVEC))
+		return;
+	if (bpf_core_field_exists(iter->__iov))
+		vector = (__u64)BPF_CORE_READ(iter, __iov);
+	else
+		vector = (__u64)BPF_CORE_READ((struct iov_iter___v61 *)iter, iov);
+	copy_blob(request, URING_BLOB_IOVECS, vector, BPF_CORE_READ(iter, nr_segs) * 16);
+}
+
+/* enum io_uring_op, include/uapi/linux/io_uring.h */
+enum {
+	OP_READV = 1,
+	OP_WRITEV = 2,
+	OP_SENDMSG = 9,
+	OP_RECVMSG = 10,
+	OP_OPENAT = 18,
+	OP_SEND = 26,
+	OP_RECV = 27,
+	OP_OPENAT2 = 28,
+	OP_URING_CMD = 46,
+	OP_SEND_ZC = 47,
+	OP_SENDMSG_ZC = 48,
+	OP_FUTEX_WAITV = 53,
+	OP_READV_FIXED = 60,
+	OP_WRITEV_FIXED = 61,
+};
+
+static __always_inline __u64 iter_of_message(__u64 async)
+{
+	return async + bpf_core_field_offset(struct io_async_msghdr, msg) +
+	       bpf_core_field_offset(struct msghdr, msg_iter);
+}
+
+static __always_inline __u64 iter_of_rw(__u64 async)
+{
+	if (bpf_core_field_exists(struct io_async_rw, iter))
+		return async + bpf_core_field_offset(struct io_async_rw, iter);
+	return async + bpf_core_field_offset(struct io_async_rw___v61, s.iter);
+}
+
+/* The fresh copy of the request being emitted: one probe read for all of its fields. */
+__u64 kiocb_words[64];
+
+/* What only the kernel's copies tell: the argument structures of the program may be gone by now. */
+static __always_inline void copy_async(__u64 request, __u64 async, __u8 opcode)
+{
+	__u32 bytes = URING_BLOB_BYTES;
+
+	if (bpf_core_field_exists(struct io_futex, futex_nr) && bpf_core_type_exists(struct futex_vector) &&
+	    opcode == OP_FUTEX_WAITV)
+		bytes = (((struct io_futex *)kiocb_words)->futex_nr & 0xff) * bpf_core_type_size(struct futex_vector) +
+			16;
+	copy_blob(request, URING_BLOB_ASYNC, async, bytes);
+	switch (opcode) {
+	case OP_READV:
+	case OP_WRITEV:
+	case OP_READV_FIXED:
+	case OP_WRITEV_FIXED:
+		copy_iovecs(request, iter_of_rw(async));
+		break;
+	case OP_SENDMSG:
+	case OP_RECVMSG:
+	case OP_SENDMSG_ZC:
+	case OP_SEND:
+	case OP_RECV:
+		copy_iovecs(request, iter_of_message(async));
+		break;
+	}
+}
+
+/* PATH_MAX in pieces; each is read with room for the NUL that bpf_probe_read_kernel_str() puts behind it. */
+#define PATH_PIECE (URING_BLOB_BYTES - 1)
+
+static long path_step(__u32 index, void *unused)
+{
+	struct uring_blob_record *record = NEXT_RECORD(uring_blobs);
+	__u32 offset = index * PATH_PIECE;
+	long length;
+
+	if (!record)
+		return 0;
+	length = bpf_probe_read_kernel_str(record->data, URING_BLOB_BYTES, (void *)(blob.address + offset));
+	record->request = blob.request;
+	record->kind = URING_BLOB_PATH;
+	record->offset = offset;
+	record->length = length > 0 ? length - 1 : 0;
+	record->total = offset + record->length;
+	record->pad = 0;
+	return length < URING_BLOB_BYTES;
+}
+
+static __always_inline void copy_path(__u64 request)
+{
+	struct io_open *open = (void *)kiocb_words;
+
+	if (!bpf_core_field_exists(open->filename) || !open->filename)
+		return;
+	blob.request = request;
+	blob.address = (__u64)BPF_CORE_READ(open->filename, name);
+	bpf_loop(4096 / PATH_PIECE + 1, path_step, NULL, 0);
+}
+
+/* --- one request ---------------------------------------------------------------------------------------------------
+ */
+
+static __always_inline __u64 tctx_of(struct io_kiocb *request)
+{
+	struct task_struct *task;
+
+	if (bpf_core_field_exists(request->tctx))
+		return (__u64)request->tctx;
+	task = ((struct io_kiocb___task *)request)->task;
+	return (__u64)BPF_CORE_READ(task, io_uring);
+}
+
+/* The kiocb starts with its command, and that with the file: include/linux/io_uring_types.h, struct io_cmd_data. */
+static __always_inline void emit_fields(struct uring_request_record *record, struct io_kiocb *request)
+{
+	__builtin_memcpy(record->command, kiocb_words, URING_COMMAND_BYTES);
+	record->file = (__u64)request->file;
+	record->ring = (__u64)request->ctx;
+	record->file_node = bpf_core_field_exists(request->file_node) ? (__u64)request->file_node : 0;
+	record->buffer = (__u64)request->kbuf;
+	record->tctx = tctx_of(request);
+	record->link = (__u64)request->link;
+	record->creds = (__u64)request->creds;
+	record->apoll = (__u64)request->apoll;
+	record->async_data = (__u64)request->async_data;
+	record->task_work = (__u64)request->io_task_work.func;
+	record->user_data = request->cqe.user_data;
+	record->res = request->cqe.res;
+	record->cqe_flags = request->cqe.flags;
+	record->poll_refs = request->poll_refs.counter;
+	if (bpf_core_field_exists(request->work.flags.counter))
+		record->work_flags = request->work.flags.counter;
+	else
+		record->work_flags = ((struct io_kiocb___v61 *)request)->work.flags;
+	record->apoll_events = request->apoll_events;
+	record->buf_index = request->buf_index;
+	record->opcode = request->opcode;
+	if (bpf_core_field_size(request->flags) == 8)
+		record->req_flags = request->flags;
+	else
+		record->req_flags = ((struct io_kiocb___v61 *)request)->flags;
+}
+
+__noinline int emit_request(__u64 address, __u32 place, __u32 sequence)
+{
+	struct io_kiocb *request = (void *)kiocb_words;
+	struct uring_request_record *record;
+	struct async_poll *apoll;
+	__u32 bytes = bpf_core_type_size(struct io_kiocb);
+
+	if (bytes > sizeof(kiocb_words) || bpf_probe_read_kernel(kiocb_words, bytes, (void *)address)) {
+		truncated = 1;
+		return 1;
+	}
+	record = NEXT_RECORD(uring_requests);
+	if (!record)
+		return 0;
+	record->request = address;
+	record->place = place;
+	record->sequence = sequence;
+	emit_fields(record, request);
+	apoll = request->apoll;
+	record->armed_events = apoll ? BPF_CORE_READ(apoll, poll.events) : 0;
+	if (record->async_data)
+		copy_async(address, record->async_data, record->opcode);
+	if (record->opcode == OP_OPENAT || record->opcode == OP_OPENAT2)
+		copy_path(address);
+	if (record->opcode == OP_URING_CMD && bpf_core_field_exists(struct io_uring_cmd, sqe))
+		copy_blob(address, URING_BLOB_COMMAND, (__u64)((struct io_uring_cmd *)kiocb_words)->sqe, 128);
+	return 0;
+}
