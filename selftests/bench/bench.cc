@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // make bench: how long `dump -R` keeps a process frozen, and takes altogether, for processes with many of one thing;
 // CRIU interleaved where there is one. Images are on a tmpfs of our own. Medians, and the range of frozen times: the
-// machine may be noisy.
+// machine may be noisy. Then the same for `restore` (restore.cc), and at the end every target with its verdict.
 //
-//	bench [--rounds N] [NAME...]	only the cases whose names contain one of NAME
+//	bench [--rounds N] [NAME...]	only the rows of these names, or whose names contain one
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "selftests/bench/peer.h"
+#include "selftests/bench/series.h"
 #include "selftests/scenarios/driver.h"
 #include "selftests/scenarios/process.h"
 
@@ -44,30 +45,11 @@ constexpr double kInspectTargetMs = 80;
 constexpr long kRssTargetKb = 100 << 10;
 constexpr double kRateTarget = 1.5;
 
-struct Series {
-	std::vector<double> values;
-
-	void add(double value) { values.push_back(value); }
-	[[nodiscard]] double median() const
-	{
-		std::vector<double> sorted = values;
-		std::ranges::sort(sorted);
-		return sorted.empty() ? 0 : sorted[sorted.size() / 2];
-	}
-	[[nodiscard]] double min() const { return values.empty() ? 0 : std::ranges::min(values); }
-	[[nodiscard]] double max() const { return values.empty() ? 0 : std::ranges::max(values); }
-};
-
 struct Measured {
 	Series frozen_ms, wall_ms, criu_frozen_ms, criu_wall_ms;
 	long rss_kb = 0;
 	std::string failure, criu_failure;
 };
-
-std::string or_dash(double value, const char *unit = "")
-{
-	return value > 0 ? fmt::format("{:.1f}{}", value, unit) : "-";
-}
 
 void dump_once(Scenario &target, const Args &options, const std::string &dir, Measured &measured)
 {
@@ -75,7 +57,7 @@ void dump_once(Scenario &target, const Args &options, const std::string &dir, Me
 	args.insert(args.end(), options.begin(), options.end());
 	auto start = std::chrono::steady_clock::now();
 	Output output = bpfckpt(args, milliseconds(120000));
-	auto wall = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+	double wall = milliseconds_since(start);
 	Json stats = Json::parse(output.out.substr(std::min(output.out.size(), output.out.find('{'))), nullptr, false);
 	if (output.exit != 0 || !stats.is_object()) {
 		measured.failure = fmt::format("exit {}: {}", output.exit, output.err.substr(0, output.err.find('\n')));
@@ -126,17 +108,15 @@ Measured measure(const Case &what, unsigned rounds, const std::string &images, c
 	return measured;
 }
 
-void print_row(const Case &what, const Measured &m)
+void print_row(const Case &what, const Measured &m, std::vector<Verdict> &verdicts)
 {
 	double frozen = m.frozen_ms.median(), criu = m.criu_frozen_ms.median();
 	double ratio = frozen > 0 && criu > 0 ? criu / frozen : 0;
 	bool met = what.target_ms > 0 ? frozen <= what.target_ms : ratio >= kRateTarget || criu == 0;
 	std::string target =
 		what.target_ms > 0 ? fmt::format("{:.0f}", what.target_ms) : fmt::format("{}x", kRateTarget);
-	std::string range =
-		m.frozen_ms.values.empty() ? "" : fmt::format("({:.1f}-{:.1f})", m.frozen_ms.min(), m.frozen_ms.max());
-	fmt::print("{:<33} {:>8} {:<17} {:>6} {:<6} {:>8} {:>9} {:>9} {:>7} {:>6}\n", what.name, or_dash(frozen), range,
-		   target,
+	fmt::print("{:<33} {:>8} {:<17} {:>6} {:<6} {:>8} {:>9} {:>9} {:>7} {:>6}\n", what.name, or_dash(frozen),
+		   m.frozen_ms.range(), target,
 		   !m.failure.empty() ? "failed"
 		   : met              ? "met"
 				      : "MISSED",
@@ -151,9 +131,18 @@ void print_row(const Case &what, const Measured &m)
 			   2000 / frozen, 2000 / m.wall_ms.median(), criu > 0 ? 2000 / criu : 0,
 			   criu > 0 ? 2000 / m.criu_wall_ms.median() : 0);
 	fflush(stdout);
+	if (what.target_ms > 0 || criu > 0)
+		verdicts.push_back({what.name,
+				    what.target_ms > 0 ? fmt::format("{:.1f} ms frozen", frozen)
+						       : fmt::format("{:.2f}x CRIU's rate", ratio),
+				    what.target_ms > 0 ? fmt::format("<= {:.0f} ms", what.target_ms)
+						       : fmt::format(">= {}x", kRateTarget),
+				    met && m.failure.empty()});
 }
 
-void bench_inspect()
+const char kInspectRow[] = "inspect of a small process";
+
+void bench_inspect(std::vector<Verdict> &verdicts)
 {
 	Scenario target;
 	if (!target.start("harness_idle"))
@@ -163,51 +152,63 @@ void bench_inspect()
 	for (int i = 0; i < 15; i++) {
 		auto start = std::chrono::steady_clock::now();
 		Output output = bpfckpt({"inspect", "-t", std::to_string(target.pid())});
-		wall_ms.add(
-			std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+		wall_ms.add(milliseconds_since(start));
 		rss_kb = output.max_rss_kb;
 		if (output.exit != 0)
 			return fmt::print("inspect: {}\n", output.err);
 	}
-	fmt::print("\ninspect of a small process: {:.1f} ms wall ({:.1f}-{:.1f}), target {:.0f} ms, {}; RSS {} MiB\n",
-		   wall_ms.median(), wall_ms.min(), wall_ms.max(), kInspectTargetMs,
-		   wall_ms.median() <= kInspectTargetMs ? "met" : "MISSED", rss_kb >> 10);
+	fmt::print("\n{}: {:.1f} ms wall {}; RSS {} MiB\n", kInspectRow, wall_ms.median(), wall_ms.range(),
+		   rss_kb >> 10);
+	verdicts.push_back({kInspectRow, fmt::format("{:.1f} ms wall", wall_ms.median()),
+			    fmt::format("<= {:.0f} ms", kInspectTargetMs), wall_ms.median() <= kInspectTargetMs});
 }
 
-bool wanted(const Case &what, const Args &names)
+void bench_dump(const BenchOptions &options, const Args &all_rows, std::vector<Verdict> &verdicts)
 {
-	return names.empty() ||
-	       std::ranges::any_of(names, [&](const std::string &name) { return strstr(what.name, name.c_str()); });
-}
-
-void bench_dump(const Args &names, unsigned rounds, const std::string &images)
-{
-	std::string criu = find_criu();
-	fmt::print("Milliseconds, medians; images on tmpfs; {}.\n\n",
-		   criu.empty() ? "no criu on PATH" : "interleaved with " + criu);
-	fmt::print("{:<33} {:>8} {:<17} {:>6} {:<6} {:>8} {:>9} {:>9} {:>7} {:>6}\n", "target", "frozen", "(range)",
-		   "wanted", "", "wall", "CRIU frz", "CRIU wall", "frozen", "MiB");
 	long rss_kb = 0;
+	bool first = true;
 	for (const Case &what : kCases) {
-		if (!wanted(what, names))
+		if (!options.wants(what.name, all_rows))
 			continue;
-		Measured measured = measure(what, rounds ? rounds : what.rounds, images, criu);
+		if (std::exchange(first, false))
+			fmt::print("{:<33} {:>8} {:<17} {:>6} {:<6} {:>8} {:>9} {:>9} {:>7} {:>6}\n", "target",
+				   "frozen", "(range)", "wanted", "", "wall", "CRIU frz", "CRIU wall", "frozen", "MiB");
+		Measured measured =
+			measure(what, options.rounds ? options.rounds : what.rounds, options.images, options.criu);
 		rss_kb = std::max(rss_kb, measured.rss_kb);
-		print_row(what, measured);
+		print_row(what, measured, verdicts);
 	}
-	fmt::print("\nRSS of bpfckpt at most {} MiB, target {} MiB, {}\n", rss_kb >> 10, kRssTargetKb >> 10,
-		   rss_kb <= kRssTargetKb ? "met" : "MISSED");
+	if (rss_kb)
+		verdicts.push_back({"RSS of dump", fmt::format("{} MiB", rss_kb >> 10),
+				    fmt::format("<= {} MiB", kRssTargetKb >> 10), rss_kb <= kRssTargetKb});
 }
 
-bool bench_all(const Args &names, unsigned rounds, const std::string &dir)
+void print_verdicts(const std::vector<Verdict> &verdicts)
+{
+	fmt::print("\n");
+	for (const Verdict &verdict : verdicts)
+		fmt::print("{:<33} {:>20}  wanted {:<10} {}\n", verdict.row, verdict.measured, verdict.wanted,
+			   verdict.met ? "met" : "MISSED");
+}
+
+bool bench_all(BenchOptions options)
 {
 	// CRIU caches what it finds out about the kernel in /run, if that is a tmpfs.
-	Tmpfs images(dir), run("/run");
+	Tmpfs images(options.images), run("/run");
 	if (!images.mounted() || !run.mounted())
 		return false;
-	bench_dump(names, rounds, dir);
-	if (names.empty())
-		bench_inspect();
+	options.criu = find_criu();
+	Args all_rows = restore_rows();
+	for (const Case &what : kCases)
+		all_rows.emplace_back(what.name);
+	fmt::print("Milliseconds, medians; images on tmpfs; {}.\n\n",
+		   options.criu.empty() ? "no criu on PATH" : "interleaved with " + options.criu);
+	std::vector<Verdict> verdicts;
+	bench_dump(options, all_rows, verdicts);
+	bench_restore(options, all_rows, verdicts);
+	if (options.wants(kInspectRow, all_rows))
+		bench_inspect(verdicts);
+	print_verdicts(verdicts);
 	return true;
 }
 
@@ -219,14 +220,16 @@ int main(int argc, char **argv)
 {
 	using namespace bpfckpt::selftests;
 	testing::InitGoogleTest();
-	Args names(argv + 1, argv + argc);
-	unsigned rounds = 0;
-	if (names.size() > 1 && names[0] == "--rounds") {
-		rounds = static_cast<unsigned>(atoi(names[1].c_str()));
-		names.erase(names.begin(), names.begin() + 2);
+	BenchOptions options;
+	options.names.assign(argv + 1, argv + argc);
+	if (options.names.size() > 1 && options.names[0] == "--rounds") {
+		options.rounds = static_cast<unsigned>(atoi(options.names[1].c_str()));
+		options.names.erase(options.names.begin(), options.names.begin() + 2);
 	}
 	std::string dir = fs::temp_directory_path() / "bpfckpt-bench.XXXXXX";
-	bool measured = mkdtemp(dir.data()) && enter_private_mounts() && bench_all(names, rounds, dir);
+	bool made = mkdtemp(dir.data()) != nullptr;
+	options.images = dir;
+	bool measured = made && enter_private_mounts() && bench_all(options);
 	fs::remove(dir);
 	if (!measured)
 		fmt::print(stderr, "bench: wants root, to mount a tmpfs: {}\n", strerror(errno));

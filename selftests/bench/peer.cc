@@ -55,26 +55,42 @@ static double frozen_us_of(const std::string &stats)
 	return 0;
 }
 
-PeerDump criu_dump(const std::string &criu, pid_t pid, const std::string &dir)
+// The first error in a log but one: CRIU gets over it that it may not raise a limit on this machine.
+static std::string failure_of(const Output &output, const std::string &log_file)
 {
+	std::istringstream lines(slurp(log_file));
+	for (std::string line; std::getline(lines, line);) {
+		if (line.find("rlimit") == std::string::npos)
+			return line;
+	}
+	return "exit " + std::to_string(output.exit);
+}
+
+PeerDump criu_dump(const std::string &criu, pid_t pid, const std::string &dir, bool leave_running)
+{
+	Args command{criu, "dump", "-t", std::to_string(pid), "-D", dir, "-o", "dump.log", "-v1"};
+	if (leave_running)
+		command.emplace_back("-R");
 	auto start = std::chrono::steady_clock::now();
-	Output output = run_command({criu, "dump", "-t", std::to_string(pid), "-D", dir, "-R", "-o", "dump.log", "-v1"},
-				    milliseconds(120000));
+	Output output = run_command(command, milliseconds(120000));
 	PeerDump result;
 	result.wall_us = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
-	if (output.exit == 0) {
+	if (output.exit == 0)
 		result.frozen_us = frozen_us_of(slurp(dir + "/stats-dump"));
-		return result;
-	}
-	std::string log = slurp(dir + "/dump.log");
-	// It gets over the first error of this machine, that it may not raise a limit.
-	std::istringstream lines(log);
-	for (std::string line; std::getline(lines, line) && result.failure.empty();) {
-		if (line.find("rlimit") == std::string::npos)
-			result.failure = line;
-	}
-	if (result.failure.empty())
-		result.failure = "exit " + std::to_string(output.exit);
+	else
+		result.failure = failure_of(output, dir + "/dump.log");
+	return result;
+}
+
+PeerRestore criu_restore(const std::string &criu, const std::string &dir)
+{
+	auto start = std::chrono::steady_clock::now();
+	Output output =
+		run_command({criu, "restore", "-d", "-D", dir, "-o", "restore.log", "-v1"}, milliseconds(120000));
+	PeerRestore result;
+	result.wall_us = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
+	if (output.exit != 0)
+		result.failure = failure_of(output, dir + "/restore.log");
 	return result;
 }
 

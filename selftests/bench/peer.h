@@ -11,12 +11,19 @@ namespace bpfckpt::selftests {
 // "" if there is none.
 std::string find_criu();
 
-// What it dumps into `dir`, leaving the target running: frozen and wall time in microseconds, or 0 and why not.
+// What it dumps into `dir`: frozen and wall time in microseconds, or 0 and why not.
 struct PeerDump {
 	double frozen_us = 0;
 	double wall_us = 0;
 	std::string failure;
 };
-PeerDump criu_dump(const std::string &criu, pid_t pid, const std::string &dir);
+PeerDump criu_dump(const std::string &criu, pid_t pid, const std::string &dir, bool leave_running = true);
+
+// From the start of CRIU until it has detached.
+struct PeerRestore {
+	double wall_us = 0;
+	std::string failure;
+};
+PeerRestore criu_restore(const std::string &criu, const std::string &dir);
 
 } // namespace bpfckpt::selftests
