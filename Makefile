@@ -12,6 +12,8 @@ DESTDIR  ?=
 VERSION  := 0.1.0
 # Set by `make asan`, `make fuzz`.
 SANITIZE ?=
+# Line numbers, for backtraces: all of -g takes as long again as the rest of the compiler.
+DEBUG    ?= -g1
 
 ifeq ($(V),1)
 Q :=
@@ -24,7 +26,7 @@ MAKEFLAGS += --no-print-directory
 
 CPPFLAGS := -isystem $(B) -I. -D_GNU_SOURCE -DBPFCKPT_VERSION='"$(VERSION)"'
 WARN     := -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Wcast-qual
-CXXFLAGS := -std=c++23 -O2 -g -fno-omit-frame-pointer $(SANITIZE)
+CXXFLAGS := -std=c++23 -O2 $(DEBUG) -fno-omit-frame-pointer $(SANITIZE)
 CFLAGS   := -std=gnu11 -O2 -g -Wall -Wextra -Werror
 BPFFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Werror -I. -D__BPF__ -D__TARGET_ARCH_x86 -isystem /usr/include/x86_64-linux-gnu
 LIBS     := -lbpf -lelf -lz -lprotobuf -lfmt -lxxhash -lcap -luring -lpthread
