@@ -49,7 +49,7 @@ static void add_ids(SyscallBatch &batch, const images::Credentials &image)
 
 void add_credentials(SyscallBatch &batch, const images::Credentials &image)
 {
-	uint64_t all = own_permitted();
+	static const uint64_t all = own_permitted();
 	add_ids(batch, image);
 	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
 		if (cap != CAP_SETPCAP && !(image.cap_bounding() >> cap & 1))

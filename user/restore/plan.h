@@ -69,6 +69,9 @@ void check_machine(Plan &plan, const MachineOptions &options, Findings &findings
 // Seconds that the plan needs to count timer IDs.
 double timer_id_seconds(const Plan &plan);
 
+// Code::kMismatch, with the holder's name and a way round it.
+[[nodiscard]] Error pid_in_use(pid_t pid);
+
 // What --dry-run prints.
 [[nodiscard]] std::string plan_text(const Plan &plan);
 

@@ -58,15 +58,27 @@ static std::string holder(pid_t pid)
 static constexpr char kPidHint[] =
 	"end that process, or restore in a new PID namespace (unshare --pid --fork --mount-proc)";
 
+Error pid_in_use(pid_t pid)
+{
+	return Error(Code::kMismatch, fmt::format("is in use by {}", holder(pid)))
+		.on(fmt::format("pid {}", pid))
+		.with_hint(kPidHint);
+}
+
+// Process or thread.
+static bool is_task(pid_t id)
+{
+	return getpgid(id) >= 0 || errno != ESRCH;
+}
+
 // A number is taken as long as it is a process, a thread, or anybody's group or session (kernel/pid.c: struct pid lives
 // on).
 static void check_pids(const Plan &plan, Findings &findings)
 {
 	std::unordered_set<pid_t> wanted = wanted_ids(plan);
 	for (pid_t pid : wanted)
-		if (access(fmt::format("/proc/{}", pid).c_str(), F_OK) == 0)
-			mismatch(findings, fmt::format("pid {}", pid), fmt::format("is in use by {}", holder(pid)),
-				 kPidHint);
+		if (is_task(pid))
+			findings.push_back(pid_in_use(pid));
 	DIR *proc = opendir("/proc");
 	if (!proc)
 		return;
@@ -80,7 +92,7 @@ static void check_pids(const Plan &plan, Findings &findings)
 			continue;
 		pid_t pid = atoi(entry->d_name);
 		for (int id : {group, session})
-			if (id != pid && wanted.contains(id) && access(fmt::format("/proc/{}", id).c_str(), F_OK))
+			if (id != pid && wanted.contains(id) && !is_task(id))
 				mismatch(findings, fmt::format("pid {}", id),
 					 fmt::format("is in use as process group or session of {}", holder(pid)),
 					 kPidHint);

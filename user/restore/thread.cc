@@ -57,12 +57,40 @@ void add_thread_attributes(SyscallBatch &batch, const images::Thread &thread)
 		batch.add(SYS_prctl, PR_SET_PDEATHSIG, thread.parent_death_signal());
 }
 
+// A new thread has what bpfckpt has. Masks end with their last CPU.
+static bool has_affinity(const std::vector<uint64_t> &wanted)
+{
+	static const std::vector<uint64_t> own = [] {
+		std::vector<uint64_t> mask(8192 / 64);
+		long size = syscall(SYS_sched_getaffinity, 0, mask.size() * 8, mask.data());
+		mask.resize(size > 0 ? static_cast<size_t>(size) / 8 : 0);
+		while (!mask.empty() && !mask.back())
+			mask.pop_back();
+		return mask;
+	}();
+	return wanted == own;
+}
+
+static bool has_attributes(const SchedAttr &wanted)
+{
+	static const SchedAttr own = [] {
+		SchedAttr attr = {};
+		syscall(SYS_sched_getattr, 0, &attr, sizeof(attr), 0);
+		return attr;
+	}();
+	// A slice of its own (runtime) is nothing that a new thread gets.
+	return own.policy == SCHED_OTHER && wanted.policy == own.policy && wanted.flags == own.flags &&
+	       wanted.nice == own.nice && !wanted.runtime && !wanted.deadline && !wanted.period;
+}
+
 static Result<> set_affinity(pid_t tid, const std::string &mask)
 {
 	if (mask.empty())
 		return {};
 	std::vector<uint64_t> wanted((mask.size() + 7) / 8);
 	memcpy(wanted.data(), mask.data(), mask.size());
+	if (has_affinity(wanted))
+		return {};
 	if (syscall(SYS_sched_setaffinity, tid, wanted.size() * 8, wanted.data()) < 0)
 		return errno_error(errno, "cannot set the CPUs of thread {}", tid);
 	return {};
@@ -80,7 +108,7 @@ Result<> set_scheduling(pid_t tid, const images::Scheduling &image)
 	attr.runtime = image.runtime_ns();
 	attr.deadline = image.deadline_ns();
 	attr.period = image.period_ns();
-	if (syscall(SYS_sched_setattr, tid, &attr, 0))
+	if (!has_attributes(attr) && syscall(SYS_sched_setattr, tid, &attr, 0))
 		return errno_error(errno, "cannot set policy {}, nice {}, priority {} of thread {}", image.policy(),
 				   image.nice(), image.priority(), tid);
 	if (image.ioprio() && syscall(SYS_ioprio_set, kIoprioWhoProcess, tid, image.ioprio()))

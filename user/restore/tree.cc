@@ -93,13 +93,29 @@ static int exit_signal_of(const images::Process &process)
 	return process.exit_signal() ? static_cast<int>(process.exit_signal()) : SIGCHLD;
 }
 
+// Of clone3(2) with a PID of our choice.
+static Error clone_error(Error error, pid_t pid)
+{
+	if (error.sys_errno == EEXIST)
+		return pid_in_use(pid);
+	if (error.sys_errno == EAGAIN)
+		return Error(Code::kLimit, "cannot be created: a limit of processes is reached")
+			.on(fmt::format("pid {}", pid))
+			.with_hint("see ulimit -u, pids.max of the cgroup, and kernel.threads-max");
+	if (error.sys_errno == EINVAL)
+		return Error(Code::kMismatch, "cannot be created: it is above the largest PID here")
+			.on(fmt::format("pid {}", pid))
+			.with_hint("raise kernel.pid_max (of this PID namespace)");
+	return error;
+}
+
 Result<> Tree::create_root()
 {
 	const images::Process *root = plan_.processes.at(plan_.root);
 	pid_t first = root_parent_ ? root_parent_ : plan_.root;
 	Result<Tracee> made = target::clone_stub_process(first, root_parent_ ? SIGCHLD : exit_signal_of(*root), stub_);
 	if (!made)
-		return std::move(made).error();
+		return clone_error(std::move(made).error(), first);
 	order_.push_back(first);
 	members_.emplace(first, std::make_unique<Member>(Member{root_parent_ ? nullptr : root, std::move(*made), {}}));
 	if (root_parent_)
@@ -145,7 +161,7 @@ struct CloneArgs {
 static target::Blob clone_blob(SyscallBatch &batch, uint64_t flags, int exit_signal, pid_t tid)
 {
 	CloneArgs clone = {};
-	clone.args.flags = flags;
+	clone.args.flags = flags | CLONE_PTRACE;
 	clone.args.exit_signal = static_cast<uint64_t>(exit_signal);
 	clone.args.set_tid_size = 1;
 	clone.tid = tid;
@@ -161,16 +177,14 @@ Result<> Tree::fork(const TreeStep &step)
 	SyscallBatch batch;
 	batch.add(SYS_clone3, clone_blob(batch, step.flags, process ? exit_signal_of(*process) : SIGCHLD, step.pid),
 		  sizeof(clone_args));
-	Result<> done = batch.run(creator.leader);
-	for (pid_t child : creator.leader.take_children()) {
-		order_.push_back(child);
-		Tracee tracee(child, child, stub_, stub_.main_slot());
-		TRY(tracee.wait_first_stop());
-		members_.emplace(child, std::make_unique<Member>(Member{process, std::move(tracee), {}}));
-	}
-	if (!done && done.error().sys_errno == EEXIST)
-		return Error(Code::kMismatch, "is in use").on(fmt::format("pid {}", step.pid));
-	return done;
+	if (Result<> done = batch.run(creator.leader); !done)
+		return clone_error(std::move(done).error(), step.pid);
+	order_.push_back(step.pid);
+	Tracee tracee(step.pid, step.pid, stub_, stub_.main_slot());
+	tracee.take_registers_of(creator.leader);
+	TRY(tracee.wait_first_stop());
+	members_.emplace(step.pid, std::make_unique<Member>(Member{process, std::move(tracee), {}}));
+	return {};
 }
 
 // Waits, as the tracer, for the end of a process that was told to end.
@@ -239,11 +253,12 @@ Result<> Tree::create_threads_of(Member &member)
 	for (const images::Thread *thread : wanted)
 		batch.add(SYS_clone3, clone_blob(batch, kThreadFlags, 0, static_cast<pid_t>(thread->tid())),
 			  sizeof(clone_args));
-	TRY(batch.run(member.leader));
-	member.leader.take_children();
+	if (Result<> done = batch.run(member.leader); !done)
+		return clone_error(std::move(done).error(), static_cast<pid_t>(wanted[batch.completed()]->tid()));
 	for (size_t i = 0; i < wanted.size(); i++) {
 		auto tid = static_cast<pid_t>(wanted[i]->tid());
 		member.threads.push_back({wanted[i], Tracee(member.pid(), tid, stub_, stub_.thread_slot(i))});
+		member.threads.back().tracee.take_registers_of(member.leader);
 		TRY(member.threads.back().tracee.wait_first_stop());
 	}
 	return {};

@@ -2,6 +2,9 @@
 #include "user/target/batch.h"
 
 #include <algorithm>
+#include <climits>
+
+#include <sys/uio.h>
 
 #include "user/target/syscall_name.h"
 
@@ -73,11 +76,8 @@ void SyscallBatch::assemble(size_t end, RemoteRange slot, std::vector<std::byte>
 	}
 }
 
-Result<bool> SyscallBatch::start_round(Tracee &tracee)
+Result<> SyscallBatch::assemble_round(RemoteRange slot, std::vector<std::byte> &image)
 {
-	if (next_ == calls_.size())
-		return false;
-	RemoteRange slot = tracee.slot();
 	size_t end = next_;
 	uint64_t used = 0;
 	for (; end < calls_.size(); end++) {
@@ -86,36 +86,30 @@ Result<bool> SyscallBatch::start_round(Tracee &tracee)
 			break;
 		used += more;
 	}
-	if (end == next_)
+	if (end == next_ && end < calls_.size())
 		return make_error(Code::kInternal, "{} has more data than a slot of the stub holds",
 				  syscall_name(calls_[next_].call.nr));
-	std::vector<std::byte> image(used);
+	image.resize(used);
 	assemble(end, slot, image);
 	round_end_ = end;
-	TRY(tracee.write(slot.address, image));
-	TRY(tracee.start(tracee.stub().loop(), slot.address, slot.address + (end - next_) * sizeof(StubCall)));
-	return true;
+	return {};
 }
 
-Result<> SyscallBatch::finish_round(Tracee &tracee)
+Result<> SyscallBatch::take_results(const Tracee &tracee, std::span<const StubCall> done)
 {
-	TRY(tracee.wait_trap(tracee.stub().after_loop()));
-	size_t count = round_end_ - next_;
-	std::vector<StubCall> done(count);
-	TRY(tracee.read(tracee.slot().address, std::as_writable_bytes(std::span(done))));
-	for (size_t i = 0; i < count; i++) {
-		Call &call = calls_[next_ + i];
-		call.call.result = done[i].result;
-		if (done[i].result < 0 && done[i].result >= -4095 && !done[i].may_fail)
-			return failure(tracee, done[i]);
+	for (const StubCall &call_done : done) {
+		Call &call = calls_[next_];
+		call.call.result = call_done.result;
+		if (call_done.result < 0 && call_done.result >= -4095 && !call_done.may_fail)
+			return failure(tracee, call_done);
 		for (int index : call.blobs) {
 			if (index < 0 || !blobs_[static_cast<size_t>(index)].out)
 				continue;
 			Data &blob = blobs_[static_cast<size_t>(index)];
 			TRY(tracee.read(blob.address, blob.bytes));
 		}
+		next_++;
 	}
-	next_ = round_end_;
 	return {};
 }
 
@@ -128,25 +122,90 @@ Error SyscallBatch::failure(const Tracee &tracee, const StubCall &call) const
 						 : fmt::format("thread {} of pid {}", tracee.tid(), tracee.pid()));
 }
 
+// One round of each of many batches. Memory of one process is moved in as few calls as it takes.
+class RoundOfMany {
+public:
+	Result<bool> run(std::span<BatchRun> runs); // false: nothing was left to do
+
+private:
+	struct Part {
+		BatchRun *run;
+		std::vector<std::byte> image; // then the calls, as they are afterwards
+	};
+	using Transfer = ssize_t (*)(pid_t, const iovec *, unsigned long, const iovec *, unsigned long, unsigned long);
+
+	Result<> transfer(Transfer way, const char *what);
+	Result<> transfer_of_one(Transfer way, const char *what, std::span<Part> parts);
+
+	std::vector<Part> parts_;
+};
+
+// Of one process, IOV_MAX of them at most.
+Result<> RoundOfMany::transfer_of_one(Transfer way, const char *what, std::span<Part> parts)
+{
+	std::vector<iovec> local;
+	std::vector<iovec> remote;
+	ssize_t wanted = 0;
+	for (Part &part : parts) {
+		local.push_back({part.image.data(), part.image.size()});
+		remote.push_back({reinterpret_cast<void *>(part.run->tracee->slot().address), part.image.size()});
+		wanted += static_cast<ssize_t>(part.image.size());
+	}
+	pid_t pid = parts.front().run->tracee->pid();
+	ssize_t done = way(pid, local.data(), local.size(), remote.data(), remote.size(), 0);
+	if (done != wanted)
+		return errno_error(done < 0 ? errno : EFAULT, "cannot {} the stub of pid {}", what, pid);
+	return {};
+}
+
+Result<> RoundOfMany::transfer(Transfer way, const char *what)
+{
+	for (size_t first = 0, end = 0; first < parts_.size(); first = end) {
+		pid_t pid = parts_[first].run->tracee->pid();
+		while (end < parts_.size() && end - first < IOV_MAX && parts_[end].run->tracee->pid() == pid)
+			end++;
+		TRY(transfer_of_one(way, what, std::span(parts_).subspan(first, end - first)));
+	}
+	return {};
+}
+
+Result<bool> RoundOfMany::run(std::span<BatchRun> runs)
+{
+	for (BatchRun &run : runs) {
+		Part part = {.run = &run, .image = {}};
+		TRY(run.batch->assemble_round(run.tracee->slot(), part.image));
+		if (!part.image.empty())
+			parts_.push_back(std::move(part));
+	}
+	TRY(transfer(::process_vm_writev, "write"));
+	for (Part &part : parts_) {
+		Tracee &tracee = *part.run->tracee;
+		part.image.resize(part.run->batch->calls_in_round() * sizeof(StubCall));
+		uint64_t calls = tracee.slot().address;
+		TRY(tracee.start(tracee.stub().loop(), calls, calls + part.image.size()));
+	}
+	for (Part &part : parts_)
+		TRY(part.run->tracee->wait_trap(part.run->tracee->stub().after_loop()));
+	TRY(transfer(::process_vm_readv, "read"));
+	for (Part &part : parts_) {
+		std::vector<StubCall> done(part.run->batch->calls_in_round());
+		memcpy(done.data(), part.image.data(), part.image.size());
+		TRY(part.run->batch->take_results(*part.run->tracee, done));
+	}
+	return !parts_.empty();
+}
+
 Result<> SyscallBatch::run(Tracee &tracee)
 {
-	while (TRY(start_round(tracee)))
-		TRY(finish_round(tracee));
-	return {};
+	BatchRun one = {.tracee = &tracee, .batch = this};
+	return run_all({&one, 1});
 }
 
 Result<> run_all(std::span<BatchRun> runs)
 {
-	for (;;) {
-		std::vector<BatchRun *> under_way;
-		for (BatchRun &run : runs)
-			if (TRY(run.batch->start_round(*run.tracee)))
-				under_way.push_back(&run);
-		for (BatchRun *run : under_way)
-			TRY(run->batch->finish_round(*run->tracee));
-		if (under_way.empty())
-			return {};
-	}
+	while (TRY(RoundOfMany().run(runs)))
+		;
+	return {};
 }
 
 } // namespace bpfckpt::target

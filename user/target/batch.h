@@ -75,6 +75,9 @@ public:
 	// Errors: the first call that failed, with its name, arguments and errno; Code::kInternal if the tracee died.
 	Result<> run(Tracee &tracee);
 
+	// Calls that have run; after an error, the index of the one that failed.
+	[[nodiscard]] size_t completed() const { return next_; }
+
 	[[nodiscard]] int64_t result(size_t call) const { return calls_[call].call.result; }
 	[[nodiscard]] std::span<const std::byte> output(Blob blob) const
 	{
@@ -88,11 +91,8 @@ public:
 		return object;
 	}
 
-	// The steps of run(), so that many tracees can be under way at once (run_all).
-	Result<bool> start_round(Tracee &tracee); // false: nothing left to do
-	Result<> finish_round(Tracee &tracee);
-
 private:
+	friend class RoundOfMany;
 	struct Call {
 		StubCall call;
 		int blobs[6];
@@ -106,7 +106,11 @@ private:
 
 	size_t push(long nr, bool may_fail, std::initializer_list<Arg> args);
 	[[nodiscard]] uint64_t blob_bytes(const Call &call) const;
+	// The calls that fit into the slot, as they go there; empty: nothing left to do.
+	Result<> assemble_round(RemoteRange slot, std::vector<std::byte> &image);
 	void assemble(size_t end, RemoteRange slot, std::vector<std::byte> &image);
+	[[nodiscard]] size_t calls_in_round() const { return round_end_ - next_; }
+	Result<> take_results(const Tracee &tracee, std::span<const StubCall> done);
 	[[nodiscard]] Error failure(const Tracee &tracee, const StubCall &call) const;
 
 	std::vector<Call> calls_;
@@ -120,7 +124,8 @@ struct BatchRun {
 	SyscallBatch *batch;
 };
 
-// Runs them side by side: every tracee is started before the first is waited for.
+// Runs them side by side: every tracee is started before the first is waited for, and those of a process are written
+// and read together.
 Result<> run_all(std::span<BatchRun> runs);
 
 } // namespace bpfckpt::target

@@ -16,8 +16,7 @@
 
 namespace bpfckpt::target {
 
-static constexpr long kOptions =
-	PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
+static constexpr long kOptions = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD;
 static constexpr int kSyscallStop = SIGTRAP | 0x80;
 
 static long request(int what, pid_t tid, uint64_t addr, uint64_t data)
@@ -96,18 +95,30 @@ Result<> Tracee::set_registers(const user_regs_struct &regs) const
 	return {};
 }
 
+// What the kernel takes, and nothing else: the same for every thread, whatever it uses (arch/x86/kernel/fpu/regset.c).
+static Result<size_t> xsave_size(pid_t tid, std::span<std::byte> scratch)
+{
+	static size_t size = 0;
+	iovec iov = {scratch.data(), scratch.size()};
+	if (!size && request(PTRACE_GETREGSET, tid, NT_X86_XSTATE, address_of(&iov)))
+		return errno_error(errno, "cannot read the extended registers of thread {}", tid);
+	if (!size)
+		size = iov.iov_len;
+	return size;
+}
+
 Result<> Tracee::set_extended_state(std::span<const std::byte> xsave) const
 {
-	// The kernel takes nothing but its full size; images leave out the zeros at the end.
-	std::array<std::byte, 64 << 10> full = {};
-	iovec iov = {full.data(), full.size()};
-	if (request(PTRACE_GETREGSET, tid_, NT_X86_XSTATE, address_of(&iov)))
-		return errno_error(errno, "cannot read the extended registers of thread {}", tid_);
-	if (xsave.size() > iov.iov_len)
+	std::array<std::byte, 64 << 10> buffer;
+	size_t size = TRY(xsave_size(tid_, buffer));
+	if (xsave.size() > size)
 		return make_error(Code::kMismatch, "has {} bytes of extended registers, this CPU has {}", xsave.size(),
-				  iov.iov_len)
+				  size)
 			.on(fmt::format("thread {} of pid {}", tid_, pid_));
+	// Images leave out the zeros at the end.
+	auto full = std::span(buffer).first(size);
 	std::ranges::fill(std::ranges::copy(xsave, full.begin()).out, full.end(), std::byte{});
+	iovec iov = {full.data(), full.size()};
 	if (request(PTRACE_SETREGSET, tid_, NT_X86_XSTATE, address_of(&iov)))
 		return errno_error(errno, "cannot set the extended registers of thread {}", tid_);
 	return {};
@@ -152,7 +163,7 @@ Result<> Tracee::read(uint64_t address, std::span<std::byte> bytes) const
 
 Result<> Tracee::start(uint64_t ip, uint64_t r15, uint64_t r14)
 {
-	user_regs_struct regs = TRY(registers());
+	user_regs_struct regs = last_regs_ ? *last_regs_ : TRY(registers());
 	regs.rip = ip;
 	regs.r15 = r15;
 	regs.r14 = r14;
@@ -169,16 +180,12 @@ Result<> Tracee::wait_trap(uint64_t ip)
 		if (!WIFSTOPPED(status))
 			return dead(status);
 		int event = event_of(status);
-		if (event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK) {
-			unsigned long child = 0;
-			if (request(PTRACE_GETEVENTMSG, tid_, 0, address_of(&child)))
-				return errno_error(errno, "cannot tell what thread {} has cloned", tid_);
-			children_.push_back(static_cast<pid_t>(child));
-		} else if (event == 0 && WSTOPSIG(status) == SIGTRAP) {
-			user_regs_struct regs = TRY(registers());
-			if (regs.rip == ip)
+		if (event == 0 && WSTOPSIG(status) == SIGTRAP) {
+			last_regs_ = TRY(registers());
+			if (last_regs_->rip == ip)
 				return {};
-			return make_error(Code::kInternal, "stopped {} bytes off the end of the stub", regs.rip - ip)
+			return make_error(Code::kInternal, "stopped {} bytes off the end of the stub",
+					  last_regs_->rip - ip)
 				.on(fmt::format("thread {} of pid {}", tid_, pid_));
 		} else if (event == 0 &&
 			   (WSTOPSIG(status) == SIGSEGV || WSTOPSIG(status) == SIGBUS || WSTOPSIG(status) == SIGILL)) {

@@ -5,8 +5,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <span>
-#include <vector>
 
 #include <sys/types.h>
 #include <sys/user.h>
@@ -27,8 +27,11 @@ public:
 
 	// Seizes and stops a thread that is not traced yet. Errors: that of ptrace(2).
 	Result<> seize();
-	// Waits for the first stop of a thread or process that a tracee of ours has cloned: it is attached already.
+	// Waits for the first stop of a thread or process that a tracee of ours has cloned with CLONE_PTRACE: it is
+	// attached already, with the options of its creator (kernel/fork.c: ptrace_init_task()), whom no stop delays.
 	Result<> wait_first_stop();
+	// It was cloned by `creator`: what start() does not set is the same.
+	void take_registers_of(const Tracee &creator) { last_regs_ = creator.last_regs_; }
 
 	[[nodiscard]] pid_t pid() const { return pid_; }
 	[[nodiscard]] pid_t tid() const { return tid_; }
@@ -45,7 +48,7 @@ public:
 
 	// Lets it run from `ip` with the loop's registers set; run_to() does both.
 	Result<> start(uint64_t ip, uint64_t r15, uint64_t r14);
-	// Waits for the int3 that ends at `ip`. What it clones meanwhile is added to children().
+	// Waits for the int3 that ends at `ip`.
 	Result<> wait_trap(uint64_t ip);
 
 	// One system call that ends in its exit stop: nothing of the stub is executed after it, no SIGTRAP is raised
@@ -68,8 +71,6 @@ public:
 
 	Result<> detach() const;
 
-	std::vector<pid_t> take_children() { return std::exchange(children_, {}); }
-
 private:
 	Result<> resume(int how, int signal = 0) const;
 	Result<> set_call(long nr, std::span<const uint64_t> args) const;
@@ -80,7 +81,7 @@ private:
 	pid_t tid_;
 	StubLayout stub_;
 	RemoteRange slot_;
-	std::vector<pid_t> children_;
+	std::optional<user_regs_struct> last_regs_; // of its last stop in the stub
 };
 
 } // namespace bpfckpt::target

@@ -101,8 +101,6 @@ static Result<pid_t> clone_self(pid_t pid, int exit_signal)
 	::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, nullptr, sizeof(old));
 	if (child > 0)
 		return static_cast<pid_t>(child);
-	if (error == EEXIST)
-		return make_error(Code::kBusy, "pid {} is in use", pid);
 	return errno_error(error, "cannot create pid {}", pid);
 }
 
