@@ -174,12 +174,12 @@ TEST_F(BatchTest, a_tracee_that_dies_is_an_error)
 	tracee_.clear();
 }
 
-TEST(StubProcessTest, a_pid_in_use_is_busy)
+TEST(StubProcessTest, a_pid_in_use_is_told)
 {
 	StubLayout stub(find_hole({}, StubLayout::size_for(0)).value(), 0);
 	Result<Tracee> made = clone_stub_process(getpid(), SIGCHLD, stub);
 	ASSERT_FALSE(made);
-	EXPECT_EQ(made.error().code, Code::kBusy);
+	EXPECT_EQ(made.error().sys_errno, EEXIST);
 }
 
 TEST(StubProcessTest, the_hole_avoids_what_is_occupied)

@@ -16,7 +16,7 @@ Result<std::vector<RemoteRange>> mappings_of(pid_t pid);
 
 // Clones the caller with `pid` (0: any), seizes the clone, and empties it: no memory but the stub's area, no
 // descriptor, no handler, every signal blocked. The caller must not have other threads that hold locks. Errors:
-// Code::kBusy if the pid is in use; that of clone3(2) and ptrace(2) otherwise. A failure leaves no process behind.
+// Errors: that of clone3(2) (EEXIST: the pid is in use) or ptrace(2). A failure leaves no process behind.
 Result<Tracee> clone_stub_process(pid_t pid, int exit_signal, const StubLayout &stub);
 
 // Kills a process and waits until it is gone; for what did not get as far as being detached.
