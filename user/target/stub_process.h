@@ -15,7 +15,7 @@ Result<uint64_t> find_hole(std::span<const RemoteRange> occupied, uint64_t size)
 Result<std::vector<RemoteRange>> mappings_of(pid_t pid);
 
 // Clones the caller with `pid` (0: any), seizes the clone, and empties it: no memory but the stub's area, no
-// descriptor, no handler, every signal blocked. The caller must not have other threads that hold locks. Errors:
+// descriptor, no handler, every signal blocked. The caller must not have other threads that hold locks.
 // Errors: that of clone3(2) (EEXIST: the pid is in use) or ptrace(2). A failure leaves no process behind.
 Result<Tracee> clone_stub_process(pid_t pid, int exit_signal, const StubLayout &stub);
 
