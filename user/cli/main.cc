@@ -176,6 +176,8 @@ void add_restore(CLI::App &app, Command &command, RestoreOptions &options)
 		->type_name("FORMAT");
 	add_verbosity(restore, options.verbosity);
 	add_duration(restore, "--timeout", options.timeout_seconds, "Limit for the whole restore");
+	add_duration(restore, "--ring-counter-budget", options.machine.ring_counter_seconds,
+		     "Limit for bringing the counters of rings to where they were");
 	restore->footer("Examples:\n"
 			"  bpfckpt restore -D /var/tmp/ckpt       restore, wait for it, exit with its status\n"
 			"  bpfckpt restore -D /var/tmp/ckpt -d    restore and return\n");

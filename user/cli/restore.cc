@@ -110,7 +110,8 @@ static Result<int> restore_tree(const RestoreOptions &options)
 	build.pages_fd = checkpoint.pages.get();
 	build.pages_size = checkpoint.pages_size;
 	{
-		TimeLimit limit(options.timeout_seconds + 2 * restore::timer_id_seconds(plan));
+		TimeLimit limit(options.timeout_seconds +
+				2 * (restore::timer_id_seconds(plan) + restore::ring_counter_seconds(plan)));
 		TRY(restore::build(plan, build, log));
 	}
 	TRY(print_stats(options, plan, verify_ms, milliseconds_since(start)));

@@ -11,6 +11,7 @@
 #include "user/collect/timer.h"
 #include "user/collect/uring.h"
 #include "user/memory/vma_kind.h"
+#include "user/uring/restorable.h"
 
 namespace bpfckpt::collect {
 
@@ -225,6 +226,7 @@ Result<> Snapshot::build(const policy::Options &options, const memory::PageDump 
 	if (layout_)
 		collect_rings(*rings_, *layout_, files_->files(), context);
 	link_rings(context);
+	std::ranges::move(uring::check_rings(*context.document), std::back_inserter(context.findings));
 	return {};
 }
 

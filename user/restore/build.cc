@@ -11,6 +11,7 @@
 #include "user/restore/file.h"
 #include "user/restore/interrupted.h"
 #include "user/restore/memory.h"
+#include "user/restore/ring.h"
 #include "user/restore/signal.h"
 #include "user/restore/task.h"
 #include "user/restore/thread.h"
@@ -59,17 +60,18 @@ private:
 	std::vector<LentTimeout> lent_;
 };
 
-// Memory, descriptors, threads; then the zombies are ended, while every SIGCHLD still waits.
+// Memory, threads, rings, descriptors; then the zombies are ended, while every SIGCHLD still waits.
 Result<> Builder::restore_contents()
 {
 	for (Member *member : tree_.living()) {
 		TRY(restore_memory(*member, *plan_.memory_of(*member->image), files_, pages_));
 		log_.details("pid {}: memory", member->pid());
 	}
+	TRY(tree_.create_threads());
 	TRY(files_.open_late());
+	TRY(restore_rings(tree_, plan_, files_));
 	for (Member *member : tree_.living())
 		TRY(files_.install(*member));
-	TRY(tree_.create_threads());
 	return tree_.end_zombies();
 }
 

@@ -126,7 +126,7 @@ Result<> OpenFiles::open_shared_memory(const images::SharedMemory &object)
 Result<> OpenFiles::open()
 {
 	for (const images::File *file : plan_.open_files) {
-		if (fds_.contains(file->id()) || is_late(*file))
+		if (fds_.contains(file->id()) || is_late(*file) || file->kind() == "io_uring")
 			continue;
 		if (is_grouped(*file))
 			TRY(open_objects(*file));

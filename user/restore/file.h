@@ -25,6 +25,9 @@ public:
 	// The descriptors of a process, once per table; then the items of the epoll instances that nobody had before.
 	Result<> install(Member &member);
 
+	// A ring that was made elsewhere.
+	void adopt(uint32_t file, UniqueFd fd) { keep(file, std::move(fd)); }
+
 	// Descriptor in bpfckpt; -1: not open.
 	[[nodiscard]] int fd(uint32_t file) const;
 	// A mapping of the object can be made with it (shared anonymous memory); -1: not open.

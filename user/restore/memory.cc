@@ -163,9 +163,7 @@ void AddressSpace::finish(SyscallBatch &batch, const images::Vma &vma)
 	uint64_t size = vma.end() - vma.start();
 	if (first_prot(vma) != vma.prot())
 		batch.add(SYS_mprotect, vma.start(), size, vma.prot());
-	for (const Advice &advice : kAdvice)
-		if (has_flag(vma, advice.flag))
-			batch.add(SYS_madvise, vma.start(), size, advice.advice);
+	add_advice(batch, vma);
 	for (const images::Range &guard : vma.guards())
 		batch.add(SYS_madvise, guard.start(), guard.end() - guard.start(), kGuardInstall);
 	if (vma.kind() == images::Vma::ANONYMOUS && !vma.name().empty() && vma.name()[0] != '[')
@@ -225,6 +223,13 @@ Result<> AddressSpace::restore()
 }
 
 } // namespace
+
+void add_advice(SyscallBatch &batch, const images::Vma &vma)
+{
+	for (const Advice &advice : kAdvice)
+		if (has_flag(vma, advice.flag))
+			batch.add(SYS_madvise, vma.start(), vma.end() - vma.start(), advice.advice);
+}
 
 Result<> restore_memory(Member &member, const images::Memory &memory, const OpenFiles &files, const PageImage &pages)
 {

@@ -10,4 +10,7 @@ namespace bpfckpt::restore {
 // For a process that has nothing but the stub, and no descriptor yet; leaves it without descriptors.
 Result<> restore_memory(Member &member, const images::Memory &memory, const OpenFiles &files, const PageImage &pages);
 
+// madvise(2) for a mapping that is there.
+void add_advice(target::SyscallBatch &batch, const images::Vma &vma);
+
 } // namespace bpfckpt::restore

@@ -56,6 +56,12 @@ static void find_open_files(Plan &plan)
 	for (const images::File &file : plan.document->files())
 		for (const images::EpollItem &item : file.epoll().items())
 			needed.insert(item.file());
+	for (const images::Ring &ring : plan.document->rings()) {
+		needed.insert(ring.file());
+		needed.insert(ring.eventfd().file());
+		for (const images::FixedFile &file : ring.fixed_files())
+			needed.insert(file.file());
+	}
 	for (const images::File &file : plan.document->files())
 		if (needed.contains(file.id()))
 			plan.open_files.push_back(&file);
@@ -100,6 +106,7 @@ Result<Plan> make_plan(const images::Document &document, const images::Manifest 
 	measure(plan);
 	find_open_files(plan);
 	TRY(plan_tree(plan, findings));
+	TRY(plan_rings(plan, findings));
 	check_support(plan, findings);
 	return plan;
 }

@@ -15,6 +15,8 @@
 #include "images/manifest.pb.h"
 #include "user/restore/timer_id.h"
 #include "user/target/stub.h"
+#include "user/uring/counters.h"
+#include "user/uring/restorable.h"
 #include "user/util/result.h"
 
 namespace bpfckpt::restore {
@@ -34,6 +36,13 @@ struct TreeStep {
 	uint64_t flags = 0;  // kFork: CLONE_FILES, CLONE_FS
 };
 
+// A ring, by whom it is set up, and how it gets its counters.
+struct RingStep {
+	const images::Ring *ring;
+	uring::Maker maker;
+	uring::CounterSteps counters;
+};
+
 struct Plan {
 	const images::Document *document = nullptr;
 	const images::Manifest *manifest = nullptr;
@@ -46,6 +55,7 @@ struct Plan {
 	std::vector<const images::File *>
 		open_files; // those that restore opens: not what only a kernel object of its own maps
 	std::vector<TreeStep> tree;
+	std::vector<RingStep> ring_steps;
 	std::vector<target::RemoteRange> occupied; // by every address space of the tree
 	size_t max_threads = 0;                    // of one process, the leader left out
 	bool outer_session = false;                // the root was in a session from outside: it gets bpfckpt's
@@ -61,6 +71,7 @@ Result<Plan> make_plan(const images::Document &document, const images::Manifest 
 struct MachineOptions {
 	uint64_t timer_id_limit = kTimerIdLimit; // IDs to count, of all processes together
 	bool count_timer_ids = false;            // as if the kernel lacked PR_TIMER_CREATE_RESTORE_IDS
+	double ring_counter_seconds = 5;         // for the counters of all rings together
 };
 
 // PIDs in use, files that changed or are gone, another vDSO or register layout, limits that would have to rise, timers
@@ -68,6 +79,8 @@ struct MachineOptions {
 void check_machine(Plan &plan, const MachineOptions &options, Findings &findings);
 // Seconds that the plan needs to count timer IDs.
 double timer_id_seconds(const Plan &plan);
+// The same for the counters of rings.
+double ring_counter_seconds(const Plan &plan);
 
 // Code::kMismatch, with the holder's name and a way round it.
 [[nodiscard]] Error pid_in_use(pid_t pid);
@@ -77,9 +90,11 @@ double timer_id_seconds(const Plan &plan);
 
 // Parts of make_plan(), a file each.
 Result<> plan_tree(Plan &plan, Findings &findings);
+Result<> plan_rings(Plan &plan, Findings &findings);
 void check_support(const Plan &plan, Findings &findings);
 void check_files(const Plan &plan, Findings &findings);
 void check_timers(Plan &plan, const MachineOptions &options, Findings &findings);
+void check_rings(const Plan &plan, const MachineOptions &options, Findings &findings);
 
 [[nodiscard]] std::string name_of(const images::Process &process); // "pid 12 (nginx)"
 [[nodiscard]] inline bool is_user(const images::Thread &thread)

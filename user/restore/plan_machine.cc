@@ -152,6 +152,7 @@ void check_machine(Plan &plan, const MachineOptions &options, Findings &findings
 	check_vdso(plan, findings);
 	check_files(plan, findings);
 	check_timers(plan, options, findings);
+	check_rings(plan, options, findings);
 }
 
 } // namespace bpfckpt::restore

@@ -89,19 +89,16 @@ void SupportCheck::check(const images::Process &process, const images::Thread &t
 	for (const images::PendingSignal &pending : thread.pending_signals())
 		if (pending.signal() == SIGTRAP)
 			refuse(object, "has SIGTRAP pending, which would end in the code that rebuilds it");
-	if (thread.registered_rings_size())
-		refuse(object, "has registered ring descriptors");
 }
 
 void SupportCheck::check(const images::Memory &memory, const images::Vma &vma)
 {
-	static constexpr std::array<std::pair<images::Vma::Kind, const char *>, 7> kRefused = {{
+	static constexpr std::array<std::pair<images::Vma::Kind, const char *>, 6> kRefused = {{
 		{images::Vma::AIO_RING, "an AIO context"},
 		{images::Vma::DEVICE, "device memory"},
 		{images::Vma::HUGETLB, "huge pages of hugetlbfs"},
 		{images::Vma::SYSV_SHM, "a System V shared memory segment"},
 		{images::Vma::SECRETMEM, "secret memory"},
-		{images::Vma::RING, "a ring"},
 		{images::Vma::UNKNOWN, "of a kind that bpfckpt does not know"},
 	}};
 	std::string object = fmt::format("memory {:#x}-{:#x} of pid {}", vma.start(), vma.end(),
@@ -163,8 +160,6 @@ void SupportCheck::check(const images::File &file)
 		refuse(object, "was deleted and its content is not in the images");
 	if (gone && file.links())
 		refuse(object, "was deleted under this name but has others");
-	if (file.kind() == "io_uring")
-		refuse(object, "is a ring");
 	if (file.kind() == "pidfd" && file.pidfd().pid() &&
 	    !plan_.processes.contains(static_cast<pid_t>(file.pidfd().pid())))
 		refuse(object, fmt::format("is a pidfd of pid {}, which is outside of the tree", file.pidfd().pid()));

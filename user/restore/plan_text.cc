@@ -37,6 +37,16 @@ static std::string process_text(const Plan &plan, const images::Process &process
 			   process.files_size(), process.timers_size());
 }
 
+static std::string ring_text(const RingStep &step)
+{
+	const images::Ring &ring = *step.ring;
+	return fmt::format("ring {}: {} and {} entries, set up by thread {} of {}, {} fixed files, {} buffers, {} "
+			   "personalities, {} requests that do nothing\n",
+			   ring.id(), ring.sq_entries(), ring.cq_entries(), step.maker.thread->tid(),
+			   name_of(*step.maker.process), ring.fixed_files_size(), ring.buffers_size(),
+			   ring.personalities_size(), step.counters.count());
+}
+
 std::string plan_text(const Plan &plan)
 {
 	std::string text =
@@ -50,6 +60,8 @@ std::string plan_text(const Plan &plan)
 		text += fmt::format("files of kind {}: {}\n", kind, count);
 	for (const images::Process &process : plan.document->processes())
 		text += process_text(plan, process);
+	for (const RingStep &step : plan.ring_steps)
+		text += ring_text(step);
 	return text;
 }
 

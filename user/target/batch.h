@@ -68,6 +68,15 @@ public:
 	}
 	// Filled by the kernel; output() gives it after the run.
 	Blob buffer(size_t size);
+	// Both: read by the kernel, and changed.
+	template <class T>
+		requires std::is_trivially_copyable_v<T>
+	Blob exchange(const T &object)
+	{
+		Blob blob = value(object);
+		blobs_.back().out = true;
+		return blob;
+	}
 
 	[[nodiscard]] bool empty() const { return calls_.empty(); }
 	[[nodiscard]] size_t size() const { return calls_.size(); }

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Rings with nothing in flight come back: the programs go on using them and check each word themselves.
+#include "selftests/scenarios/driver.h"
+
+namespace bpfckpt::selftests {
+
+namespace {
+
+constexpr unsigned kAttachWq = 1U << 5, kClamp = 1U << 4, kSubmitAll = 1U << 7, kCoopTaskrun = 1U << 8,
+		   kSingleIssuer = 1U << 12, kDeferTaskrun = 1U << 13, kNoSqArray = 1U << 16;
+
+void run_queues(unsigned flags, unsigned entries, unsigned requests, unsigned silent = 0)
+{
+	SCOPED_TRACE("flags " + std::to_string(flags) + ", requests " + std::to_string(requests));
+	ScenarioOptions options;
+	options.args = {std::to_string(flags), std::to_string(entries), std::to_string(requests),
+			std::to_string(silent)};
+	options.verify = [&](const Json &document) {
+		ASSERT_EQ(document["rings"].size(), 1u);
+		EXPECT_EQ(document["rings"][0].value("flags", 0u), flags);
+		EXPECT_EQ(document["rings"][0]["cqes"].size(), 5u);
+	};
+	run_scenario("uring_queues", options);
+}
+
+} // namespace
+
+TEST(UringRestore, counters_and_queues_are_what_they_were)
+{
+	run_queues(0, 8, 1000);
+	run_queues(kSingleIssuer | kDeferTaskrun | kCoopTaskrun | kSubmitAll, 64, 100'003);
+}
+
+TEST(UringRestore, a_ring_without_sq_array)
+{
+	run_queues(kNoSqArray | kClamp, 32, 77);
+}
+
+TEST(UringRestore, requests_that_left_out_their_completions)
+{
+	run_queues(0, 16, 5000, 4000);
+	run_queues(kNoSqArray, 16, 5000, 4000);
+}
+
+} // namespace bpfckpt::selftests

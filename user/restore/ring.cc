@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/restore/ring.h"
+
+#include <algorithm>
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "user/restore/ring_parts.h"
+#include "user/util/io.h"
+
+namespace bpfckpt::restore {
+
+using target::SyscallBatch;
+using target::Tracee;
+
+Result<int> register_here(const NewRing &ring, unsigned opcode, const void *arg, unsigned count, const char *what)
+{
+	long result = syscall(SYS_io_uring_register, ring.fd, opcode, arg, count);
+	if (result < 0)
+		return errno_error(errno, "cannot register {}", what).on(ring.name());
+	return static_cast<int>(result);
+}
+
+static Tracee *find_thread(Tree &tree, const uring::Maker &maker)
+{
+	Member &member = tree.member(static_cast<pid_t>(maker.process->pid()));
+	for (auto &[image, tracee] : member.all_threads())
+		if (image == maker.thread)
+			return tracee;
+	return nullptr;
+}
+
+namespace {
+
+class RingBuilder {
+public:
+	RingBuilder(const images::Ring &image, const uring::CounterSteps &steps, Tracee &maker, OpenFiles &files)
+		: files_(files), ring_{.image = image, .steps = steps, .maker = maker}
+	{
+	}
+	Result<> build();
+
+private:
+	Result<> set_up();
+	Result<> check_layout() const;
+	Result<> take_over();
+	Result<> enable();
+	void write_queues();
+
+	OpenFiles &files_;
+	NewRing ring_;
+};
+
+// While it is disabled anybody may register, also with SINGLE_ISSUER; enabling it makes the caller its issuer.
+uint32_t setup_flags(const images::Ring &image)
+{
+	uint32_t flags = image.flags();
+	if (flags & kSetupSingleIssuer)
+		flags |= IORING_SETUP_R_DISABLED;
+	if (image.cq_entries() != 2 * image.sq_entries())
+		flags |= IORING_SETUP_CQSIZE;
+	return flags;
+}
+
+Result<> RingBuilder::set_up()
+{
+	const images::Ring &image = ring_.image;
+	ring_.params.flags = setup_flags(image);
+	if (ring_.params.flags & IORING_SETUP_CQSIZE)
+		ring_.params.cq_entries = image.cq_entries();
+	SyscallBatch batch;
+	OpenFiles::add_tool(batch, kToolNumber);
+	UniqueFd other; // what ATTACH_WQ names without SQPOLL is checked, and has no effect
+	if (image.flags() & IORING_SETUP_ATTACH_WQ) {
+		io_uring_params plain = {};
+		other.reset(static_cast<int>(syscall(SYS_io_uring_setup, 1, &plain)));
+		batch.add(SYS_pidfd_getfd, kToolNumber, other.get(), 0);
+		ring_.params.wq_fd = kToolNumber + 1;
+	}
+	target::Blob params = batch.exchange(ring_.params);
+	size_t made = batch.add(SYS_io_uring_setup, image.sq_entries(), params);
+	if (Result<> done = batch.run(ring_.maker); !done)
+		return make_error(done.error().code, "cannot be set up")
+			.on(ring_.name())
+			.because(std::move(done).error());
+	ring_.number = static_cast<int>(batch.result(made));
+	ring_.params = batch.output_as<io_uring_params>(params);
+	return check_layout();
+}
+
+// Programs keep pointers into the queues.
+Result<> RingBuilder::check_layout() const
+{
+	const images::RingLayout &was = ring_.image.layout();
+	const io_uring_params &is = ring_.params;
+	if (is.sq_entries != ring_.image.sq_entries() || is.cq_entries != ring_.image.cq_entries())
+		return make_error(Code::kMismatch, "has {} and {} entries, had {} and {}", is.sq_entries, is.cq_entries,
+				  ring_.image.sq_entries(), ring_.image.cq_entries())
+			.on(ring_.name());
+	if (is.sq_off.head != was.sq_head() || is.sq_off.tail != was.sq_tail() || is.cq_off.head != was.cq_head() ||
+	    is.cq_off.tail != was.cq_tail() || is.cq_off.cqes != was.cqes() || is.sq_off.array != was.sq_array())
+		return Error(Code::kMismatch, "lies otherwise in memory on this kernel")
+			.on(ring_.name())
+			.with_hint("restore on the kernel of the dump");
+	return {};
+}
+
+Result<> RingBuilder::take_over()
+{
+	UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, ring_.maker.pid(), 0)));
+	UniqueFd fd(static_cast<int>(syscall(SYS_pidfd_getfd, pidfd.get(), ring_.number, 0)));
+	if (!fd.valid())
+		return errno_error(errno, "cannot take over the descriptor").on(ring_.name());
+	ring_.fd = fd.get();
+	ring_.queues = TRY(Mapping::create(ring_.image.sq_ring().size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(),
+					   IORING_OFF_SQ_RING));
+	ring_.sqes = TRY(Mapping::create(ring_.image.sqes().size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(),
+					 IORING_OFF_SQES));
+	files_.adopt(ring_.image.file(), std::move(fd));
+	return {};
+}
+
+Result<> RingBuilder::enable()
+{
+	if (!(ring_.params.flags & IORING_SETUP_R_DISABLED) || ring_.image.disabled())
+		return {};
+	SyscallBatch batch;
+	batch.add(SYS_io_uring_register, ring_.number, IORING_REGISTER_ENABLE_RINGS, 0, 0);
+	return batch.run(ring_.maker);
+}
+
+// The kernel goes by counters of its own, which are right now: all of this is the program's to write.
+void RingBuilder::write_queues()
+{
+	std::ranges::copy(as_bytes(ring_.image.sq_ring()), ring_.queues.bytes().begin());
+	std::ranges::copy(as_bytes(ring_.image.sqes()), ring_.sqes.bytes().begin());
+}
+
+Result<> RingBuilder::build()
+{
+	TRY(set_up());
+	TRY(take_over());
+	if (uint32_t clock = ring_.image.clock_id(); clock && clock != CLOCK_MONOTONIC) {
+		uint32_t arg[4] = {clock}; // struct io_uring_clock_register
+		TRY(register_here(ring_, kRegisterClock, arg, 0, "its clock"));
+	}
+	TRY(register_files(ring_, files_));
+	TRY(register_buffers(ring_));
+	TRY(register_personalities(ring_));
+	TRY(enable());
+	TRY(align_counters(ring_));
+	write_queues();
+	TRY(register_eventfd(ring_, files_));
+	SyscallBatch batch;
+	batch.add(SYS_close_range, 0, ~0U, 0);
+	return batch.run(ring_.maker);
+}
+
+} // namespace
+
+Result<> restore_rings(Tree &tree, const Plan &plan, OpenFiles &files)
+{
+	if (plan.ring_steps.empty())
+		return {};
+	for (const RingStep &step : plan.ring_steps) {
+		Tracee *maker = find_thread(tree, step.maker);
+		if (!maker)
+			return Error(Code::kInternal, "nobody can set it up")
+				.on(fmt::format("ring {}", step.ring->id()));
+		TRY(RingBuilder(*step.ring, step.counters, *maker, files).build());
+	}
+	for (Member *member : tree.living())
+		TRY(map_rings(*member, plan, files));
+	return {};
+}
+
+} // namespace bpfckpt::restore

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// Rings (struct io_ring_ctx) with nothing in flight.
+//
+// A ring is set up by a thread of the tree: the kernel charges its memory to that thread's address space, looks up
+// buffers there, and lets nobody else submit with SINGLE_ISSUER. bpfckpt has the descriptor too, and registers whatever
+// hangs on no process; the tables get the ring like any other file.
+//
+// Invariant: no thread of the tree ever enters a ring that goes away again. The kernel would remove the thread from it
+// much later (io_ring_exit_work), by a task work that ends the thread's wait in epoll_wait(2) with EINTR.
+#pragma once
+
+#include "user/restore/file.h"
+
+namespace bpfckpt::restore {
+
+// Makes them all, in processes that have their memory and their threads, and no descriptor; leaves it so.
+Result<> restore_rings(Tree &tree, const Plan &plan, OpenFiles &files);
+
+} // namespace bpfckpt::restore

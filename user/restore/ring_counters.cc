@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// SQ head and CQ tail, which only the kernel moves.
+//
+// The SQ tail is set to the end at once: the kernel takes no more than it is told to. All SQEs are zero, which is a
+// NOP. The CQ head has to follow, or the queue would run over; the maker moves it between two submissions by a system
+// call that adds to memory, so that a thousand of them go in one batch. It stops where the CQEs that are not read yet
+// begin, because the kernel works out beforehand how many it may post (io_cqe_cache_refill).
+#include <algorithm>
+#include <atomic>
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "user/restore/ring_parts.h"
+#include "user/target/batch.h"
+
+namespace bpfckpt::restore {
+
+using target::SyscallBatch;
+
+namespace {
+
+constexpr uint32_t kMostAtOnce = 256; // more is slower: requests no longer come from the cache
+constexpr size_t kCallsOfBatch = 2048;
+
+class CounterPump {
+public:
+	explicit CounterPump(const NewRing &ring)
+		: ring_(ring),
+		  unread_(ring.image.cq_tail() - ring.image.cq_head()),
+		  completions_(ring.steps.nops + ring.steps.posts)
+	{
+	}
+	Result<> run();
+
+private:
+	Result<> map_head();
+	Result<> drop(uint32_t count);
+	Result<> submit(uint32_t count, bool with_completions);
+	Result<> post(uint32_t count);
+	Result<> post_one() const;
+	Result<> check() const;
+	uint32_t move_head(uint32_t posted);
+	void fill_array(uint32_t index) const;
+	void set_sqe_flags(uint8_t flags) const;
+	[[nodiscard]] const images::RingLayout &layout() const { return ring_.image.layout(); }
+
+	const NewRing &ring_;
+	uint32_t unread_;
+	uint32_t completions_; // still to come
+	uint32_t tail_ = 0;
+	uint32_t head_ = 0;
+	uint64_t mapping_ = 0; // of the queues, in the maker
+};
+
+// What has to be added to the CQ head after `posted` more completions.
+uint32_t CounterPump::move_head(uint32_t posted)
+{
+	tail_ += posted;
+	completions_ -= posted;
+	uint32_t before = head_;
+	head_ = completions_ >= unread_ ? tail_ : ring_.image.cq_head();
+	return head_ - before;
+}
+
+void CounterPump::fill_array(uint32_t index) const
+{
+	if (layout().sq_array())
+		for (uint32_t i = 0; i < ring_.image.sq_entries(); i++)
+			ring_.word(layout().sq_array() + i * 4) = index;
+}
+
+void CounterPump::set_sqe_flags(uint8_t flags) const
+{
+	std::span<std::byte> bytes = ring_.sqes.bytes();
+	for (size_t at = 0; at < bytes.size(); at += layout().sqe_size())
+		bytes[at + offsetof(io_uring_sqe, flags)] = static_cast<std::byte>(flags);
+}
+
+Result<> CounterPump::map_head()
+{
+	SyscallBatch batch;
+	size_t call = batch.add(SYS_mmap, 0, ring_.queues.size(), PROT_READ | PROT_WRITE, MAP_SHARED, ring_.number,
+				IORING_OFF_SQ_RING);
+	TRY(batch.run(ring_.maker));
+	mapping_ = static_cast<uint64_t>(batch.result(call));
+	return {};
+}
+
+Result<> CounterPump::drop(uint32_t count)
+{
+	fill_array(~0U);
+	while (count) {
+		SyscallBatch batch;
+		for (; count && batch.size() < kCallsOfBatch; count--)
+			batch.add_optional(SYS_io_uring_enter, ring_.number, 1, 0, 0, 0, 0);
+		TRY(batch.run(ring_.maker));
+	}
+	fill_array(0);
+	return {};
+}
+
+void add_to_head(SyscallBatch &batch, uint64_t head, uint32_t count)
+{
+	if (count)
+		batch.add(SYS_futex, head, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 0, 0, head,
+			  static_cast<uint32_t>(FUTEX_OP(FUTEX_OP_ADD, count, FUTEX_OP_CMP_EQ, 0)));
+}
+
+Result<> CounterPump::submit(uint32_t count, bool with_completions)
+{
+	uint32_t at_once = std::min(kMostAtOnce, ring_.image.sq_entries());
+	while (count) {
+		SyscallBatch batch;
+		std::vector<std::pair<size_t, uint32_t>> expected;
+		while (count && batch.size() < kCallsOfBatch) {
+			uint32_t now = std::min(count, at_once);
+			expected.emplace_back(batch.add(SYS_io_uring_enter, ring_.number, now, 0, 0, 0, 0), now);
+			if (with_completions)
+				add_to_head(batch, mapping_ + layout().cq_head(), move_head(now));
+			count -= now;
+		}
+		TRY(batch.run(ring_.maker));
+		for (auto [call, submitted] : expected)
+			if (batch.result(call) != submitted)
+				return make_error(Code::kInternal, "took {} of {} requests", batch.result(call),
+						  submitted)
+					.on(ring_.name());
+	}
+	return {};
+}
+
+Result<> CounterPump::post_one() const
+{
+	io_uring_sqe message = {};
+	message.opcode = IORING_OP_MSG_RING;
+	message.fd = ring_.fd;
+	if (syscall(SYS_io_uring_register, -1, kRegisterSendMsgRing, &message, 1) < 0)
+		return errno_error(errno, "cannot be sent a completion").on(ring_.name());
+	return {};
+}
+
+// With DEFER_TASKRUN they wait until the issuer comes for them.
+Result<> CounterPump::post(uint32_t count)
+{
+	bool deferred = ring_.image.flags() & kSetupDeferTaskrun;
+	std::atomic_ref<uint32_t> head(ring_.word(layout().cq_head()));
+	while (count) {
+		uint32_t room = ring_.image.cq_entries() - (tail_ - head_);
+		uint32_t now = deferred ? std::min({count, room, kMostAtOnce}) : 1;
+		for (uint32_t i = 0; i < now; i++)
+			TRY(post_one());
+		if (deferred) {
+			SyscallBatch batch;
+			batch.add(SYS_io_uring_enter, ring_.number, 0, tail_ - head_ + now, IORING_ENTER_GETEVENTS, 0,
+				  0);
+			TRY(batch.run(ring_.maker));
+		}
+		head += move_head(now);
+		count -= now;
+	}
+	return {};
+}
+
+Result<> CounterPump::check() const
+{
+	uint32_t submitted = ring_.word(layout().sq_head()), completed = ring_.word(layout().cq_tail());
+	if (submitted != ring_.image.sq_head() || completed != ring_.image.cq_tail() ||
+	    ring_.word(ring_.params.cq_off.overflow))
+		return make_error(Code::kInternal, "has counters {} and {}, not {} and {}", submitted, completed,
+				  ring_.image.sq_head(), ring_.image.cq_tail())
+			.on(ring_.name());
+	return {};
+}
+
+Result<> CounterPump::run()
+{
+	const uring::CounterSteps &steps = ring_.steps;
+	if (!steps.count())
+		return {};
+	TRY(map_head());
+	ring_.word(layout().sq_tail()) = ring_.image.sq_head();
+	ring_.word(layout().cq_head()) = move_head(0);
+	TRY(drop(steps.drops));
+	if (steps.skips) {
+		set_sqe_flags(IOSQE_CQE_SKIP_SUCCESS);
+		TRY(submit(steps.skips, false));
+		set_sqe_flags(0);
+	}
+	TRY(submit(steps.nops, true));
+	TRY(post(steps.posts));
+	SyscallBatch batch;
+	batch.add(SYS_munmap, mapping_, ring_.queues.size());
+	TRY(batch.run(ring_.maker));
+	return check();
+}
+
+} // namespace
+
+Result<> align_counters(const NewRing &ring)
+{
+	return CounterPump(ring).run();
+}
+
+} // namespace bpfckpt::restore

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Rings of the images against this kernel.
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include <linux/io_uring.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "user/restore/plan.h"
+#include "user/util/unique_fd.h"
+
+namespace bpfckpt::restore {
+
+static constexpr unsigned kRegisterSendMsgRing = 31;
+
+static std::string name_of(const images::Ring &ring)
+{
+	return fmt::format("ring {}", ring.id());
+}
+
+static double seconds_of(const RingStep &step)
+{
+	return std::chrono::duration<double>(uring::time_of(step.counters, *step.ring)).count();
+}
+
+double ring_counter_seconds(const Plan &plan)
+{
+	double seconds = 0;
+	for (const RingStep &step : plan.ring_steps)
+		seconds += seconds_of(step);
+	return seconds;
+}
+
+static void check_counters(const Plan &plan, double limit, Findings &findings)
+{
+	double all = ring_counter_seconds(plan);
+	if (all <= limit)
+		return;
+	auto slowest = std::ranges::max_element(plan.ring_steps, {}, seconds_of);
+	findings.push_back(make_error(Code::kUnsupported,
+				      "{} submissions and {} completions have gone through it: counting up to them "
+				      "would take about {:.0f} s, all rings {:.0f} s",
+				      slowest->ring->sq_head(), slowest->ring->cq_tail(),
+				      std::ceil(seconds_of(*slowest)), std::ceil(all))
+				   .on(name_of(*slowest->ring))
+				   .with_hint(fmt::format("--ring-counter-budget {:.0f}", std::ceil(all))));
+}
+
+// Where counters and CQEs begin is the same for all rings of a kernel (struct io_rings).
+static std::optional<io_uring_params> own_layout(Findings &findings)
+{
+	io_uring_params params = {};
+	UniqueFd fd(static_cast<int>(syscall(SYS_io_uring_setup, 1, &params)));
+	if (fd.valid())
+		return params;
+	findings.push_back(errno_error(errno, "no ring can be set up here")
+				   .on("io_uring")
+				   .with_hint("sysctl kernel.io_uring_disabled must be 0, or 1 with CAP_SYS_ADMIN"));
+	return std::nullopt;
+}
+
+static void check_layout(const images::Ring &ring, const io_uring_params &own, Findings &findings)
+{
+	const images::RingLayout &was = ring.layout();
+	if (was.sq_head() != own.sq_off.head || was.sq_tail() != own.sq_off.tail || was.cq_head() != own.cq_off.head ||
+	    was.cq_tail() != own.cq_off.tail || was.cqes() != own.cq_off.cqes)
+		findings.push_back(Error(Code::kMismatch, "lies otherwise in memory on this kernel")
+					   .on(name_of(ring))
+					   .with_hint("restore on the kernel of the dump"));
+}
+
+// Without a ring of its own since 6.13; a descriptor that is none tells the call from one that is not known.
+static bool can_post()
+{
+	io_uring_sqe message = {};
+	message.opcode = IORING_OP_MSG_RING;
+	message.fd = -1;
+	return syscall(SYS_io_uring_register, -1, kRegisterSendMsgRing, &message, 1) == 0 || errno == EBADF;
+}
+
+void check_rings(const Plan &plan, const MachineOptions &options, Findings &findings)
+{
+	if (plan.ring_steps.empty())
+		return;
+	check_counters(plan, options.ring_counter_seconds, findings);
+	std::optional<io_uring_params> own = own_layout(findings);
+	if (!own)
+		return;
+	bool posts = can_post();
+	for (const RingStep &step : plan.ring_steps) {
+		check_layout(*step.ring, *own, findings);
+		if (step.counters.posts && !posts)
+			findings.push_back(
+				make_error(Code::kKernelLacks, "has had {} completions more than submissions",
+					   step.counters.posts)
+					.on(name_of(*step.ring))
+					.with_hint(
+						"Linux 6.13 and newer can post them (IORING_REGISTER_SEND_MSG_RING)"));
+	}
+}
+
+} // namespace bpfckpt::restore

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The mappings of rings. The kernel takes no address for them, neither fixed nor as a hint, nor does it move them
+// (io_uring/memmap.c: io_uring_get_unmapped_area). So every other hole that they would fit into is plugged for a
+// moment.
+#include <algorithm>
+#include <map>
+
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "user/restore/memory.h"
+#include "user/restore/ring_parts.h"
+#include "user/target/stub_process.h"
+
+namespace bpfckpt::restore {
+
+using target::RemoteRange;
+using target::SyscallBatch;
+
+static constexpr uint64_t kPage = 4096;
+static constexpr uint64_t kLowest = 0x10000;          // mmap_min_addr by default
+static constexpr uint64_t kTaskSize = 0x7ffffffff000; // TASK_SIZE without 5-level paging
+static constexpr uint64_t kStackGuard = 256 * kPage;  // stack_guard_gap: no mapping is put there
+
+namespace {
+
+class RingMapper {
+public:
+	RingMapper(Member &member, const Plan &plan, const OpenFiles &files)
+		: member_(member), plan_(plan), files_(files)
+	{
+	}
+	Result<> run();
+
+private:
+	Result<int> descriptor(SyscallBatch &batch, uint32_t file);
+	Result<> find_plugs();
+	Result<> map_all(SyscallBatch &batch);
+	Result<> register_indexes(const images::Thread &thread, target::Tracee &tracee);
+
+	Member &member_;
+	const Plan &plan_;
+	const OpenFiles &files_;
+	std::vector<const images::Vma *> vmas_;
+	std::vector<RemoteRange> plugs_;
+	std::vector<std::pair<size_t, uint64_t>> expected_; // call -> address
+	std::map<uint32_t, int> descriptors_;               // File.id -> the tracee's
+};
+
+// 0 is bpfckpt's pidfd, so they come as 1, 2, 3 ...
+Result<int> RingMapper::descriptor(SyscallBatch &batch, uint32_t file)
+{
+	auto [it, added] = descriptors_.emplace(file, static_cast<int>(descriptors_.size()) + 1);
+	if (added && files_.fd(file) < 0)
+		return make_error(Code::kInternal, "file {} is not there", file).on(name_of(*member_.image));
+	if (added)
+		batch.add(SYS_pidfd_getfd, kToolNumber, files_.fd(file), 0);
+	return it->second;
+}
+
+// Holes beside a ring are plugged whatever their size: together with the ring's own they would be larger than it.
+Result<> RingMapper::find_plugs()
+{
+	std::vector<RemoteRange> taken = TRY(target::mappings_of(member_.pid()));
+	for (const images::Vma &vma : plan_.memory_of(*member_.image)->vmas())
+		if (std::ranges::find(vma.advice(), "gd") != vma.advice().end() && vma.start() > kStackGuard)
+			taken.push_back({vma.start() - kStackGuard, kStackGuard});
+	uint64_t smallest = kTaskSize;
+	for (const images::Vma *vma : vmas_) {
+		taken.push_back({vma->start(), vma->end() - vma->start()});
+		smallest = std::min(smallest, vma->end() - vma->start());
+	}
+	taken.push_back({kTaskSize, 0});
+	std::ranges::sort(taken, {}, &RemoteRange::address);
+	auto is_ring = [this](uint64_t from, uint64_t to) {
+		return std::ranges::any_of(vmas_, [&](auto *vma) { return vma->end() == from || vma->start() == to; });
+	};
+	uint64_t from = kLowest;
+	for (const RemoteRange &range : taken) {
+		uint64_t to = range.address;
+		if (to > from && (to - from >= smallest || is_ring(from, to)))
+			plugs_.push_back({from, to - from});
+		from = std::max(from, range.end());
+	}
+	return {};
+}
+
+static void add_plug(SyscallBatch &batch, const RemoteRange &range)
+{
+	batch.add(SYS_mmap, range.address, range.size, PROT_NONE,
+		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+}
+
+Result<> RingMapper::map_all(SyscallBatch &batch)
+{
+	TRY(find_plugs());
+	for (const RemoteRange &plug : plugs_)
+		add_plug(batch, plug);
+	for (const images::Vma *vma : vmas_)
+		add_plug(batch, {vma->start(), vma->end() - vma->start()});
+	for (const images::Vma *vma : vmas_) {
+		int fd = TRY(descriptor(batch, vma->file()));
+		batch.add(SYS_munmap, vma->start(), vma->end() - vma->start());
+		expected_.emplace_back(
+			batch.add(SYS_mmap, 0, vma->end() - vma->start(), vma->prot(), MAP_SHARED, fd, vma->offset()),
+			vma->start());
+	}
+	for (const RemoteRange &plug : plugs_)
+		batch.add(SYS_munmap, plug.address, plug.size);
+	for (const images::Vma *vma : vmas_)
+		add_advice(batch, *vma);
+	return {};
+}
+
+// IORING_REGISTER_RING_FDS goes through a ring that lets this thread; any of them does.
+Result<> RingMapper::register_indexes(const images::Thread &thread, target::Tracee &tracee)
+{
+	std::vector<io_uring_rsrc_update> updates;
+	int through = -1;
+	for (const images::RegisteredRing &registered : thread.registered_rings()) {
+		io_uring_rsrc_update &update = updates.emplace_back();
+		update.offset = registered.index();
+		update.data = static_cast<uint64_t>(descriptors_.at(registered.file()));
+		if (auto ring = plan_.rings.find(registered.ring());
+		    ring != plan_.rings.end() && uring::may_register(*ring->second, thread))
+			through = static_cast<int>(update.data);
+	}
+	if (updates.empty())
+		return {};
+	SyscallBatch batch;
+	batch.add(SYS_io_uring_register, through, IORING_REGISTER_RING_FDS,
+		  batch.data(std::as_bytes(std::span(updates))), updates.size());
+	return batch.run(tracee);
+}
+
+Result<> RingMapper::run()
+{
+	for (const images::Vma &vma : plan_.memory_of(*member_.image)->vmas())
+		if (vma.kind() == images::Vma::RING)
+			vmas_.push_back(&vma);
+	SyscallBatch batch;
+	OpenFiles::add_tool(batch, kToolNumber);
+	for (auto &[thread, tracee] : member_.all_threads())
+		for (const images::RegisteredRing &ring : thread->registered_rings())
+			TRY(descriptor(batch, ring.file()));
+	if (!vmas_.empty())
+		TRY(map_all(batch));
+	if (descriptors_.empty())
+		return {};
+	TRY(batch.run(member_.leader));
+	for (auto [call, address] : expected_)
+		if (batch.result(call) != static_cast<int64_t>(address))
+			return make_error(Code::kInternal, "a ring came to lie at {:#x}, not {:#x}", batch.result(call),
+					  address)
+				.on(name_of(*member_.image));
+	for (auto &[thread, tracee] : member_.all_threads())
+		TRY(register_indexes(*thread, *tracee));
+	SyscallBatch last;
+	last.add(SYS_close_range, 0, ~0U, 0);
+	return last.run(member_.leader);
+}
+
+} // namespace
+
+Result<> map_rings(Member &member, const Plan &plan, const OpenFiles &files)
+{
+	return RingMapper(member, plan, files).run();
+}
+
+} // namespace bpfckpt::restore

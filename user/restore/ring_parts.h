@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// The parts of a ring, a file each.
+#pragma once
+
+#include <linux/io_uring.h>
+
+#include "user/restore/ring.h"
+#include "user/util/mapping.h"
+
+namespace bpfckpt::restore {
+
+// Newer than the headers of the oldest build machine.
+constexpr uint32_t kSetupSingleIssuer = 1U << 12;
+constexpr uint32_t kSetupDeferTaskrun = 1U << 13;
+constexpr uint32_t kSetupNoSqArray = 1U << 16;
+constexpr unsigned kRegisterClock = 29;
+constexpr unsigned kRegisterSendMsgRing = 31;
+
+// In the table of a process that has no other descriptors: bpfckpt, as pidfd. A ring that is being made has the
+// highest.
+constexpr int kToolNumber = 0;
+
+struct NewRing {
+	const images::Ring &image;
+	uring::CounterSteps steps;
+	target::Tracee &maker; // sets it up; buffers are its memory
+	int number = -1;       // in the maker's table
+	int fd = -1;           // here
+	io_uring_params params = {};
+	Mapping queues = {}; // struct io_rings, CQEs, SQ array
+	Mapping sqes = {};
+
+	[[nodiscard]] std::string name() const { return fmt::format("ring {}", image.id()); }
+	// A counter or the like in `queues`.
+	[[nodiscard]] uint32_t &word(uint32_t offset) const
+	{
+		return *reinterpret_cast<uint32_t *>(static_cast<std::byte *>(queues.data()) + offset);
+	}
+};
+
+// io_uring_register(2) by bpfckpt. Errors: that of the call, with `what`.
+Result<int> register_here(const NewRing &ring, unsigned opcode, const void *arg, unsigned count, const char *what);
+
+Result<> register_files(const NewRing &ring, const OpenFiles &files);
+Result<> register_buffers(const NewRing &ring);
+Result<> register_personalities(const NewRing &ring);
+// Last: what is posted before must not signal it.
+Result<> register_eventfd(const NewRing &ring, const OpenFiles &files);
+
+// By requests that do nothing. Leaves the head of the CQ where it was.
+Result<> align_counters(const NewRing &ring);
+
+// Mappings and registered indexes of a process.
+Result<> map_rings(Member &member, const Plan &plan, const OpenFiles &files);
+
+} // namespace bpfckpt::restore

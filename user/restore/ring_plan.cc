@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Which thread sets up which ring, and how its counters get where they were.
+#include <algorithm>
+
+#include <linux/io_uring.h>
+
+#include "user/restore/plan.h"
+
+namespace bpfckpt::restore {
+
+// What the queues take up: struct io_rings, CQEs, SQ array (io_uring/io_uring.c: rings_size()).
+static uint64_t queue_bytes(const images::Ring &ring)
+{
+	const images::RingLayout &layout = ring.layout();
+	uint64_t cqes = layout.cqes() + uint64_t{ring.cq_entries()} * layout.cqe_size();
+	return layout.sq_array() ? std::max(cqes, layout.sq_array() + uint64_t{ring.sq_entries()} * 4) : cqes;
+}
+
+// Nothing is written outside of queues that were set up with these sizes.
+static Result<> check_sizes(const images::Ring &ring)
+{
+	const images::RingLayout &layout = ring.layout();
+	auto corrupt = [&](const char *what) {
+		return make_error(Code::kCorrupt, "{}", what).on(fmt::format("ring {}", ring.id()));
+	};
+	bool wide_sqe = ring.flags() & IORING_SETUP_SQE128, wide_cqe = ring.flags() & IORING_SETUP_CQE32;
+	if (layout.sqe_size() != (wide_sqe ? 128U : 64U) || layout.cqe_size() != (wide_cqe ? 32U : 16U))
+		return corrupt("has entries of another size than its flags say");
+	if (ring.sq_ring().size() != queue_bytes(ring) ||
+	    ring.sqes().size() != uint64_t{ring.sq_entries()} * layout.sqe_size())
+		return corrupt("has queues of another size than its entries need");
+	if (layout.sq_head() % 4 || layout.sq_tail() % 4 || layout.cq_head() % 4 || layout.cq_tail() % 4 ||
+	    layout.sq_array() % 4 ||
+	    std::max({layout.sq_head(), layout.sq_tail(), layout.cq_head(), layout.cq_tail()}) + 4 > layout.cqes())
+		return corrupt("has counters that lie outside of their place");
+	for (const images::FixedFile &file : ring.fixed_files())
+		if (file.slot() >= ring.fixed_file_slots())
+			return corrupt("has a file behind the end of its table");
+	if (ring.file_alloc_start() > ring.file_alloc_end() || ring.file_alloc_end() > ring.fixed_file_slots())
+		return corrupt("has a range of free slots outside of its table");
+	for (const images::FixedBuffer &buffer : ring.buffers())
+		if (buffer.slot() >= ring.buffer_slots())
+			return corrupt("has a buffer behind the end of its table");
+	return {};
+}
+
+Result<> plan_rings(Plan &plan, Findings &findings)
+{
+	Findings obstacles = uring::check_rings(*plan.document);
+	for (Error &obstacle : obstacles)
+		findings.push_back(std::move(obstacle));
+	uring::RingHolders holders(*plan.document);
+	for (const images::Ring &ring : plan.document->rings()) {
+		if (ring.unsupported_size() || ring.in_flight_count())
+			continue; // refused by check_support()
+		TRY(check_sizes(ring));
+		plan.ring_steps.push_back({&ring, holders.maker_of(ring), uring::counter_steps(ring)});
+	}
+	return {};
+}
+
+} // namespace bpfckpt::restore

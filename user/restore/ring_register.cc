@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What is registered with a ring: files, buffers, personalities, an eventfd.
+#include <algorithm>
+#include <csignal>
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include "user/restore/credentials.h"
+#include "user/restore/ring_parts.h"
+#include "user/target/stub_process.h"
+
+namespace bpfckpt::restore {
+
+using target::SyscallBatch;
+
+static constexpr unsigned kSparse = 1; // IORING_RSRC_REGISTER_SPARSE
+static constexpr int kSkipSlot = -2;   // IORING_REGISTER_FILES_SKIP
+
+// --- files ---------------------------------------------------------------------------------------------------------
+
+namespace {
+struct FileRange { // struct io_uring_file_index_range
+	uint32_t offset;
+	uint32_t length;
+	uint64_t reserved;
+};
+} // namespace
+
+// The allocator begins to search at the hint, so what counts is the first free slot behind it; clearing a slot moves
+// the hint there (io_uring/filetable.h: io_file_bitmap_clear).
+static Result<> set_allocation(const NewRing &ring, const std::vector<int> &fds)
+{
+	uint32_t start = ring.image.file_alloc_start(), end = ring.image.file_alloc_end();
+	if (start != 0 || end != fds.size()) {
+		FileRange range = {.offset = start, .length = end - start, .reserved = 0};
+		TRY(register_here(ring, IORING_REGISTER_FILE_ALLOC_RANGE, &range, 0, "its range of free slots"));
+	}
+	for (uint32_t i = start; i < end; i++) {
+		uint32_t slot =
+			start + (std::max(ring.image.file_alloc_hint(), start) - start + i - start) % (end - start);
+		if (fds[slot] != kSkipSlot)
+			continue;
+		UniqueFd none(open("/dev/null", O_RDONLY | O_CLOEXEC));
+		for (int fd : {none.get(), -1}) {
+			io_uring_rsrc_update update = {};
+			update.offset = slot;
+			update.data = reinterpret_cast<uint64_t>(&fd);
+			TRY(register_here(ring, IORING_REGISTER_FILES_UPDATE, &update, 1, "a file"));
+		}
+		break;
+	}
+	return {};
+}
+
+Result<> register_files(const NewRing &ring, const OpenFiles &files)
+{
+	uint32_t slots = ring.image.fixed_file_slots();
+	if (!slots)
+		return {};
+	io_uring_rsrc_register table = {};
+	table.nr = slots;
+	table.flags = kSparse;
+	TRY(register_here(ring, IORING_REGISTER_FILES2, &table, sizeof(table), "a table of files"));
+	std::vector<int> fds(slots, kSkipSlot);
+	std::vector<uint64_t> tags(slots, 0);
+	for (const images::FixedFile &file : ring.image.fixed_files()) {
+		fds.at(file.slot()) = files.fd(file.file());
+		tags.at(file.slot()) = file.tag();
+		if (files.fd(file.file()) < 0)
+			return make_error(Code::kInternal, "file {} of slot {} was not opened", file.file(),
+					  file.slot())
+				.on(ring.name());
+	}
+	io_uring_rsrc_update2 update = {};
+	update.data = reinterpret_cast<uint64_t>(fds.data());
+	update.tags = reinterpret_cast<uint64_t>(tags.data());
+	update.nr = slots;
+	if (ring.image.fixed_files_size())
+		TRY(register_here(ring, IORING_REGISTER_FILES_UPDATE2, &update, sizeof(update), "files"));
+	return set_allocation(ring, fds);
+}
+
+// --- buffers -------------------------------------------------------------------------------------------------------
+
+namespace {
+struct BufferUpdate {
+	io_uring_rsrc_update2 update;
+	iovec buffer;
+	uint64_t tag;
+};
+} // namespace
+
+static target::Blob buffer_blob(SyscallBatch &batch, const images::FixedBuffer &buffer)
+{
+	BufferUpdate one = {};
+	one.update.offset = buffer.slot();
+	one.update.nr = 1;
+	one.buffer = {reinterpret_cast<void *>(buffer.address()), buffer.length()};
+	one.tag = buffer.tag();
+	return batch.data(std::as_bytes(std::span(&one, 1)),
+			  {{offsetof(BufferUpdate, update.data), offsetof(BufferUpdate, buffer)},
+			   {offsetof(BufferUpdate, update.tags), offsetof(BufferUpdate, tag)}});
+}
+
+Result<> register_buffers(const NewRing &ring)
+{
+	if (!ring.image.buffer_slots())
+		return {};
+	SyscallBatch batch;
+	io_uring_rsrc_register table = {};
+	table.nr = ring.image.buffer_slots();
+	table.flags = kSparse;
+	batch.add(SYS_io_uring_register, ring.number, IORING_REGISTER_BUFFERS2, batch.value(table), sizeof(table));
+	for (const images::FixedBuffer &buffer : ring.image.buffers())
+		batch.add(SYS_io_uring_register, ring.number, IORING_REGISTER_BUFFERS_UPDATE,
+			  buffer_blob(batch, buffer), sizeof(io_uring_rsrc_update2));
+	return batch.run(ring.maker);
+}
+
+// --- personalities -------------------------------------------------------------------------------------------------
+
+namespace {
+
+// IDs are given in rising order and start again at 1 behind the last (xa_alloc_cyclic), so all between are taken and
+// given back.
+class PersonalityIds {
+public:
+	explicit PersonalityIds(const NewRing &ring) : ring_(ring) {}
+
+	// With the credentials that bpfckpt has.
+	Result<> advance_to(uint32_t id)
+	{
+		for (start_again(id); next_ != id; start_again(id)) {
+			int got = TRY(register_here(ring_, IORING_REGISTER_PERSONALITY, nullptr, 0, "a personality"));
+			TRY(register_here(ring_, IORING_UNREGISTER_PERSONALITY, nullptr, static_cast<unsigned>(got),
+					  "a personality"));
+			next_ = static_cast<uint32_t>(got) + 1;
+			if (++steps_ > 3 * kMost)
+				return make_error(Code::kInternal, "personality {} does not come", id).on(ring_.name());
+		}
+		return {};
+	}
+	void taken() { next_++; }
+
+private:
+	static constexpr uint32_t kMost = 65535; // USHRT_MAX
+
+	void start_again(uint32_t wanted)
+	{
+		if (next_ > kMost && wanted <= kMost)
+			next_ = 1;
+	}
+
+	const NewRing &ring_;
+	uint32_t next_ = 1;
+	uint32_t steps_ = 0;
+};
+
+} // namespace
+
+// A process of its own takes on the credentials: no thread that has them could give them back.
+static Result<> register_personality(const NewRing &ring, const images::Personality &image)
+{
+	target::Tracee helper = TRY(target::clone_stub_process(0, SIGCHLD, ring.maker.stub()));
+	SyscallBatch batch;
+	OpenFiles::add_tool(batch, 0);
+	batch.add(SYS_pidfd_getfd, 0, ring.fd, 0);
+	add_credentials(batch, image.credentials());
+	size_t call = batch.add(SYS_io_uring_register, 1, IORING_REGISTER_PERSONALITY, 0, 0);
+	Result<> done = batch.run(helper);
+	target::kill_and_reap(helper.pid());
+	TRY(std::move(done));
+	if (batch.result(call) != image.id())
+		return make_error(Code::kInternal, "personality {} came as {}", image.id(), batch.result(call))
+			.on(ring.name());
+	return {};
+}
+
+Result<> register_personalities(const NewRing &ring)
+{
+	uint32_t next = ring.image.next_personality();
+	if (!next)
+		return {};
+	std::vector<const images::Personality *> order;
+	for (const images::Personality &personality : ring.image.personalities())
+		order.push_back(&personality);
+	// Those that were given before the numbers started again come first.
+	std::ranges::sort(order, {},
+			  [&](const images::Personality *one) { return std::pair(one->id() < next, one->id()); });
+	PersonalityIds ids(ring);
+	for (const images::Personality *personality : order) {
+		TRY(ids.advance_to(personality->id()));
+		TRY(register_personality(ring, *personality));
+		ids.taken();
+	}
+	return ids.advance_to(next);
+}
+
+// --- eventfd -------------------------------------------------------------------------------------------------------
+
+// The issuer of a ring with SINGLE_ISSUER has to do it, now that it is enabled.
+Result<> register_eventfd(const NewRing &ring, const OpenFiles &files)
+{
+	if (!ring.image.has_eventfd())
+		return {};
+	int source = files.fd(ring.image.eventfd().file());
+	if (source < 0)
+		return Error(Code::kInternal, "its eventfd was not opened").on(ring.name());
+	int number = ring.number + 1;
+	SyscallBatch batch;
+	size_t got = batch.add(SYS_pidfd_getfd, kToolNumber, source, 0);
+	batch.add(SYS_io_uring_register, ring.number,
+		  ring.image.eventfd().async() ? IORING_REGISTER_EVENTFD_ASYNC : IORING_REGISTER_EVENTFD,
+		  batch.value(number), 1);
+	TRY(batch.run(ring.maker));
+	if (batch.result(got) != number)
+		return make_error(Code::kInternal, "descriptor {} came as {}", number, batch.result(got))
+			.on(ring.name());
+	return {};
+}
+
+} // namespace bpfckpt::restore

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// How a new ring gets the counters of an old one. SQ head and CQ tail run freely in 32 bits, programs keep copies of
+// them (liburing does), and nothing but submissions and completions moves them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "images/uring.pb.h"
+
+namespace bpfckpt::uring {
+
+struct CounterSteps {
+	uint32_t nops = 0;  // IORING_OP_NOP: both by one
+	uint32_t skips = 0; // the same with IOSQE_CQE_SKIP_SUCCESS: SQ head by one
+	uint32_t drops = 0; // an index in the SQ array that is none: SQ head by one
+	uint32_t posts = 0; // a message of another ring: CQ tail by one
+
+	[[nodiscard]] uint64_t count() const { return uint64_t{nops} + skips + drops + posts; }
+	bool operator==(const CounterSteps &) const = default;
+};
+
+// The cheapest way from a new ring, whose counters are 0.
+[[nodiscard]] CounterSteps counter_steps(const images::Ring &ring);
+
+// What the steps take, rather more than less.
+[[nodiscard]] std::chrono::nanoseconds time_of(const CounterSteps &steps, const images::Ring &ring);
+
+} // namespace bpfckpt::uring

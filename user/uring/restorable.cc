@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/uring/restorable.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include <linux/io_uring.h>
+#include <sys/mman.h>
+
+namespace bpfckpt::uring {
+
+constexpr uint64_t kRegionMask = 0xf8000000; // IORING_OFF_MMAP_MASK
+constexpr uint32_t kSingleIssuer = 1U << 12; // IORING_SETUP_SINGLE_ISSUER
+
+// --- who holds it --------------------------------------------------------------------------------------------------
+
+RingHolders::RingHolders(const images::Document &document)
+{
+	std::unordered_map<uint32_t, uint32_t> ring_of_file;
+	for (const images::Ring &ring : document.rings())
+		ring_of_file.emplace(ring.file(), ring.id());
+	for (const images::Memory &memory : document.memory())
+		memories_.emplace(memory.id(), &memory);
+	for (const images::Process &process : document.processes()) {
+		for (const images::Thread &thread : process.threads()) {
+			if (thread.role() == images::Thread::USER)
+				threads_.emplace(thread.tid(), Maker{&process, &thread});
+			for (const images::RegisteredRing &ring : thread.registered_rings())
+				add(ring.ring(), process);
+		}
+		if (!ring_of_file.empty())
+			for (const images::FdEntry &entry : process.files())
+				if (auto ring = ring_of_file.find(entry.file()); ring != ring_of_file.end())
+					add(ring->second, process);
+		if (const images::Memory *memory = memory_of(process); memory && !ring_of_file.empty())
+			for (const images::Vma &vma : memory->vmas())
+				if (vma.kind() == images::Vma::RING)
+					add(vma.ring(), process);
+	}
+}
+
+void RingHolders::add(uint32_t ring, const images::Process &process)
+{
+	auto &list = holders_[ring];
+	if (list.empty() || list.back() != &process)
+		list.push_back(&process);
+}
+
+const images::Memory *RingHolders::memory_of(const images::Process &process) const
+{
+	auto it = memories_.find(process.address_space());
+	return it == memories_.end() ? nullptr : it->second;
+}
+
+const std::vector<const images::Process *> &RingHolders::of(const images::Ring &ring) const
+{
+	static const std::vector<const images::Process *> kNone;
+	auto it = holders_.find(ring.id());
+	return it == holders_.end() ? kNone : it->second;
+}
+
+// The kernel pins pages for writing.
+static bool is_writable(const images::Memory &memory, uint64_t start, uint64_t end)
+{
+	auto vma = std::ranges::upper_bound(memory.vmas(), start, {}, &images::Vma::end);
+	for (; vma != memory.vmas().end() && vma->start() <= start && vma->prot() & PROT_WRITE; ++vma) {
+		start = vma->end();
+		if (start >= end)
+			return true;
+	}
+	return false;
+}
+
+bool RingHolders::has_buffers_of(const images::Process &process, const images::Ring &ring) const
+{
+	const images::Memory *memory = memory_of(process);
+	return memory && std::ranges::all_of(ring.buffers(), [&](const images::FixedBuffer &buffer) {
+		       return is_writable(*memory, buffer.address(), buffer.address() + buffer.length());
+	       });
+}
+
+Maker RingHolders::maker_of(const images::Ring &ring) const
+{
+	if (ring.submitter_tid()) {
+		auto it = threads_.find(ring.submitter_tid());
+		return it == threads_.end() ? Maker{} : it->second;
+	}
+	std::vector<Maker> candidates;
+	for (const images::TaskContext &task : ring.tasks())
+		if (auto it = threads_.find(task.tid()); it != threads_.end())
+			candidates.push_back(it->second);
+	for (const images::Process *process : of(ring))
+		if (process->threads_size())
+			candidates.push_back({process, &process->threads(0)});
+	auto fit = std::ranges::find_if(candidates,
+					[&](const Maker &maker) { return has_buffers_of(*maker.process, ring); });
+	return fit == candidates.end() ? Maker{} : *fit;
+}
+
+// --- what stands in the way ----------------------------------------------------------------------------------------
+
+bool may_register(const images::Ring &ring, const images::Thread &thread)
+{
+	return !(ring.flags() & kSingleIssuer) || !ring.submitter_tid() || ring.submitter_tid() == thread.tid();
+}
+
+namespace {
+
+class RingCheck {
+public:
+	explicit RingCheck(const images::Document &document) : document_(document), holders_(document)
+	{
+		for (const images::File &file : document.files())
+			files_.emplace(file.id(), &file);
+		for (const images::Ring &ring : document.rings())
+			rings_.emplace(ring.id(), &ring);
+		for (const images::Memory &memory : document.memory())
+			for (const images::Vma &vma : memory.vmas())
+				mapped_.insert(vma.shared_memory());
+	}
+	Findings run();
+
+private:
+	void check(const images::Ring &ring);
+	void check_buffers(const images::Ring &ring);
+	void check_held_file(const images::Ring &ring, uint32_t id, const std::string &what);
+	void check(const images::Memory &memory, const images::Vma &vma);
+	void check(const images::Thread &thread);
+	void refuse(std::string object, std::string message, std::string hint)
+	{
+		findings_.push_back(
+			Error(Code::kUnsupported, std::move(message)).on(std::move(object)).with_hint(std::move(hint)));
+	}
+	static std::string name_of(const images::Ring &ring) { return fmt::format("ring {}", ring.id()); }
+
+	const images::Document &document_;
+	RingHolders holders_;
+	std::unordered_map<uint32_t, const images::File *> files_;
+	std::unordered_map<uint32_t, const images::Ring *> rings_;
+	std::unordered_set<uint32_t> mapped_; // SharedMemory.id
+	Findings findings_;
+};
+
+// Which process's memory they are is not kept by the kernel: only addresses and pages are.
+void RingCheck::check_buffers(const images::Ring &ring)
+{
+	size_t fitting = 0;
+	for (const images::Process *process : holders_.of(ring))
+		fitting += holders_.has_buffers_of(*process, ring);
+	if (!fitting)
+		refuse(name_of(ring), "its buffers are no longer in memory that can be written to",
+		       "unregister buffers before unmapping or protecting their memory");
+	else if (fitting > 1 && !ring.submitter_tid())
+		refuse(name_of(ring), fmt::format("its buffers could be those of any of {} processes", fitting),
+		       "close the ring in the processes that do not use it");
+}
+
+// What a file needs of a process that has it open is not there for one that only a ring holds.
+void RingCheck::check_held_file(const images::Ring &ring, uint32_t id, const std::string &what)
+{
+	auto it = files_.find(id);
+	if (it == files_.end() || !it->second->hidden())
+		return;
+	const images::File &file = *it->second;
+	std::string hint = "keep a descriptor of it open";
+	if (file.epoll().items_size())
+		refuse(name_of(ring), what + " is an epoll instance that no process has open", hint);
+	uint32_t content = file.has_memfd() ? file.memfd().shared_memory() : file.ghost().shared_memory();
+	if ((file.has_memfd() || file.deleted()) && file.size() && !mapped_.contains(content))
+		refuse(name_of(ring), what + " has content that no process has open or mapped", hint);
+}
+
+void RingCheck::check(const images::Ring &ring)
+{
+	if (!ring.file())
+		return refuse(name_of(ring), "its file could not be described", "report it");
+	if (!holders_.maker_of(ring).thread && !ring.submitter_dead() && (ring.submitter_tid() || !ring.buffers_size()))
+		refuse(name_of(ring), "the thread that may submit to it is outside of the tree",
+		       "dump the tree of that thread");
+	if (ring.cq_tail() - ring.cq_head() > ring.cq_entries())
+		refuse(name_of(ring),
+		       fmt::format("its completion queue is read up to {}, and filled up to {}", ring.cq_head(),
+				   ring.cq_tail()),
+		       "the program has written to the counters of the ring");
+	if (ring.drain_disabled() && !ring.sq_head())
+		refuse(name_of(ring), "its counter of submissions has just run over", "try again");
+	if (ring.buffers_size())
+		check_buffers(ring);
+	for (const images::FixedFile &file : ring.fixed_files())
+		check_held_file(ring, file.file(), fmt::format("the file in slot {}", file.slot()));
+}
+
+// A new mapping begins where its region does (io_uring/memmap.c: io_region_mmap).
+void RingCheck::check(const images::Memory &memory, const images::Vma &vma)
+{
+	std::string object = fmt::format("memory {:#x}-{:#x} of pid {}", vma.start(), vma.end(),
+					 memory.pids_size() ? memory.pids(0) : 0);
+	uint64_t region = vma.offset() & kRegionMask;
+	if (region != IORING_OFF_SQ_RING && region != IORING_OFF_CQ_RING && region != IORING_OFF_SQES)
+		refuse(object, fmt::format("maps {:#x} of a ring, which is not one of its queues", vma.offset()),
+		       "see docs/support.md");
+	else if (vma.offset() != region)
+		refuse(object, "maps a ring of which the beginning is no longer mapped",
+		       "map and unmap the queues of a ring as a whole");
+	if (!vma.shared())
+		refuse(object, "is a private mapping of a ring", "map rings with MAP_SHARED");
+}
+
+void RingCheck::check(const images::Thread &thread)
+{
+	if (!thread.registered_rings_size())
+		return;
+	for (const images::RegisteredRing &registered : thread.registered_rings())
+		if (auto ring = rings_.find(registered.ring());
+		    ring != rings_.end() && may_register(*ring->second, thread))
+			return;
+	refuse(fmt::format("thread {}", thread.tid()), "has registered descriptors of rings that other threads use",
+	       "register ring descriptors in the threads that submit to the ring");
+}
+
+Findings RingCheck::run()
+{
+	for (const images::Ring &ring : document_.rings())
+		check(ring);
+	for (const images::Memory &memory : document_.memory())
+		for (const images::Vma &vma : memory.vmas())
+			if (vma.kind() == images::Vma::RING)
+				check(memory, vma);
+	for (const images::Process &process : document_.processes())
+		for (const images::Thread &thread : process.threads())
+			check(thread);
+	return std::move(findings_);
+}
+
+} // namespace
+
+Findings check_rings(const images::Document &document)
+{
+	return RingCheck(document).run();
+}
+
+} // namespace bpfckpt::uring
