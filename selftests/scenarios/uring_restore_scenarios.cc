@@ -42,4 +42,30 @@ TEST(UringRestore, requests_that_left_out_their_completions)
 	run_queues(kNoSqArray, 16, 5000, 4000);
 }
 
+TEST(UringRestore, files_buffers_personalities_and_eventfd_work_as_before)
+{
+	for (unsigned flags : {0U, kSingleIssuer | kDeferTaskrun}) {
+		ScenarioOptions options;
+		options.args = {std::to_string(flags)};
+		options.verify = [](const Json &document) {
+			ASSERT_EQ(document["rings"].size(), 1u);
+			const Json &ring = document["rings"][0];
+			EXPECT_GE(ring["fixed_files"].size(), 1000u);
+			EXPECT_EQ(ring["buffers"].size(), 2u);
+			EXPECT_EQ(ring["personalities"].size(), 3u);
+		};
+		run_scenario("uring_fixed", options);
+	}
+}
+
+TEST(UringRestore, a_thread_that_alone_may_submit)
+{
+	run_scenario("uring_issuer");
+}
+
+TEST(UringRestore, rings_of_several_processes)
+{
+	run_scenario("uring_shared");
+}
+
 } // namespace bpfckpt::selftests

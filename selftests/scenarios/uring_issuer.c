@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// A ring of a thread that is not the leader and alone may submit (SINGLE_ISSUER, DEFER_TASKRUN); it enters the ring by
+// a registered index, and the descriptor is closed. The leader has a ring of its own, and must not get at this one.
+#include <errno.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "selftests/scenarios/uring_ring.h"
+
+#define BURST 20
+
+static struct io_uring mine, theirs;
+static pthread_barrier_t begin, end;
+static unsigned long long next = 100;
+
+static void use_ring(struct io_uring *ring, const char *what)
+{
+	unsigned long long first = next;
+
+	for (int i = 0; i < BURST; i++) {
+		struct io_uring_sqe *sqe = ring_sqe(ring);
+
+		io_uring_prep_nop(sqe);
+		sqe->user_data = next++;
+	}
+	ring_submit(ring, BURST);
+	for (; first < next; first++)
+		SCENARIO_CHECK(!ring_expect(ring, first, what), "%s", what);
+	ring_expect_nothing(ring, what);
+}
+
+static void *run(void *unused)
+{
+	unsigned flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+
+	(void)unused;
+	SCENARIO_REQUIRE(!io_uring_queue_init(64, &theirs, flags), "%m");
+	SCENARIO_REQUIRE(io_uring_register_ring_fd(&theirs) == 1, "register the ring");
+	close(theirs.ring_fd);
+	use_ring(&theirs, "first");
+	pthread_barrier_wait(&begin);
+	for (;;) {
+		pthread_barrier_wait(&begin);
+		use_ring(&theirs, "thread");
+		pthread_barrier_wait(&end);
+	}
+	return NULL;
+}
+
+static void check(int round)
+{
+	int fd;
+
+	use_ring(&mine, "leader");
+	pthread_barrier_wait(&begin);
+	pthread_barrier_wait(&end);
+	fd = (int)syscall(SYS_io_uring_enter, theirs.enter_ring_fd, 0, 0, 1U << 4 /* IORING_ENTER_REGISTERED_RING */,
+			  NULL, 0);
+	SCENARIO_CHECK(fd == -1 && errno == EBADF, "round %d: the leader has the thread's index", round);
+}
+
+int main(void)
+{
+	pthread_t thread;
+
+	scenario_init();
+	pthread_barrier_init(&begin, NULL, 2);
+	pthread_barrier_init(&end, NULL, 2);
+	SCENARIO_REQUIRE(!io_uring_queue_init(32, &mine, IORING_SETUP_COOP_TASKRUN), "%m");
+	SCENARIO_REQUIRE(!pthread_create(&thread, NULL, run, NULL), "%m");
+	pthread_barrier_wait(&begin);
+	use_ring(&mine, "first");
+	return scenario_main(check);
+}
