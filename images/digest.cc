@@ -30,40 +30,35 @@ std::array<std::byte, Digest::kSize> canonical(XXH128_hash_t hash)
 	return bytes;
 }
 
-using PieceDigests = std::vector<std::array<std::byte, Digest::kSize>>;
-
-Digest combine(const PieceDigests &pieces)
-{
-	return Digest(canonical(XXH3_128bits(pieces.data(), pieces.size() * Digest::kSize)));
-}
-
 size_t piece_count(uint64_t size)
 {
 	return static_cast<size_t>((size + kDigestPiece - 1) / kDigestPiece);
 }
 
-// Pieces of one file, taken by any number of threads.
+// The missing pieces of a file, taken by any number of threads.
 class FileDigester {
 public:
-	FileDigester(int fd, uint64_t size) : fd_(fd), size_(size), pieces_(piece_count(size)) {}
+	FileDigester(int fd, uint64_t size, PieceDigests &digests) : fd_(fd), size_(size), digests_(digests) {}
 
 	void work()
 	{
 		std::vector<std::byte> buffer(std::min<uint64_t>(kDigestPiece, size_));
 		while (!failed_) {
 			size_t index = next_++;
-			if (index >= pieces_.size())
+			if (index >= piece_count(size_))
 				return;
+			if (digests_.has(index))
+				continue;
 			if (Result<> result = digest_piece(index, buffer); !result)
 				fail(std::move(result).error());
 		}
 	}
 
-	Result<Digest> finish()
+	Result<> finish()
 	{
 		if (error_)
 			return std::move(*error_);
-		return combine(pieces_);
+		return {};
 	}
 
 private:
@@ -72,7 +67,7 @@ private:
 		uint64_t offset = uint64_t{index} * kDigestPiece;
 		auto piece = buffer.first(std::min<uint64_t>(buffer.size(), size_ - offset));
 		TRY(pread_exact(fd_, piece, static_cast<off_t>(offset)));
-		pieces_[index] = canonical(XXH3_128bits(piece.data(), piece.size()));
+		digests_.set(index, piece);
 		return {};
 	}
 
@@ -86,7 +81,7 @@ private:
 
 	int fd_;
 	uint64_t size_;
-	PieceDigests pieces_;
+	PieceDigests &digests_;
 	std::atomic<size_t> next_ = 0;
 	std::atomic<bool> failed_ = false;
 	std::mutex mutex_;
@@ -95,33 +90,54 @@ private:
 
 } // namespace
 
-Digest digest_of(std::span<const std::byte> bytes)
+PieceDigests::PieceDigests(uint64_t size) : size_(size), pieces_(piece_count(size)), known_(piece_count(size)) {}
+
+void PieceDigests::set(size_t index, std::span<const std::byte> bytes)
 {
-	PieceDigests pieces;
-	pieces.reserve(piece_count(bytes.size()));
-	while (!bytes.empty()) {
-		auto piece = bytes.first(std::min(kDigestPiece, bytes.size()));
-		pieces.push_back(canonical(XXH3_128bits(piece.data(), piece.size())));
-		bytes = bytes.subspan(piece.size());
-	}
-	return combine(pieces);
+	pieces_[index] = canonical(XXH3_128bits(bytes.data(), bytes.size()));
+	known_[index] = 1;
 }
 
-Result<Digest> digest_of_file(int fd, uint64_t size)
+Digest PieceDigests::combined() const
 {
-	FileDigester digester(fd, size);
+	return Digest(canonical(XXH3_128bits(pieces_.data(), pieces_.size() * Digest::kSize)));
+}
+
+Result<> PieceDigests::complete(int fd)
+{
+	FileDigester digester(fd, size_, *this);
 	unsigned cores = std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads);
-	size_t helpers = std::min<size_t>(cores, piece_count(size)) - (size ? 1 : 0);
+	auto missing = static_cast<size_t>(std::ranges::count(known_, 0));
+	size_t helpers = std::min<size_t>(cores, missing) - (missing ? 1 : 0);
 	{
 		std::vector<std::jthread> threads;
 		try {
 			for (size_t i = 0; i < helpers; i++)
 				threads.emplace_back([&digester] { digester.work(); });
-		} catch (const std::system_error &) { // NOLINT(bugprone-empty-catch): no more threads to be had
+		} catch (const std::system_error &) {
+			// No more threads to be had: this one does the rest.
 		}
-		digester.work(); // this one does the rest
+		digester.work();
 	}
 	return digester.finish();
+}
+
+Digest digest_of(std::span<const std::byte> bytes)
+{
+	PieceDigests pieces(bytes.size());
+	for (size_t index = 0; !bytes.empty(); index++) {
+		auto piece = bytes.first(std::min(kDigestPiece, bytes.size()));
+		pieces.set(index, piece);
+		bytes = bytes.subspan(piece.size());
+	}
+	return pieces.combined();
+}
+
+Result<Digest> digest_of_file(int fd, uint64_t size)
+{
+	PieceDigests pieces(size);
+	TRY(pieces.complete(fd));
+	return pieces.combined();
 }
 
 } // namespace bpfckpt::images

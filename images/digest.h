@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "user/util/result.h"
 
@@ -28,6 +29,24 @@ public:
 
 private:
 	std::array<std::byte, kSize> bytes_{};
+};
+
+// The digest of a file whose pieces become known in any order, from several threads at once.
+class PieceDigests {
+public:
+	explicit PieceDigests(uint64_t size);
+
+	[[nodiscard]] bool has(size_t index) const { return known_[index] != 0; }
+	// `bytes`: the whole piece.
+	void set(size_t index, std::span<const std::byte> bytes);
+	// Reads those that are missing, on all cores. Errors: that of pread(2); kCorrupt if the file is shorter.
+	Result<> complete(int fd);
+	[[nodiscard]] Digest combined() const;
+
+private:
+	uint64_t size_;
+	std::vector<std::array<std::byte, Digest::kSize>> pieces_;
+	std::vector<uint8_t> known_;
 };
 
 Digest digest_of(std::span<const std::byte> bytes);

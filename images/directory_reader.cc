@@ -145,6 +145,8 @@ Result<> read_raw_file(const Directory &directory, const ImageFile &entry, bool 
 	if (entry.name() == kPagesName) {
 		images.pages = std::move(file.fd);
 		images.pages_size = file.size;
+		images.pages_path = directory.path_of(entry.name());
+		images.pages_digest = entry.xxh3_128();
 	}
 	return {};
 }

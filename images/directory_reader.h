@@ -17,7 +17,7 @@ namespace bpfckpt::images {
 struct ReadOptions {
 	// Refuse images that another user owns or could have changed (restore without --trust-images).
 	bool require_owner = false;
-	// Verify pages.img too: reads all of it.
+	// Verify pages.img too: reads all of it. Without, the caller does it, with pages_digest.
 	bool verify_pages = true;
 	// Of one record file; parsed messages take a multiple of it.
 	size_t record_file_limit = size_t{1} << 30;
@@ -29,6 +29,8 @@ struct CheckpointImages {
 	UniqueFd directory;
 	UniqueFd pages; // pages.img, O_RDONLY; invalid if the checkpoint has none
 	uint64_t pages_size = 0;
+	std::string pages_path;
+	std::string pages_digest; // as in the manifest
 };
 
 // Errors, each naming the file: kCorrupt (truncated, altered, inconsistent, or no checkpoint), kMismatch (another

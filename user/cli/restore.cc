@@ -90,6 +90,7 @@ static Result<int> restore_tree(const RestoreOptions &options)
 	Clock::time_point start = Clock::now();
 	images::ReadOptions read;
 	read.require_owner = !options.trust_images;
+	read.verify_pages = options.dry_run; // a build verifies them while it has them at hand
 	images::CheckpointImages checkpoint = TRY(images::read_checkpoint(options.images_dir, read));
 	log.steps("images are verified");
 	Findings findings;
@@ -109,6 +110,8 @@ static Result<int> restore_tree(const RestoreOptions &options)
 	build.pidfile = options.pidfile;
 	build.pages_fd = checkpoint.pages.get();
 	build.pages_size = checkpoint.pages_size;
+	build.pages_path = checkpoint.pages_path;
+	build.pages_digest = checkpoint.pages_digest;
 	{
 		TimeLimit limit(options.timeout_seconds +
 				2 * (restore::timer_id_seconds(plan) + restore::ring_counter_seconds(plan)));

@@ -44,6 +44,7 @@ public:
 
 private:
 	Result<> restore_contents();
+	Result<> verify_pages() const;
 	Result<> restore_attributes(Member &member);
 	Result<> restore_threads(std::span<Member *const> members);
 	Result<> restore_stopped();
@@ -73,6 +74,17 @@ Result<> Builder::restore_contents()
 	for (Member *member : tree_.living())
 		TRY(files_.install(*member));
 	return tree_.end_zombies();
+}
+
+Result<> Builder::verify_pages() const
+{
+	if (options_.pages_digest.empty())
+		return {};
+	Result<> verified = pages_.verify(options_.pages_digest);
+	if (!verified)
+		return std::move(verified).error().on(options_.pages_path);
+	log_.steps("pages are verified");
+	return {};
 }
 
 // What a leader does with all of bpfckpt's privileges.
@@ -179,6 +191,7 @@ Result<> Builder::run()
 	TRY(tree_.create());
 	log_.steps("processes are created");
 	TRY(restore_contents());
+	TRY(verify_pages());
 	log_.steps("memory, files and threads are restored");
 	TRY(tree_.orphan_root());
 	TRY(restore_stopped());

@@ -16,6 +16,8 @@ struct BuildOptions {
 	std::string pidfile;   // empty: none
 	int pages_fd = -1;
 	uint64_t pages_size = 0;
+	std::string pages_path;   // for messages
+	std::string pages_digest; // verified before the tree runs; empty: it was before
 };
 
 // Returns when the tree runs by itself. Until then a failure leaves nothing behind: no process, no file.

@@ -46,6 +46,7 @@ public:
 private:
 	Result<> map_all();
 	void map(SyscallBatch &batch, const images::Vma &vma);
+	void flush(SyscallBatch &batch);
 	void map_vdso(SyscallBatch &batch);
 	void finish(SyscallBatch &batch, const images::Vma &vma);
 	void set_layout(SyscallBatch &batch);
@@ -60,6 +61,13 @@ private:
 	const PageImage &pages_;
 	std::vector<const images::PageRun *> runs_;
 	std::map<int, int> descriptors_; // ours -> the tracee's
+
+	// Anonymous memory that lies side by side is mapped in one call; mprotect(2) parts it later. Empty: none waits.
+	struct Anonymous {
+		uint64_t start, end;
+		uint32_t prot;
+		int flags;
+	} waiting_ = {};
 };
 
 bool has_flag(const images::Vma &vma, std::string_view flag)
@@ -105,19 +113,35 @@ Result<int> AddressSpace::descriptor(SyscallBatch &batch, int source)
 	return it->second;
 }
 
+void AddressSpace::flush(SyscallBatch &batch)
+{
+	if (waiting_.start != waiting_.end)
+		batch.add(SYS_mmap, waiting_.start, waiting_.end - waiting_.start, waiting_.prot, waiting_.flags, -1,
+			  0);
+	waiting_ = {};
+}
+
 void AddressSpace::map(SyscallBatch &batch, const images::Vma &vma)
 {
 	int source = source_of(vma);
 	int flags = MAP_FIXED | (vma.shared() ? MAP_SHARED : MAP_PRIVATE);
-	if (source < 0)
-		flags |= MAP_ANONYMOUS;
 	if (has_flag(vma, "gd"))
 		flags |= MAP_GROWSDOWN;
 	if (has_flag(vma, "nr"))
 		flags |= MAP_NORESERVE;
-	int fd = source < 0 ? -1 : descriptors_.at(source);
-	batch.add(SYS_mmap, vma.start(), vma.end() - vma.start(), first_prot(vma), flags, fd,
-		  source < 0 ? 0 : vma.offset());
+	if (source >= 0) {
+		batch.add(SYS_mmap, vma.start(), vma.end() - vma.start(), first_prot(vma), flags,
+			  descriptors_.at(source), vma.offset());
+		return;
+	}
+	flags |= MAP_ANONYMOUS;
+	uint32_t prot = first_prot(vma);
+	bool goes_on = waiting_.end == vma.start() && waiting_.prot == prot && waiting_.flags == flags;
+	if (!goes_on || vma.shared() || (flags & MAP_GROWSDOWN)) {
+		flush(batch);
+		waiting_ = {.start = vma.start(), .end = vma.start(), .prot = prot, .flags = flags};
+	}
+	waiting_.end = vma.end();
 }
 
 // The kernel maps [vvar] and [vdso] together, the first of them at the address given.
@@ -152,6 +176,7 @@ Result<> AddressSpace::map_all()
 				.on(name_of(*member_.image));
 		map(batch, vma);
 	}
+	flush(batch);
 	if (int exe = files_.fd(memory_.layout().exe_file()); exe >= 0)
 		TRY(descriptor(batch, exe));
 	TRY(batch.run(member_.leader));

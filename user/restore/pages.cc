@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "user/memory/page_fill.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::restore {
@@ -11,7 +10,7 @@ namespace bpfckpt::restore {
 Result<PageImage> PageImage::open(int fd, uint64_t size)
 {
 	PageImage image;
-	image.fd_ = fd;
+	image.fill_ = std::make_unique<memory::PageFill>(fd, size);
 	image.mapping_ = TRY(Mapping::create(size, PROT_READ, MAP_PRIVATE, fd));
 	return image;
 }
@@ -26,12 +25,17 @@ Result<std::span<const std::byte>> PageImage::content(const images::PageRun &run
 
 Result<> PageImage::fill(const target::Tracee &tracee, std::span<const images::PageRun *const> runs) const
 {
-	memory::PageFill fill;
-	for (const images::PageRun *run : runs) {
-		TRY(content(*run));
-		fill.add({run->start(), run->start() + run->length()}, run->offset());
-	}
-	return fill.run(fd_, tracee.pid());
+	std::vector<memory::Piece> pieces;
+	for (const images::PageRun *run : runs)
+		pieces.push_back({.range = {run->start(), run->start() + run->length()}, .offset = run->offset()});
+	return fill_->write(tracee.pid(), std::move(pieces));
+}
+
+Result<> PageImage::verify(const std::string &digest) const
+{
+	if (TRY(fill_->digest()).view() != digest)
+		return Error(Code::kCorrupt, "is altered: its digest is not the one in the manifest");
+	return {};
 }
 
 Result<> PageImage::fill_file(int fd, const images::SharedMemory &object) const

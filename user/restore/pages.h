@@ -3,9 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <string>
 
 #include "images/memory.pb.h"
+#include "user/memory/page_fill.h"
 #include "user/target/remote.h"
 #include "user/util/mapping.h"
 #include "user/util/result.h"
@@ -17,6 +20,10 @@ public:
 	// `fd` stays open as long as the PageImage lives; it may be -1 if size is 0.
 	static Result<PageImage> open(int fd, uint64_t size);
 
+	// All of it, against the digest in the manifest; after it was read, because what is in the cache is not read
+	// again. Nothing of the program may run before. Errors: Code::kCorrupt.
+	Result<> verify(const std::string &digest) const;
+
 	// Errors: Code::kCorrupt if the run leaves the image.
 	Result<std::span<const std::byte>> content(const images::PageRun &run) const;
 
@@ -27,7 +34,7 @@ public:
 
 private:
 	Mapping mapping_;
-	int fd_ = -1;
+	std::unique_ptr<memory::PageFill> fill_;
 };
 
 } // namespace bpfckpt::restore
