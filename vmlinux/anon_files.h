@@ -62,6 +62,7 @@ struct eventpoll {
 };
 
 struct pipe_buffer {
+	struct page *page;
 	unsigned int offset;
 	unsigned int len;
 	unsigned int flags;

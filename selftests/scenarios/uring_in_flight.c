@@ -216,6 +216,7 @@ static void set_up(void)
 			arm(what);
 	arm_drained();
 	scenario_tell("ring", "%d", ring.ring_fd);
+	scenario_tell("splice_input", "%d", splice_in[0]);
 	scenario_tell("drained", "%d", drained.ring_fd);
 }
 

@@ -3,6 +3,7 @@
 // personality, an eventfd; and what is in its queues: SQEs not submitted, CQEs not read, CQEs that found no room, in
 // their order.
 #include <fcntl.h>
+#include <grp.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #define CQ_ENTRIES  8
 #define OVERFLOWED  3
 #define UNSUBMITTED 2
+#define GROUPS      100
 
 static struct io_uring ring, queues;
 static char *buffers;
@@ -26,6 +28,7 @@ static void register_all(void)
 	struct io_uring_rsrc_register rsrc = {.nr = 3};
 	int files[3] = {open("hidden", O_RDWR | O_CREAT, 0600), -1, eventfd(5, 0)};
 	unsigned long long tags[3] = {77, 0, 0};
+	gid_t groups[GROUPS];
 	struct iovec iov[2];
 
 	SCENARIO_REQUIRE(files[0] >= 0 && files[2] >= 0, "%m");
@@ -38,6 +41,9 @@ static void register_all(void)
 	iov[0] = (struct iovec){buffers, 4096};
 	iov[1] = (struct iovec){buffers + 8192, 100};
 	SCENARIO_REQUIRE(!io_uring_register_buffers(&ring, iov, 2), "register buffers");
+	for (gid_t i = 0; i < GROUPS; i++)
+		groups[i] = 5000 + i;
+	SCENARIO_REQUIRE(!setgroups(GROUPS, groups), "%m");
 	SCENARIO_REQUIRE(io_uring_register_personality(&ring) == 1, "register personality");
 	event = eventfd(0, EFD_NONBLOCK);
 	SCENARIO_REQUIRE(!io_uring_register_eventfd(&ring, event), "register eventfd");

@@ -1,71 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Rings: what each program did with the kernel is what inspect and show say, and a dump that leaves the program running
 // loses no request and no completion.
-#include <set>
+#include <algorithm>
 
 #include <linux/io_uring.h>
 
-#include "selftests/scenarios/driver.h"
+#include "selftests/scenarios/uring_json.h"
 
 namespace bpfckpt::selftests {
-
-namespace {
-
-Json ring_of_fd(const Json &document, Scenario &scenario, const std::string &fact)
-{
-	Json entries = where(document["processes"][0]["files"], "fd", number(scenario.fact(fact)));
-	EXPECT_EQ(entries.size(), 1u);
-	Json rings = entries.empty() ? Json() : where(document["rings"], "file", entries[0]["file"]);
-	EXPECT_EQ(rings.size(), 1u);
-	return rings.empty() ? Json() : rings[0];
-}
-
-Json request_of(const Json &ring, unsigned user_data)
-{
-	Json found = where(ring["in_flight"], "user_data", user_data);
-	EXPECT_EQ(found.size(), 1u) << "requests with user_data " << user_data;
-	return found.empty() ? Json() : found[0];
-}
-
-void expect_request(const Json &ring, unsigned user_data, const char *opcode, const char *place)
-{
-	Json request = request_of(ring, user_data);
-	ASSERT_FALSE(request.is_null());
-	EXPECT_EQ(request["opcode"], opcode);
-	EXPECT_EQ(request["where"], place) << opcode;
-	EXPECT_EQ(request["class"], "REARMABLE") << opcode;
-	EXPECT_FALSE(request["sqe"].get<std::string>().empty()) << opcode;
-}
-
-void expect_complete(const Json &ring, size_t count)
-{
-	EXPECT_EQ(ring["in_flight"].size(), count);
-	EXPECT_EQ(number(ring["in_flight_count"]), count);
-	EXPECT_TRUE(ring["complete"]);
-}
-
-void expect_mapped_at(const Json &ring, const std::set<uint64_t> &offsets)
-{
-	std::set<uint64_t> found;
-	for (const Json &mapping : ring["mappings"])
-		found.insert(number(mapping["offset"]));
-	EXPECT_EQ(found, offsets);
-}
-
-// The same holds for the program as it runs, for its images, and again after it went on for a round.
-template <class Verify>
-void dump_running(Scenario &scenario, Verify verify)
-{
-	verify(scenario.inspect());
-	for (int round = 0; round < 2; round++) {
-		ASSERT_EQ(scenario.dump({"-R", "--forensic", "--leak", "all=ignore"}).exit, 0);
-		verify(scenario.show());
-		ASSERT_TRUE(scenario.check_target());
-		ASSERT_TRUE(scenario.go());
-	}
-}
-
-} // namespace
 
 TEST(UringScenario, requests_in_flight_are_found_in_every_place)
 {
@@ -92,6 +34,9 @@ TEST(UringScenario, requests_in_flight_are_found_in_every_place)
 		expect_request(ring, 8, "IORING_OP_READ", "armed poll");
 		expect_request(ring, 9, "IORING_OP_NOP", "link member");
 		expect_request(ring, 10, "IORING_OP_SPLICE", "io-wq worker");
+		Json input = where(document["processes"][0]["files"], "fd", number(scenario.fact("splice_input")));
+		ASSERT_EQ(input.size(), 1u);
+		EXPECT_EQ(request_of(ring, 10)["in_flight_file2"], input[0]["file"]);
 		expect_request(ring, 11, "IORING_OP_FUTEX_WAIT", "futex");
 		auto next = number(request_of(ring, 8)["link"]);
 		ASSERT_GE(next, 1u);
@@ -146,6 +91,10 @@ TEST(UringScenario, buffers_personality_and_eventfd_are_found)
 		EXPECT_EQ(number(ring["buffers"][1]["length"]), 100u);
 		ASSERT_EQ(ring["personalities"].size(), 1u);
 		EXPECT_EQ(number(ring["personalities"][0]["id"]), 1u);
+		const Json &groups = ring["personalities"][0]["credentials"]["groups"];
+		ASSERT_EQ(groups.size(), 100u) << "more than one record of the kernel side holds";
+		for (size_t i = 0; i < groups.size(); i++)
+			EXPECT_EQ(number(groups[i]), 5000 + i);
 		Json event = where(document["processes"][0]["files"], "fd", number(scenario.fact("event")));
 		ASSERT_EQ(event.size(), 1u);
 		EXPECT_EQ(ring["eventfd"]["file"], event[0]["file"]);
@@ -182,21 +131,61 @@ TEST(UringScenario, ten_thousand_polls_on_ten_thousand_fixed_files)
 	});
 }
 
-TEST(UringScenario, a_ring_is_found_wherever_it_hangs)
+TEST(UringScenario, requests_that_wait_for_other_processes_are_found)
 {
-	for (const char *kind : {"defer", "sqpoll", "registered", "mapped"}) {
-		SCOPED_TRACE(kind);
-		Scenario scenario;
-		SCENARIO_START(scenario, "uring_setup", {kind});
-		dump_running(scenario, [&](const Json &document) {
-			ASSERT_EQ(document["rings"].size(), 1u);
-			const Json &ring = document["rings"][0];
-			expect_complete(ring, 1);
-			expect_request(ring, 42, "IORING_OP_POLL_ADD", "armed poll");
-			expect_mapped_at(ring, {0, IORING_OFF_SQES});
-			EXPECT_EQ(ring.contains("sq_thread"), kind == std::string("sqpoll"));
-		});
-	}
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_waiting");
+	dump_running(scenario, [&](const Json &document) {
+		Json ring = ring_of_fd(document, scenario, "ring");
+		expect_complete(ring, 3);
+		expect_request(ring, 1, "IORING_OP_ACCEPT", "armed poll");
+		expect_request(ring, 2, "IORING_OP_WAITID", "waitid");
+		Json open = request_of(ring, 3);
+		EXPECT_EQ(open["opcode"], "IORING_OP_OPENAT");
+		EXPECT_TRUE(open["where"].get<std::string>().starts_with("io-wq ")) << open["where"];
+		EXPECT_EQ(open["class"], "REARMABLE");
+		EXPECT_EQ(open["path"], scenario.fact("path")) << "longer than one record of the kernel side";
+	});
+}
+
+TEST(UringScenario, a_message_of_another_ring_waits_for_its_reader)
+{
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_waiting");
+	dump_running(scenario, [&](const Json &document) {
+		Json receiver = ring_of_fd(document, scenario, "receiver");
+		expect_complete(receiver, 0);
+		ASSERT_EQ(receiver["messages"].size(), 1u);
+		EXPECT_EQ(number(receiver["messages"][0]["user_data"]), 5u);
+		EXPECT_EQ(number(receiver["messages"][0]["res"]), 17u);
+		expect_refused(receiver, "completions from other rings are on their way to it");
+	});
+}
+
+TEST(UringScenario, buffers_that_kept_their_pages_are_dumped)
+{
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_buffers");
+	ASSERT_EQ(scenario.dump({"-R"}).exit, 0);
+	Json ring = ring_of_fd(scenario.show(), scenario, "ring");
+	ASSERT_EQ(ring["buffers"].size(), 6u);
+	for (const Json &buffer : ring["buffers"])
+		EXPECT_FALSE(buffer["pages_differ"]) << buffer;
+	ASSERT_TRUE(scenario.go());
+}
+
+TEST(UringScenario, buffers_cut_off_from_their_addresses_are_refused_by_name)
+{
+	run_refusal("uring_buffers", "the pages of buffer 4 are no longer those at its address", {}, {"changed"});
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_buffers", {"changed"});
+	dump_running(scenario, [&](const Json &document) {
+		Json ring = ring_of_fd(document, scenario, "ring");
+		ASSERT_EQ(ring["buffers"].size(), 6u);
+		for (const Json &buffer : ring["buffers"])
+			EXPECT_EQ(buffer["pages_differ"], number(buffer["slot"]) >= 4) << buffer;
+		expect_refused(ring, "the pages of buffer 5 are no longer those at its address");
+	});
 }
 
 TEST(UringScenario, what_restore_cannot_submit_again_refuses_the_dump)

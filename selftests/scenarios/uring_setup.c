@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Rings of other kinds, one armed poll in each: sqpoll, defer (SINGLE_ISSUER and DEFER_TASKRUN), registered (no fd at
-// all), mapped (its fd is closed: only the mapping is left).
+// Rings of other kinds, one armed poll in each: those of the table below, registered (no fd at all), mapped (its fd is
+// closed: only the mapping is left), restricted, forked (a child has it, too). Nothing waits in a ring that is disabled
+// or polls for completions.
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -34,6 +35,64 @@ static void check(int round)
 	arm();
 }
 
+struct kind {
+	const char *name;
+	unsigned flags;
+};
+
+static const struct kind kinds[] = {
+	{"sqpoll", IORING_SETUP_SQPOLL},         {"defer", IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN},
+	{"iopoll", IORING_SETUP_IOPOLL},         {"sqe128", IORING_SETUP_SQE128},
+	{"cqe32", IORING_SETUP_CQE32},           {"disabled", IORING_SETUP_R_DISABLED},
+	{"restricted", IORING_SETUP_R_DISABLED},
+};
+
+/* liburing 2.3 declares functions for these, and does not export them. */
+static long register_with(unsigned opcode, void *argument, unsigned count)
+{
+	return syscall(SYS_io_uring_register, ring.ring_fd, opcode, argument, count);
+}
+
+/* Only what the checks need is allowed, and only after it is enabled. */
+static void restrict_ring(void)
+{
+	struct io_uring_restriction allowed[] = {
+		{.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_POLL_ADD},
+		{.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_ENABLE_RINGS},
+	};
+
+	SCENARIO_REQUIRE(!register_with(IORING_REGISTER_RESTRICTIONS, allowed, 2), "restrictions");
+	SCENARIO_REQUIRE(!register_with(IORING_REGISTER_ENABLE_RINGS, NULL, 0), "enable");
+}
+
+/* A child that holds the ring and does nothing with it. */
+static void fork_child(void)
+{
+	pid_t child = fork();
+
+	SCENARIO_REQUIRE(child >= 0, "%m");
+	while (!child)
+		pause();
+	scenario_tell("child", "%d", child);
+}
+
+/* A ring that nothing can be submitted to, or with nothing that waits in it: enabled, or used, by the check. */
+static void check_late(int round)
+{
+	struct io_uring_sqe *sqe;
+
+	if (ring.flags & IORING_SETUP_R_DISABLED) {
+		if (round == 1)
+			SCENARIO_REQUIRE(!register_with(IORING_REGISTER_ENABLE_RINGS, NULL, 0), "enable");
+		sqe = ring_sqe(&ring);
+		io_uring_prep_nop(sqe);
+		sqe->user_data = 43;
+		ring_submit(&ring, 1);
+		SCENARIO_CHECK(ring_expect(&ring, 43, "nop") == 0, "nop");
+	}
+	ring_expect_nothing(&ring, "late");
+}
+
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 1 ? argv[1] : "";
@@ -41,16 +100,22 @@ int main(int argc, char **argv)
 
 	scenario_init();
 	SCENARIO_REQUIRE(!pipe(pipe_fds), "%m");
-	if (!strcmp(kind, "sqpoll"))
-		params.flags = IORING_SETUP_SQPOLL;
-	else if (!strcmp(kind, "defer"))
-		params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (!strcmp(kind, kinds[i].name))
+			params.flags = kinds[i].flags;
 	SCENARIO_REQUIRE(!io_uring_queue_init_params(8, &ring, &params), "%m");
+	scenario_tell("ring", "%d", ring.ring_fd);
+	if (!strcmp(kind, "restricted"))
+		restrict_ring();
+	if (!strcmp(kind, "disabled") || !strcmp(kind, "iopoll"))
+		return scenario_main(check_late);
 	if (!strcmp(kind, "registered"))
 		SCENARIO_REQUIRE(io_uring_register_ring_fd(&ring) == 1, "register the ring");
 	arm();
 	if (!strcmp(kind, "registered") || !strcmp(kind, "mapped"))
 		close(ring.ring_fd);
 	usable = strcmp(kind, "mapped") != 0;
+	if (!strcmp(kind, "forked"))
+		fork_child();
 	return scenario_main(check);
 }

@@ -18,6 +18,7 @@ Result<Findings> find_obstacles(const CheckTargetOptions &options)
 	collect::Snapshot snapshot = TRY(collect::Snapshot::load());
 	TRY(snapshot.attach(tree.pids()));
 	TRY(snapshot.capture());
+	TRY(snapshot.observe_rings());
 	images::Document document;
 	collect::Context context;
 	context.document = &document;

@@ -21,6 +21,7 @@ Result<std::string> inspect_once(collect::Snapshot &snapshot, const InspectOptio
 	std::vector<pid_t> pids = TRY(snapshot.find_tree(options.pid));
 	TRY(snapshot.attach(pids));
 	TRY(snapshot.capture());
+	TRY(snapshot.observe_rings());
 	images::Document document;
 	document.set_version(1);
 	document.set_command("inspect");

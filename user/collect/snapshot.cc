@@ -109,9 +109,21 @@ std::vector<memory::SharedObject> Snapshot::shared_objects() const
 
 Result<> Snapshot::capture_rings()
 {
-	// On a living tree one walk may be torn; on a stopped one the first is complete, or requests are still moving.
-	TRY(uring::observe(*rings_, ring_addresses()));
+	TRY(rings_->run(ring_addresses()));
+	compare_buffers();
 	return files_->describe(rings_->referenced_files());
+}
+
+// Without the numbers of pages it says that they could not be compared.
+void Snapshot::compare_buffers()
+{
+	ring_checks_ = {};
+	if (rings_->buffers().empty())
+		return;
+	if (!frames_)
+		if (auto frames = iterators::PageFrames::learn())
+			frames_ = *frames;
+	ring_checks_.buffers = uring::compare_buffers(*rings_, frames_ ? &*frames_ : nullptr, pids_);
 }
 
 // A tree without rings does not need it.
@@ -122,22 +134,34 @@ Result<> Snapshot::load_layout()
 	return {};
 }
 
+bool Snapshot::is_disk(uint64_t address) const
+{
+	const file_record *file = files_->find(address);
+	if (!file)
+		return false;
+	iterators::FileKind kind = iterators::kind_of(*file);
+	return kind == FILE_KIND_REGULAR || kind == FILE_KIND_DIRECTORY || kind == FILE_KIND_BLOCKDEV;
+}
+
 Result<uring::DrainReport> Snapshot::drain(std::chrono::milliseconds limit)
 {
 	std::vector<uint64_t> rings = ring_addresses();
 	if (rings.empty())
 		return uring::DrainReport{};
 	TRY(load_layout());
-	auto is_disk = [this](uint64_t address) {
-		const file_record *file = files_->find(address);
-		if (!file)
-			return false;
-		iterators::FileKind kind = iterators::kind_of(*file);
-		return kind == FILE_KIND_REGULAR || kind == FILE_KIND_DIRECTORY || kind == FILE_KIND_BLOCKDEV;
-	};
-	uring::DrainReport report = TRY(uring::drain(*rings_, rings, *layout_, is_disk, limit));
-	TRY(files_->describe(rings_->referenced_files()));
-	return report;
+	return uring::drain(*rings_, rings, *layout_, [this](uint64_t file) { return is_disk(file); }, limit);
+}
+
+Result<> Snapshot::observe_rings()
+{
+	constexpr std::chrono::milliseconds kLimit{100};
+	std::vector<uint64_t> rings = ring_addresses();
+	if (rings.empty())
+		return {};
+	TRY(load_layout());
+	ring_checks_.stuck =
+		TRY(uring::observe(*rings_, rings, *layout_, [this](uint64_t file) { return is_disk(file); }, kLimit));
+	return files_->describe(rings_->referenced_files());
 }
 
 Result<> Snapshot::capture_once()
@@ -224,7 +248,7 @@ Result<> Snapshot::build(const policy::Options &options, const memory::PageDump 
 	TRY(collect_files(*files_, options, context));
 	collect_memory(*vmas_, pages, context);
 	if (layout_)
-		collect_rings(*rings_, *layout_, files_->files(), context);
+		collect_rings(*rings_, *layout_, files_->files(), ring_checks_, context);
 	link_rings(context);
 	std::ranges::move(uring::check_rings(*context.document), std::back_inserter(context.findings));
 	return {};

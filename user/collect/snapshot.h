@@ -15,12 +15,14 @@
 #include <sys/types.h>
 
 #include "iterators/file_reader.h"
+#include "iterators/page_frames.h"
 #include "iterators/task_reader.h"
 #include "iterators/timer_reader.h"
 #include "iterators/uring_reader.h"
 #include "iterators/vma_reader.h"
 #include "user/collect/context.h"
 #include "user/collect/task.h"
+#include "user/collect/uring.h"
 #include "user/memory/page_transfer.h"
 #include "user/policy/options.h"
 #include "user/uring/drain.h"
@@ -46,6 +48,10 @@ public:
 	// again, and nothing is missing. Errors: those of uring::drain().
 	Result<uring::DrainReport> drain(std::chrono::milliseconds limit);
 
+	// On a running tree, after capture(): looks again until what the rings show is whole, and notes the rings in
+	// which something stays that a dump would wait for.
+	Result<> observe_rings();
+
 	// Records to messages. `pages`: what was copied; NULL: nothing was (inspect).
 	Result<> build(const policy::Options &options, const memory::PageDump *pages, Context &context);
 
@@ -63,6 +69,8 @@ private:
 	Result<> capture_rings();
 	Result<> grow();
 	Result<> load_layout();
+	void compare_buffers();
+	[[nodiscard]] bool is_disk(uint64_t file) const;
 	[[nodiscard]] std::vector<uint64_t> ring_addresses() const;
 	[[nodiscard]] std::vector<uint64_t> files_of_tasks() const;
 	void link_rings(Context &context) const;
@@ -75,6 +83,8 @@ private:
 	std::vector<unsigned> pids_;
 	std::vector<ProcessPaths> paths_;
 	std::optional<iterators::KernelLayout> layout_; // once there was a ring
+	std::optional<iterators::PageFrames> frames_;   // once there was a registered buffer
+	RingChecks ring_checks_;
 	CaptureTime time_;
 };
 

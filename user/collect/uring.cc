@@ -16,6 +16,7 @@ namespace {
 
 constexpr uint32_t kRegionOfUser = 2; // IO_REGION_F_USER_PROVIDED
 constexpr uint32_t kNapiOff = 255;
+constexpr uint32_t kCqe32 = 1U << 15; // IORING_CQE_F_32, with CQE_MIXED
 
 // CLOCK_MONOTONIC_COARSE moves once a jiffy.
 uint32_t jiffies_to_ms(uint32_t jiffies)
@@ -73,6 +74,7 @@ void collect_fixed(const UringIndex &index, const Context &context, uint64_t add
 		buffer->set_length(record->length);
 		buffer->set_tag(record->tag);
 		buffer->set_kernel_buffer(record->kernel_buffer);
+		buffer->set_pages_differ(index.checks.buffers.differing.contains(record->imu));
 		buffer->set_shared(record->references > 1 || index.mapped_buffers.at(record->imu) > 1);
 	}
 }
@@ -120,7 +122,7 @@ void collect_overflow(const UringIndex &index, const uring_ring_record &record, 
 		cqe->set_user_data(entry->user_data);
 		cqe->set_res(entry->res);
 		cqe->set_flags(entry->flags);
-		if (record.flags & IORING_SETUP_CQE32) {
+		if (record.flags & IORING_SETUP_CQE32 || entry->flags & kCqe32) {
 			cqe->add_extra(entry->extra[0]);
 			cqe->add_extra(entry->extra[1]);
 		}
@@ -205,9 +207,9 @@ void collect_file(const UringIndex &index, const uring_ring_record &record, cons
 } // namespace
 
 void collect_rings(const iterators::UringReader &reader, const iterators::KernelLayout &layout,
-		   std::span<const file_record> files, Context &context)
+		   std::span<const file_record> files, const RingChecks &checks, Context &context)
 {
-	UringIndex index(reader, layout, files);
+	UringIndex index(reader, layout, files, checks);
 	IdTable sq_threads;
 	for (const uring_ring_record &record : reader.rings()) {
 		images::Ring &ring = *context.document->add_rings();
@@ -224,7 +226,7 @@ void collect_rings(const iterators::UringReader &reader, const iterators::Kernel
 		collect_restrictions(record, ring);
 		collect_tasks(index, record.ring, ring);
 		collect_requests(index, record, context, ring);
-		refuse_unsupported(record, context, ring);
+		refuse_unsupported(record, checks, context, ring);
 	}
 	std::ranges::sort(*context.document->mutable_rings(), {}, &images::Ring::id);
 }

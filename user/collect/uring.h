@@ -3,18 +3,26 @@
 #pragma once
 
 #include <span>
+#include <unordered_set>
 
 #include "iterators/file_record.h"
 #include "iterators/kernel_layout.h"
 #include "iterators/uring_reader.h"
 #include "user/collect/context.h"
+#include "user/uring/buffer_pages.h"
 
 namespace bpfckpt::collect {
+
+// What the capture found out of rings besides their records.
+struct RingChecks {
+	uring::BufferPages buffers;
+	std::unordered_set<uint64_t> stuck; // struct io_ring_ctx: see uring::observe()
+};
 
 // After the thaw, and after collect_files(), which gave ids to what UringReader::referenced_files() named. `files` are
 // all that were described: they tell the struct file of each ring and of its eventfd. State that a dump cannot carry
 // over becomes a finding.
 void collect_rings(const iterators::UringReader &reader, const iterators::KernelLayout &layout,
-		   std::span<const file_record> files, Context &context);
+		   std::span<const file_record> files, const RingChecks &checks, Context &context);
 
 } // namespace bpfckpt::collect

@@ -33,8 +33,8 @@ std::unordered_map<uint64_t, std::string> queued_functions(std::span<const uring
 } // namespace
 
 UringIndex::UringIndex(const iterators::UringReader &reader_in, const iterators::KernelLayout &layout_in,
-		       std::span<const file_record> files)
-	: reader(reader_in), layout(layout_in), functions(queued_functions(reader_in.requests()))
+		       std::span<const file_record> files, const RingChecks &checks_in)
+	: reader(reader_in), layout(layout_in), checks(checks_in), functions(queued_functions(reader_in.requests()))
 {
 	add_all(counts, reader.counts(), &uring_count_record::ring);
 	add_all(attachments, reader.attachments(), &uring_attachment_record::ring);

@@ -13,6 +13,7 @@
 #include "iterators/kernel_layout.h"
 #include "iterators/uring_reader.h"
 #include "user/collect/context.h"
+#include "user/collect/uring.h"
 
 namespace bpfckpt::collect {
 
@@ -22,6 +23,7 @@ using RecordsBy = std::unordered_map<uint64_t, std::vector<const Record *>>;
 struct UringIndex {
 	const iterators::UringReader &reader;
 	const iterators::KernelLayout &layout;
+	const RingChecks &checks;
 
 	// By struct io_ring_ctx.
 	RecordsBy<uring_count_record> counts;
@@ -55,7 +57,7 @@ struct UringIndex {
 	std::unordered_set<uint64_t> disk_files;
 
 	UringIndex(const iterators::UringReader &reader, const iterators::KernelLayout &layout,
-		   std::span<const file_record> files);
+		   std::span<const file_record> files, const RingChecks &checks);
 
 	template <class Record>
 	static std::span<const Record *const> of(const RecordsBy<Record> &records, uint64_t object)
@@ -78,6 +80,7 @@ void collect_requests(const UringIndex &index, const uring_ring_record &record, 
 void collect_ring_memory(const UringIndex &index, const uring_ring_record &record, bool with_bytes, images::Ring &ring);
 
 // Says what of the ring no restore knows yet: Ring.unsupported, and a finding for each.
-void refuse_unsupported(const uring_ring_record &record, Context &context, images::Ring &ring);
+void refuse_unsupported(const uring_ring_record &record, const RingChecks &checks, Context &context,
+			images::Ring &ring);
 
 } // namespace bpfckpt::collect

@@ -3,6 +3,7 @@
 #include <map>
 
 #include <linux/io_uring.h>
+#include <unistd.h>
 
 #include "user/collect/uring_index.h"
 
@@ -70,11 +71,16 @@ void refuse_setup(const uring_ring_record &record, Refusals &refusals)
 		refusals.add("a memory region is registered with it (IORING_REGISTER_MEM_REGION)");
 	if (record.napi_mode != 255)
 		refusals.add("it polls network devices (IORING_REGISTER_NAPI)");
+	if (record.state & URING_TRUNCATED)
+		refusals.add("a list of it does not end");
+	if (sysconf(_SC_NPROCESSORS_CONF) > URING_CPU_WORDS * 64)
+		refusals.add(fmt::format("its workers may run on CPUs beyond {}, which are not read",
+					 URING_CPU_WORDS * 64 - 1));
 	if (record.state & URING_IOWQ_LIMITS)
 		refusals.add("limits for its workers are set (IORING_REGISTER_IOWQ_MAX_WORKERS)");
 }
 
-void refuse_registered(const images::Ring &ring, Refusals &refusals)
+void refuse_registered(const images::Ring &ring, bool compared, Refusals &refusals)
 {
 	if (ring.buffer_groups_size())
 		refusals.add(fmt::format("{} groups of provided buffers", ring.buffer_groups_size()));
@@ -86,6 +92,15 @@ void refuse_registered(const images::Ring &ring, Refusals &refusals)
 			fmt::format("{} completions from other rings are on their way to it", ring.messages_size()),
 			"try again");
 	for (const images::FixedBuffer &buffer : ring.buffers()) {
+		if (buffer.pages_differ())
+			refusals.add(
+				fmt::format("the pages of buffer {} are no longer those at its address", buffer.slot()),
+				"it is cut off from the memory that the program sees: register it anew");
+		else if (!compared && !buffer.kernel_buffer())
+			refusals.add(fmt::format("the pages of buffer {} could not be compared with those at its "
+						 "address",
+						 buffer.slot()),
+				     "the page map shows them to CAP_SYS_ADMIN only");
 		if (buffer.kernel_buffer())
 			refusals.add(fmt::format("buffer {} belongs to the kernel", buffer.slot()));
 		if (buffer.shared())
@@ -113,7 +128,8 @@ std::string names_of(const std::map<std::string, unsigned> &counts)
 	return text;
 }
 
-void refuse_requests(const images::Ring &ring, bool live, Refusals &refusals)
+// `at_rest`: what has not finished will not do so in a moment.
+void refuse_requests(const images::Ring &ring, bool at_rest, Refusals &refusals)
 {
 	std::map<std::string, unsigned> waiting, unfinished;
 	for (const images::Request &request : ring.in_flight()) {
@@ -130,10 +146,10 @@ void refuse_requests(const images::Ring &ring, bool live, Refusals &refusals)
 	if (!waiting.empty())
 		refusals.add(fmt::format("requests wait in it: {}", names_of(waiting)),
 			     "restore cannot submit requests again yet; dump --forensic keeps them");
-	if (!unfinished.empty() && !live)
+	if (!unfinished.empty() && at_rest)
 		refusals.add(fmt::format("requests have not finished: {}", names_of(unfinished)),
 			     "a longer --drain-timeout gives them more time");
-	if (!ring.complete() && !live)
+	if (!ring.complete() && at_rest)
 		refusals.add(
 			fmt::format("{} requests were found, the kernel counts {}", ring.in_flight_size(),
 				    ring.in_flight_count()),
@@ -143,12 +159,12 @@ void refuse_requests(const images::Ring &ring, bool live, Refusals &refusals)
 
 } // namespace
 
-void refuse_unsupported(const uring_ring_record &record, Context &context, images::Ring &ring)
+void refuse_unsupported(const uring_ring_record &record, const RingChecks &checks, Context &context, images::Ring &ring)
 {
 	Refusals refusals(context, ring);
 	refuse_setup(record, refusals);
-	refuse_registered(ring, refusals);
-	refuse_requests(ring, context.live, refusals);
+	refuse_registered(ring, checks.buffers.compared, refusals);
+	refuse_requests(ring, !context.live || checks.stuck.contains(record.ring), refusals);
 }
 
 } // namespace bpfckpt::collect

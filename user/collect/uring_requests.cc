@@ -119,6 +119,23 @@ uint32_t submitted_flags(const uring::RequestSource &source)
 	return flags;
 }
 
+bool is_splice(const uring_request_record &record)
+{
+	return record.opcode == images::IORING_OP_SPLICE || record.opcode == images::IORING_OP_TEE;
+}
+
+// File.id of what a descriptor of a thread names; 0: nothing.
+uint32_t file_of_descriptor(const images::Document &document, uint32_t tid, int32_t fd)
+{
+	for (const images::Process &process : document.processes()) {
+		if (std::ranges::find(process.threads(), tid, &images::Thread::tid) == process.threads().end())
+			continue;
+		auto entry = std::ranges::find(process.files(), static_cast<uint32_t>(fd), &images::FdEntry::fd);
+		return entry == process.files().end() ? 0 : entry->file();
+	}
+	return 0;
+}
+
 class Collector {
 public:
 	Collector(const UringIndex &index, const uring_ring_record &ring_record, const Context &context)
@@ -129,6 +146,7 @@ public:
 
 private:
 	void add(const uring::Sighting &sighting, images::Request &request);
+	[[nodiscard]] std::string name_input(images::Request &request) const;
 	void add_messages(images::Ring &ring);
 	void prove(images::Ring &ring);
 
@@ -137,6 +155,20 @@ private:
 	const Context &context_;
 	uint32_t completions_ = 0;
 };
+
+// The input of a splice or tee: the kernel looks it up when a worker begins, and keeps the file on that worker's stack.
+// What is told here is what the descriptor names now. Returns why there is none.
+std::string Collector::name_input(images::Request &request) const
+{
+	if (request.op_flags() & SPLICE_F_FD_IN_FIXED) {
+		for (const uring_file_record *slot : UringIndex::of(index_.fixed_files, record_.ring))
+			if (slot->slot == static_cast<uint32_t>(request.fd()))
+				request.set_in_flight_file2(context_.ids.files.find(slot->file));
+	} else {
+		request.set_in_flight_file2(file_of_descriptor(*context_.document, request.tid(), request.fd()));
+	}
+	return request.in_flight_file2() ? "" : fmt::format("its input, descriptor {}, is closed", request.fd());
+}
 
 void Collector::add(const uring::Sighting &sighting, images::Request &request)
 {
@@ -170,6 +202,8 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 	if (fixed)
 		request.set_fixed_slot(slot.value_or(0));
 	std::string obstacle = uring::decode_request(source, request);
+	if (obstacle.empty() && is_splice(record))
+		obstacle = name_input(request);
 	if (obstacle.empty() && record.file && !request.file())
 		obstacle = "its file could not be described";
 	if (obstacle.empty() && fixed && record.file && !slot)
@@ -198,7 +232,7 @@ void Collector::prove(images::Ring &ring)
 {
 	uring::Proof proof = uring::proof_of(UringIndex::of(index_.counts, record_.ring));
 	ring.set_in_flight_count(proof.counted);
-	ring.set_complete(proof.holds(static_cast<size_t>(ring.in_flight_size())));
+	ring.set_complete(!index_.reader.truncated() && proof.holds(static_cast<size_t>(ring.in_flight_size())));
 }
 
 void Collector::collect(images::Ring &ring)

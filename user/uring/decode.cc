@@ -76,6 +76,7 @@ void add_iovecs(const RequestSource &source, const iterators::KernelObject &obje
 		only->set_length(rest);
 		return;
 	}
+	source.cut |= source.iovecs.size() != object.get(path + ".nr_segs");
 	for (const images::IoVec &iovec : source.iovecs)
 		*request.add_iovecs() = iovec;
 	drop_front(*request.mutable_iovecs(), offset);
@@ -95,6 +96,8 @@ std::string decode_request(const RequestSource &source, images::Request &request
 	if (!decode)
 		return "its opcode is not known to this version";
 	std::string obstacle = decode(source, request, sqe);
+	if (obstacle.empty() && source.cut)
+		obstacle = "the kernel's copy of its arguments was read in part only";
 	request.set_ioprio(sqe.ioprio);
 	if (obstacle.empty())
 		request.set_sqe(&sqe, sizeof(sqe));

@@ -18,8 +18,9 @@ struct Unsettled {
 	std::vector<const uring_request_record *> bounded;
 	uint32_t found = 0;
 	Proof proof;
+	bool whole = true; // no list was cut
 
-	[[nodiscard]] bool is_missing() const { return !proof.holds(found); }
+	[[nodiscard]] bool is_missing() const { return !whole || !proof.holds(found); }
 };
 
 // By struct io_ring_ctx. This runs inside the freeze: it sorts, where sightings() would build a table of them all.
@@ -45,6 +46,7 @@ Rings count_found(const iterators::UringReader &reader)
 		Unsettled &ring = rings[record.ring];
 		ring.found = static_cast<uint32_t>(end - first);
 		ring.proof = proof_of(counts[record.ring]);
+		ring.whole = !reader.truncated();
 	}
 	return rings;
 }
@@ -68,6 +70,17 @@ Rings unsettled(const iterators::UringReader &reader, const iterators::KernelLay
 	return rings;
 }
 
+// How far each ring has come, by struct io_ring_ctx: its SQ head and CQ tail.
+using Positions = std::map<uint64_t, std::pair<uint32_t, uint32_t>>;
+
+Positions positions(const iterators::UringReader &reader)
+{
+	Positions result;
+	for (const uring_count_record &record : reader.counts())
+		result[record.ring] = {record.counters.cached_sq_head, record.counters.cached_cq_tail};
+	return result;
+}
+
 std::string describe(const uring_request_record &record)
 {
 	const std::string &name = images::Opcode_Name(static_cast<images::Opcode>(record.opcode));
@@ -87,7 +100,7 @@ Error timed_out(const Rings &rings, std::chrono::milliseconds limit)
 		if (state.found != state.proof.counted)
 			text += fmt::format("{}{} requests of the {} that the kernel counts were found",
 					    text.empty() ? "" : ", ", state.found, state.proof.counted);
-		else if (!state.proof.taken)
+		else if (!state.proof.taken || !state.whole)
 			text += fmt::format("{}a ring does not come to rest", text.empty() ? "" : ", ");
 	}
 	Error error = make_error(Code::kTimeout, "requests have not finished within {} ms: {}", limit.count(), text);
@@ -124,14 +137,28 @@ Result<DrainReport> drain(iterators::UringReader &reader, std::span<const uint64
 	}
 }
 
-Result<> observe(iterators::UringReader &reader, std::span<const uint64_t> rings, unsigned attempts)
+Result<std::unordered_set<uint64_t>> observe(iterators::UringReader &reader, std::span<const uint64_t> rings,
+					     const iterators::KernelLayout &layout, const IsDisk &is_disk,
+					     std::chrono::milliseconds limit)
 {
-	for (unsigned attempt = 1;; attempt++) {
+	constexpr unsigned kRoundsWhileMoving = 5;
+	auto deadline = Clock::now() + limit;
+	auto pause = std::chrono::microseconds(100);
+	const Positions first = positions(reader);
+	std::unordered_set<uint64_t> stuck;
+	for (unsigned round = 1;; round++) {
+		Rings left = unsettled(reader, layout, is_disk);
+		Positions now = positions(reader);
+		stuck.clear();
+		for (const auto &[ring, state] : left)
+			if (first.contains(ring) && first.at(ring) == now[ring])
+				stuck.insert(ring);
+		bool moving = stuck.empty() && round >= kRoundsWhileMoving;
+		if (left.empty() || moving || Clock::now() >= deadline)
+			return stuck;
+		std::this_thread::sleep_for(pause);
+		pause = std::min(pause * 2, std::chrono::microseconds(10'000));
 		TRY(reader.run(rings));
-		bool proved = std::ranges::none_of(count_found(reader),
-						   [](const auto &entry) { return entry.second.is_missing(); });
-		if (proved || attempt >= attempts)
-			return {};
 	}
 }
 

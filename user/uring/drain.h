@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <unordered_set>
 
 #include "iterators/kernel_layout.h"
 #include "iterators/uring_reader.h"
@@ -33,8 +34,11 @@ Result<DrainReport> drain(iterators::UringReader &reader, std::span<const uint64
 			  const iterators::KernelLayout &layout, const IsDisk &is_disk,
 			  std::chrono::milliseconds limit);
 
-// For a running process: reads until the count proves a walk complete, at most `attempts` times, then takes the last
-// one as it is.
-Result<> observe(iterators::UringReader &reader, std::span<const uint64_t> rings, unsigned attempts = 5);
+// The same look at a running process, which nothing keeps from going on: reads until the rings are settled, or have
+// moved so often that no walk of them will be whole, or the limit has passed. Gives the rings that stood still all the
+// while and are not settled all the same: what a dump would wait for. Errors: those of UringReader::run().
+Result<std::unordered_set<uint64_t>> observe(iterators::UringReader &reader, std::span<const uint64_t> rings,
+					     const iterators::KernelLayout &layout, const IsDisk &is_disk,
+					     std::chrono::milliseconds limit);
 
 } // namespace bpfckpt::uring

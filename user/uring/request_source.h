@@ -23,12 +23,18 @@ struct RequestSource {
 	std::span<const uint8_t> command_sqe; // uring_cmd
 	uint32_t completions = 0; // of the ring, not counting timeouts: what timeouts with a count compare with
 	std::function<int64_t(uint32_t)> now; // nanoseconds on a clockid_t at the capture
+	mutable bool cut = false;             // some of it was larger than what was read of it
 
 	[[nodiscard]] iterators::KernelObject command(std::string_view type) const
 	{
 		return {*layout, type, record->command};
 	}
-	[[nodiscard]] iterators::KernelObject async_data(std::string_view type) const { return {*layout, type, async}; }
+	// Notes it if only a part of the object was read.
+	[[nodiscard]] iterators::KernelObject async_data(std::string_view type) const
+	{
+		cut |= !async.empty() && layout->size_of(type) > async.size();
+		return {*layout, type, async};
+	}
 	[[nodiscard]] bool has_flag(std::string_view name) const
 	{
 		return (record->req_flags & layout->request_flag(name)) != 0;

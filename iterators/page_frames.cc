@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "iterators/page_frames.h"
+
+#include <fcntl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "bpf/page_frame.skel.h"
+#include "iterators/bpf_object.h"
+#include "user/util/mapping.h"
+
+namespace bpfckpt::iterators {
+
+namespace {
+
+constexpr size_t kPage = 4096;
+constexpr uint64_t kFrameMask = (1ULL << 55) - 1; // Documentation/admin-guide/mm/pagemap.rst
+
+Result<uint64_t> own_frame(const void *address)
+{
+	UniqueFd pagemap(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+	uint64_t entry = 0;
+	auto offset = static_cast<off_t>(reinterpret_cast<uintptr_t>(address) / kPage * sizeof(entry));
+	if (::pread(pagemap.get(), &entry, sizeof(entry), offset) != sizeof(entry))
+		return errno_error(errno, "cannot read the page map").on("/proc/self/pagemap");
+	if (!(entry & kFrameMask))
+		return Error(Code::kPermission, "the page map does not show the numbers of pages")
+			.with_hint("run with CAP_SYS_ADMIN in the initial user namespace");
+	return entry & kFrameMask;
+}
+
+} // namespace
+
+Result<PageFrames> PageFrames::learn()
+{
+	Mapping own = TRY(Mapping::create(kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1));
+	*static_cast<char *>(own.data()) = 1;
+	int ends[2];
+	if (::pipe2(ends, O_CLOEXEC) < 0)
+		return errno_error(errno, "cannot make a pipe");
+	UniqueFd reader(ends[0]), writer(ends[1]);
+	iovec piece = {.iov_base = own.data(), .iov_len = 1};
+	if (::vmsplice(writer.get(), &piece, 1, 0) != 1)
+		return errno_error(errno, "cannot put a page into a pipe");
+
+	auto object = TRY(BpfObject<page_frame_bpf>::open());
+	TRY(object.load());
+	object->bss->pipe_fd = static_cast<__u32>(reader.get());
+	TRY(run_syscall_program(object->progs.find_pipe_page, {}));
+	uint64_t frame = TRY(own_frame(own.data()));
+	uint32_t size = object->bss->page_bytes;
+	if (!object->bss->page_address || !size)
+		return Error(Code::kKernelLacks, "cannot find a page of our own");
+	return PageFrames(object->bss->page_address - frame * size, size);
+}
+
+} // namespace bpfckpt::iterators

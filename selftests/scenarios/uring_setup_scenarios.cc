@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Rings of every kind of setup: found wherever they hang, shown, and dumped or refused by name.
+#include <linux/io_uring.h>
+
+#include "selftests/scenarios/uring_json.h"
+
+namespace bpfckpt::selftests {
+
+TEST(UringSetup, a_ring_is_found_wherever_it_hangs)
+{
+	for (const char *kind : {"defer", "sqpoll", "registered", "mapped"}) {
+		SCOPED_TRACE(kind);
+		Scenario scenario;
+		SCENARIO_START(scenario, "uring_setup", {kind});
+		dump_running(scenario, [&](const Json &document) {
+			ASSERT_EQ(document["rings"].size(), 1u);
+			const Json &ring = document["rings"][0];
+			expect_complete(ring, 1);
+			expect_request(ring, 42, "IORING_OP_POLL_ADD", "armed poll");
+			expect_mapped_at(ring, {0, IORING_OFF_SQES});
+			EXPECT_EQ(ring.contains("sq_thread"), kind == std::string("sqpoll"));
+		});
+	}
+}
+
+TEST(UringSetup, what_is_not_restored_is_shown_and_refused_by_name)
+{
+	struct Kind {
+		const char *name;
+		const char *reason;
+		size_t requests;
+	};
+	for (const Kind &kind : {Kind{"sqpoll", "it has a submission thread (IORING_SETUP_SQPOLL)", 1},
+				 Kind{"iopoll", "it polls for completions (IORING_SETUP_IOPOLL)", 0},
+				 Kind{"sqe128", "it has SQEs of 128 bytes (IORING_SETUP_SQE128)", 1},
+				 Kind{"cqe32", "it has CQEs of 32 bytes (IORING_SETUP_CQE32)", 1},
+				 Kind{"disabled", "it is not enabled yet (IORING_SETUP_R_DISABLED)", 0},
+				 Kind{"restricted", "it has restrictions (IORING_REGISTER_RESTRICTIONS)", 1}}) {
+		SCOPED_TRACE(kind.name);
+		run_refusal("uring_setup", kind.reason, {}, {kind.name});
+		Scenario scenario;
+		SCENARIO_START(scenario, "uring_setup", {kind.name});
+		auto verify = [&](const Json &document) {
+			Json ring = ring_of_fd(document, scenario, "ring");
+			expect_complete(ring, kind.requests);
+			expect_refused(ring, kind.reason);
+			expect_mapped_at(ring, {0, IORING_OFF_SQES});
+		};
+		verify(scenario.inspect());
+		ASSERT_EQ(scenario.dump({"-R", "--forensic"}).exit, 0);
+		verify(scenario.show());
+		ASSERT_TRUE(scenario.check_target());
+		ASSERT_TRUE(scenario.go());
+	}
+}
+
+TEST(UringSetup, restrictions_are_told)
+{
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_setup", {"restricted"});
+	Json ring = ring_of_fd(scenario.inspect(), scenario, "ring");
+	EXPECT_EQ(ring["restrictions"]["sqe_ops"], Json::array({IORING_OP_POLL_ADD}));
+	EXPECT_EQ(ring["restrictions"]["register_ops"], Json::array({IORING_REGISTER_ENABLE_RINGS}));
+}
+
+TEST(UringSetup, a_ring_in_the_memory_of_its_program_is_refused_by_name)
+{
+	run_refusal("uring_user_memory", "it lies in the program's own memory (IORING_SETUP_NO_MMAP)");
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_user_memory");
+	dump_running(scenario, [&](const Json &document) {
+		Json ring = ring_of_fd(document, scenario, "ring");
+		expect_complete(ring, 1);
+		expect_request(ring, 42, "IORING_OP_POLL_ADD", "armed poll");
+		expect_mapped_at(ring, {});
+		EXPECT_EQ(number(ring["cq_user_address"]), number(scenario.fact("memory")));
+		EXPECT_EQ(number(ring["sq_user_address"]), number(scenario.fact("memory")) + 4096);
+	});
+}
+
+TEST(UringSetup, a_ring_without_descriptor_and_mapping_is_found_and_refused_by_name)
+{
+	run_refusal("uring_user_memory", "it has no descriptor (IORING_SETUP_REGISTERED_FD_ONLY)", {}, {"registered"});
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_user_memory", {"registered"});
+	dump_running(scenario, [&](const Json &document) {
+		ASSERT_EQ(document["rings"].size(), 1u);
+		const Json &ring = document["rings"][0];
+		expect_complete(ring, 1);
+		expect_request(ring, 42, "IORING_OP_POLL_ADD", "armed poll");
+		expect_refused(ring, "it has no descriptor (IORING_SETUP_REGISTERED_FD_ONLY)");
+		const Json &registered = document["processes"][0]["threads"][0]["registered_rings"];
+		ASSERT_EQ(registered.size(), 1u);
+		EXPECT_EQ(registered[0]["ring"], ring["id"]);
+	});
+}
+
+TEST(UringSetup, a_ring_inherited_over_fork_is_one_ring_in_two_processes)
+{
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_setup", {"forked"});
+	dump_running(scenario, [&](const Json &document) {
+		ASSERT_EQ(document["rings"].size(), 1u);
+		const Json &ring = document["rings"][0];
+		expect_complete(ring, 1);
+		ASSERT_EQ(document["processes"].size(), 2u);
+		for (const Json &process : document["processes"])
+			EXPECT_EQ(where(process["files"], "file", ring["file"]).size(), 1u);
+		std::set<uint64_t> spaces;
+		for (const Json &mapping : ring["mappings"])
+			spaces.insert(number(mapping["address_space"]));
+		EXPECT_EQ(spaces.size(), 2u);
+	});
+}
+
+} // namespace bpfckpt::selftests
