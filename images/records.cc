@@ -72,7 +72,8 @@ Result<> parse_whole(Message &message, std::string_view bytes)
 	if (has_unknown_fields(message))
 		return make_error(Code::kMismatch, "holds state that this bpfckpt does not know")
 			.with_hint("use the version of bpfckpt that wrote it");
-	return decode_strings(message);
+	// Most records hold nothing that is escaped.
+	return bytes.find('\\') == std::string_view::npos ? Result<>() : decode_strings(message);
 }
 
 // Until the end of the file.

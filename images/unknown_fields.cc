@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "images/unknown_fields.h"
 
+#include <unordered_map>
 #include <vector>
 
 #include <google/protobuf/unknown_field_set.h>
@@ -11,16 +12,24 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
 
+// Most fields are numbers and strings, which have none; asking a descriptor for its type is slow.
+static const std::vector<const FieldDescriptor *> &message_fields(const google::protobuf::Descriptor *type)
+{
+	thread_local std::unordered_map<const google::protobuf::Descriptor *, std::vector<const FieldDescriptor *>>
+		known;
+	auto [it, added] = known.try_emplace(type);
+	for (int i = 0; added && i < type->field_count(); i++)
+		if (type->field(i)->type() == FieldDescriptor::TYPE_MESSAGE)
+			it->second.push_back(type->field(i));
+	return it->second;
+}
+
 bool has_unknown_fields(const Message &message)
 {
 	const Reflection *reflection = message.GetReflection();
 	if (!reflection->GetUnknownFields(message).empty())
 		return true;
-	const google::protobuf::Descriptor *type = message.GetDescriptor();
-	for (int i = 0; i < type->field_count(); i++) {
-		const FieldDescriptor *field = type->field(i);
-		if (field->type() != FieldDescriptor::TYPE_MESSAGE)
-			continue;
+	for (const FieldDescriptor *field : message_fields(message.GetDescriptor())) {
 		if (!field->is_repeated()) {
 			if (reflection->HasField(message, field) &&
 			    has_unknown_fields(reflection->GetMessage(message, field)))

@@ -104,7 +104,7 @@ void restore_once(const Subject &subject, Measured &measured)
 		return;
 	}
 	measured.wall_ms.add(wall);
-	measured.timers_ms.add(stats.value("timers_ms", 0.0));
+	measured.timers_ms.add(stats.at("timers_ms").get<double>());
 	measured.rss_kb = std::max(measured.rss_kb, output.max_rss_kb);
 }
 

@@ -81,7 +81,8 @@ protected:
 		BuildOptions options;
 		options.pages_fd = pages_.get();
 		options.pages_size = size_;
-		return restore::build(plan, options, Log(0));
+		TRY(restore::build(plan, options, Log(0)));
+		return {};
 	}
 	int wait_for_end()
 	{

@@ -66,7 +66,8 @@ static size_t thread_count(const images::Document &document)
 	return threads;
 }
 
-static Result<> print_stats(const RestoreOptions &options, const restore::Plan &plan, double verify_ms, double build_ms)
+static Result<> print_stats(const RestoreOptions &options, const restore::Plan &plan, const restore::BuildStats &stats,
+			    double verify_ms, double build_ms)
 {
 	int processes = plan.document->processes_size();
 	size_t threads = thread_count(*plan.document);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/restore/build.h"
 
+#include <chrono>
 #include <ranges>
 
 #include <fcntl.h>
@@ -40,7 +41,7 @@ public:
 		  files_(plan, pages_)
 	{
 	}
-	Result<> run();
+	Result<BuildStats> run();
 
 private:
 	Result<> restore_contents();
@@ -59,6 +60,7 @@ private:
 	Tree tree_;
 	OpenFiles files_;
 	std::vector<LentTimeout> lent_;
+	BuildStats stats_;
 };
 
 // Memory, threads, rings, descriptors; then the zombies are ended, while every SIGCHLD still waits.
@@ -95,7 +97,9 @@ Result<> Builder::restore_attributes(Member &member)
 	add_signal_actions(batch, *member.image);
 	TRY(batch.run(member.leader));
 	TRY(write_proc_settings(*member.image));
+	auto start = std::chrono::steady_clock::now();
 	TRY(restore_timers(member, plan_.count_timer_ids, log_));
+	stats_.timers_ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 	SyscallBatch last;
 	add_pending_signals(last, *member.image);
 	add_limits(last, *member.image);
@@ -184,7 +188,7 @@ Result<> Builder::write_pidfile() const
 	return written;
 }
 
-Result<> Builder::run()
+Result<BuildStats> Builder::run()
 {
 	TRY(files_.open());
 	log_.steps("files are open");
@@ -207,7 +211,7 @@ Result<> Builder::run()
 	for (const LentTimeout &lent : lent_)
 		give_back(lent);
 	log_.steps("the tree runs");
-	return {};
+	return stats_;
 }
 
 // Descriptors of the tree are opened here too.
@@ -221,7 +225,7 @@ void raise_file_limit()
 
 } // namespace
 
-Result<> build(const Plan &plan, const BuildOptions &options, const Log &log)
+Result<BuildStats> build(const Plan &plan, const BuildOptions &options, const Log &log)
 {
 	raise_file_limit();
 	PageImage pages = TRY(PageImage::open(options.pages_fd, options.pages_size));

@@ -20,7 +20,11 @@ struct BuildOptions {
 	std::string pages_digest; // verified before the tree runs; empty: it was before
 };
 
+struct BuildStats {
+	double timers_ms = 0; // in restore_timers(), all processes together
+};
+
 // Returns when the tree runs by itself. Until then a failure leaves nothing behind: no process, no file.
-Result<> build(const Plan &plan, const BuildOptions &options, const Log &log);
+Result<BuildStats> build(const Plan &plan, const BuildOptions &options, const Log &log);
 
 } // namespace bpfckpt::restore

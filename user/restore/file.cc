@@ -123,10 +123,39 @@ Result<> OpenFiles::open_shared_memory(const images::SharedMemory &object)
 	return {};
 }
 
+// A program can have thousands. What an epoll item watches, by file or by number, is left to the general way, and so is
+// everything where a ring may hold files.
+void OpenFiles::find_private_eventfds()
+{
+	if (plan_.document->rings_size())
+		return;
+	std::unordered_set<uint32_t> watched;
+	std::unordered_set<uint32_t> seen;
+	for (const images::File *file : plan_.open_files) {
+		for (const images::EpollItem &item : file->epoll().items()) {
+			watched.insert(static_cast<uint32_t>(item.fd()));
+			seen.insert(item.file());
+		}
+	}
+	for (const images::Process &process : plan_.document->processes()) {
+		for (const images::FdEntry &entry : process.files()) {
+			const images::File *file = plan_.file(entry.file());
+			if (!file || file->kind() != "eventfd" || file->eventfd().count() > UINT32_MAX)
+				continue;
+			if (seen.insert(file->id()).second && !watched.contains(entry.fd()))
+				private_eventfds_.insert(file->id());
+			else
+				private_eventfds_.erase(file->id());
+		}
+	}
+}
+
 Result<> OpenFiles::open()
 {
+	find_private_eventfds();
 	for (const images::File *file : plan_.open_files) {
-		if (fds_.contains(file->id()) || is_late(*file) || file->kind() == "io_uring")
+		if (fds_.contains(file->id()) || is_late(*file) || file->kind() == "io_uring" ||
+		    private_eventfds_.contains(file->id()))
 			continue;
 		if (is_grouped(*file))
 			TRY(open_objects(*file));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "user/restore/pages.h"
@@ -41,20 +42,24 @@ private:
 	Result<> open_objects(const images::File &first);
 	Result<> open_shared_memory(const images::SharedMemory &object);
 	Result<> add_epoll_items(Member &member);
+	void find_private_eventfds();
 	void keep(uint32_t file, UniqueFd fd) { fds_[file] = std::move(fd); }
 
 	const Plan &plan_;
 	const PageImage &pages_;
 	std::unordered_map<uint32_t, UniqueFd> fds_;    // File.id
 	std::unordered_map<uint32_t, UniqueFd> shared_; // SharedMemory.id
-	std::vector<Mapping> shared_mappings_;          // while it is not mapped elsewhere yet
-	std::unordered_map<uint32_t, bool> tables_;     // Process.fd_table that is installed
-	std::unordered_map<uint32_t, bool> epolls_;     // File.id whose items are added
+	// Eventfds under one number of one process, and nowhere else: the process makes them itself.
+	std::unordered_set<uint32_t> private_eventfds_;
+	std::vector<Mapping> shared_mappings_;      // while it is not mapped elsewhere yet
+	std::unordered_map<uint32_t, bool> tables_; // Process.fd_table that is installed
+	std::unordered_map<uint32_t, bool> epolls_; // File.id whose items are added
 };
 
 // A file of its kind, with flags, position and state; by file_*.cc.
 Result<UniqueFd> open_named(const images::File &file);
 Result<UniqueFd> open_eventfd(const images::File &file);
+[[nodiscard]] int eventfd_flags(const images::File &file);
 // `frozen_at_ns`: CLOCK_REALTIME at the freeze.
 Result<UniqueFd> open_timerfd(const images::File &file, int64_t frozen_at_ns);
 Result<UniqueFd> open_signalfd(const images::File &file);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -41,11 +42,14 @@ public:
 		expected_.emplace_back(batch_.add(SYS_pidfd_getfd, tool_, source, 0), got);
 		if (got == number && !cloexec)
 			batch_.add(SYS_fcntl, number, F_SETFD, 0);
-		if (got != number) {
-			batch_.add(SYS_dup3, got, number, cloexec ? O_CLOEXEC : 0);
-			batch_.add(SYS_close, got);
-		}
-		used_.insert(number);
+		move(got, number, cloexec);
+	}
+	void put_eventfd(const images::File &file, int number, bool cloexec)
+	{
+		int got = lowest_free();
+		int flags = eventfd_flags(file) | (cloexec ? static_cast<int>(EFD_CLOEXEC) : 0);
+		expected_.emplace_back(batch_.add(SYS_eventfd2, file.eventfd().count(), flags), got);
+		move(got, number, cloexec);
 	}
 	void close(int number)
 	{
@@ -63,6 +67,14 @@ public:
 	}
 
 private:
+	void move(int got, int number, bool cloexec)
+	{
+		if (got != number) {
+			batch_.add(SYS_dup3, got, number, cloexec ? O_CLOEXEC : 0);
+			batch_.add(SYS_close, got);
+		}
+		used_.insert(number);
+	}
 	[[nodiscard]] int lowest_free()
 	{
 		while (used_.contains(low_))
@@ -115,6 +127,10 @@ Result<> OpenFiles::install(Member &member)
 	add_tool(batch, tool);
 	Table table(batch, tool);
 	for (const auto &[number, entry] : entries) {
+		if (private_eventfds_.contains(entry->file())) {
+			table.put_eventfd(*plan_.file(entry->file()), number, entry->cloexec());
+			continue;
+		}
 		int source = fd(entry->file());
 		if (source < 0)
 			return Error(Code::kInternal, "was not opened")

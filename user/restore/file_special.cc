@@ -2,6 +2,7 @@
 // Files of the kernel's own that stand alone: eventfd, timerfd, signalfd, epoll, inotify, pidfd.
 #include "user/restore/file.h"
 
+#include <climits>
 #include <csignal>
 
 #include <fcntl.h>
@@ -40,12 +41,20 @@ static Result<UniqueFd> checked(int fd, const images::File &file)
 Result<UniqueFd> open_eventfd(const images::File &file)
 {
 	const images::Eventfd &image = file.eventfd();
-	int flags = EFD_CLOEXEC | (image.semaphore() ? EFD_SEMAPHORE : 0);
-	UniqueFd fd = TRY(checked(eventfd(0, flags), file));
 	uint64_t count = image.count();
-	if (count)
+	bool fits = count <= UINT_MAX; // the rest has to be written
+	UniqueFd fd(eventfd(fits ? static_cast<unsigned>(count) : 0, EFD_CLOEXEC | eventfd_flags(file)));
+	if (!fd.valid())
+		return errno_error(errno, "cannot create").on(name_of(file));
+	if (!fits)
 		TRY(write_all(fd.get(), std::as_bytes(std::span(&count, 1))));
 	return fd;
+}
+
+int eventfd_flags(const images::File &file)
+{
+	return (file.eventfd().semaphore() ? EFD_SEMAPHORE : 0) |
+	       (file.flags() & O_NONBLOCK ? static_cast<int>(EFD_NONBLOCK) : 0);
 }
 
 // A timer that is due without ticks fires at once; ticks that were there are set after settime, which would clear them.
