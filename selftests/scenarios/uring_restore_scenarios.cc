@@ -6,8 +6,9 @@ namespace bpfckpt::selftests {
 
 namespace {
 
-constexpr unsigned kAttachWq = 1U << 5, kClamp = 1U << 4, kSubmitAll = 1U << 7, kCoopTaskrun = 1U << 8,
-		   kSingleIssuer = 1U << 12, kDeferTaskrun = 1U << 13, kNoSqArray = 1U << 16;
+constexpr unsigned kClamp = 1U << 4, kSubmitAll = 1U << 7, kCoopTaskrun = 1U << 8, kSqe128 = 1U << 10,
+		   kCqe32 = 1U << 11, kCqeMixed = 1U << 18, kSingleIssuer = 1U << 12, kDeferTaskrun = 1U << 13,
+		   kNoSqArray = 1U << 16;
 
 void run_queues(unsigned flags, unsigned entries, unsigned requests, unsigned silent = 0)
 {
@@ -66,6 +67,50 @@ TEST(UringRestore, a_thread_that_alone_may_submit)
 TEST(UringRestore, rings_of_several_processes)
 {
 	run_scenario("uring_shared");
+}
+
+TEST(UringRestore, entries_of_twice_the_size)
+{
+	run_queues(kSqe128 | kCqe32, 16, 300);
+	run_queues(kSqe128 | kCqe32 | kSingleIssuer | kDeferTaskrun, 16, 300);
+	run_queues(kCqeMixed, 16, 300);
+}
+
+// Files whose descriptors are closed, CQEs in the overflow list, SQEs not submitted.
+TEST(UringRestore, completions_that_found_no_room_keep_their_order)
+{
+	run_scenario("uring_registered");
+}
+
+TEST(UringRestore, restrictions_hold)
+{
+	run_scenario("uring_restricted");
+}
+
+TEST(UringRestore, a_ring_that_is_not_enabled_yet)
+{
+	run_scenario("uring_restricted", {.args = {"disabled"}});
+}
+
+// A wait is entered again for the time that was left, not for all of it.
+TEST(UringRestore, a_wait_for_completions_goes_on)
+{
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_wait");
+	ASSERT_TRUE(restore_obstacle().empty()) << restore_obstacle();
+	uint64_t before = 500'000'000'000;
+	for (int round = 0; round < 2; round++) {
+		ASSERT_EQ(scenario.dump({}).exit, 0);
+		Json threads = scenario.show()["processes"][0]["threads"];
+		Json waiter = where(threads, "tid", number(scenario.fact("waiter")));
+		ASSERT_EQ(waiter.size(), 1u);
+		uint64_t left = number(waiter[0]["syscall"]["remaining_ns"]);
+		EXPECT_GT(left, 0u);
+		EXPECT_LT(left, before);
+		before = left;
+		ASSERT_TRUE(scenario.restore());
+	}
+	ASSERT_TRUE(scenario.go());
 }
 
 } // namespace bpfckpt::selftests

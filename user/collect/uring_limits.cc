@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // What of a ring no restore knows yet: a finding for each, by name. The one list of it; docs/support.md says the same.
+#include <algorithm>
 #include <map>
 
 #include <linux/io_uring.h>
@@ -12,7 +13,7 @@ namespace bpfckpt::collect {
 namespace {
 
 // Setup flags newer than the headers of the oldest build machine.
-constexpr uint32_t kNoMmap = 1U << 14, kRegisteredFdOnly = 1U << 15, kHybridIopoll = 1U << 17, kCqeMixed = 1U << 18;
+constexpr uint32_t kNoMmap = 1U << 14, kRegisteredFdOnly = 1U << 15, kHybridIopoll = 1U << 17;
 // All that are known, up to IORING_SETUP_SQ_REWIND.
 constexpr uint32_t kKnownFlags = (1U << 21) - 1;
 
@@ -24,13 +25,9 @@ struct SetupFlag {
 constexpr SetupFlag kRefusedFlags[] = {
 	{IORING_SETUP_IOPOLL, "it polls for completions (IORING_SETUP_IOPOLL)"},
 	{IORING_SETUP_SQPOLL, "it has a submission thread (IORING_SETUP_SQPOLL)"},
-	{IORING_SETUP_R_DISABLED, "it is not enabled yet (IORING_SETUP_R_DISABLED)"},
-	{IORING_SETUP_SQE128, "it has SQEs of 128 bytes (IORING_SETUP_SQE128)"},
-	{IORING_SETUP_CQE32, "it has CQEs of 32 bytes (IORING_SETUP_CQE32)"},
 	{kNoMmap, "it lies in the program's own memory (IORING_SETUP_NO_MMAP)"},
 	{kRegisteredFdOnly, "it has no descriptor (IORING_SETUP_REGISTERED_FD_ONLY)"},
 	{kHybridIopoll, "it polls for completions (IORING_SETUP_HYBRID_IOPOLL)"},
-	{kCqeMixed, "it has CQEs of two sizes (IORING_SETUP_CQE_MIXED)"},
 	{1U << 19, "it has SQEs of two sizes (IORING_SETUP_SQE_MIXED)"},
 	{1U << 20, "it rewinds its submission queue (IORING_SETUP_SQ_REWIND)"},
 };
@@ -61,8 +58,6 @@ void refuse_setup(const uring_ring_record &record, Refusals &refusals)
 		refusals.add("it was set up by a 32-bit program");
 	if (record.state & URING_SUBMITTER_DEAD)
 		refusals.add("the only thread that may submit to it has exited");
-	if (record.state & (URING_RESTRICTED | URING_REG_RESTRICTED))
-		refusals.add("it has restrictions (IORING_REGISTER_RESTRICTIONS)");
 	if (record.state & URING_ZCRX)
 		refusals.add("it receives without copying (IORING_REGISTER_ZCRX_IFQ)");
 	if (record.state & URING_BPF)
@@ -84,9 +79,14 @@ void refuse_registered(const images::Ring &ring, bool compared, Refusals &refusa
 {
 	if (ring.buffer_groups_size())
 		refusals.add(fmt::format("{} groups of provided buffers", ring.buffer_groups_size()));
-	if (ring.overflow_size())
-		refusals.add(fmt::format("{} completions are in its overflow list", ring.overflow_size()),
+	// A message from another ring, which is how restore posts them, has no room for the second half.
+	if (std::ranges::any_of(ring.overflow(), [](const images::Cqe &cqe) {
+		    return std::ranges::any_of(cqe.extra(), [](uint64_t word) { return word != 0; });
+	    }))
+		refusals.add(fmt::format("{} completions of 32 bytes are in its overflow list", ring.overflow_size()),
 			     "they are taken over when the program reads its completions");
+	if (ring.disabled() && (ring.sq_head() || ring.cq_tail()))
+		refusals.add("it is not enabled yet (IORING_SETUP_R_DISABLED) and has been used all the same");
 	if (ring.messages_size())
 		refusals.add(
 			fmt::format("{} completions from other rings are on their way to it", ring.messages_size()),

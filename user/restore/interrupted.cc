@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include <linux/futex.h>
+#include <linux/io_uring.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -88,13 +89,25 @@ static bool is_restart_code(int64_t result)
 	return result <= -512 && result >= kRestartNoHand;
 }
 
+// Where a call reads its timespec; 0: nowhere.
+static Result<uint64_t> timespec_address(Tracee &tracee, const images::InterruptedSyscall &call)
+{
+	Args args = args_of(call);
+	if (int at = timespec_argument(call); at >= 0)
+		return args[static_cast<size_t>(at)];
+	if (call.nr() != SYS_io_uring_enter || !(args[3] & IORING_ENTER_EXT_ARG) || !args[4])
+		return 0;
+	io_uring_getevents_arg arg = {};
+	TRY(tracee.read(args[4], std::as_writable_bytes(std::span(&arg, 1))));
+	return arg.ts;
+}
+
 static Result<> lend(Tracee &tracee, const images::InterruptedSyscall &call, std::optional<LentTimeout> &lent)
 {
-	int at = timespec_argument(call);
-	Args args = args_of(call);
-	if (at < 0 || !args[static_cast<size_t>(at)])
+	uint64_t address = TRY(timespec_address(tracee, call));
+	if (!address)
 		return {};
-	LentTimeout timeout = {tracee.pid(), tracee.tid(), args[static_cast<size_t>(at)], {}};
+	LentTimeout timeout = {tracee.pid(), tracee.tid(), address, {}};
 	TRY(tracee.read(timeout.address, std::as_writable_bytes(std::span(&timeout.original, 1))));
 	timespec remaining = timespec_of(call.remaining_ns());
 	TRY(tracee.write(timeout.address, std::as_bytes(std::span(&remaining, 1))));

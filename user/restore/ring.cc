@@ -57,7 +57,7 @@ private:
 uint32_t setup_flags(const images::Ring &image)
 {
 	uint32_t flags = image.flags();
-	if (flags & kSetupSingleIssuer)
+	if (flags & kSetupSingleIssuer || image.has_restrictions())
 		flags |= IORING_SETUP_R_DISABLED;
 	if (image.cq_entries() != 2 * image.sq_entries())
 		flags |= IORING_SETUP_CQSIZE;
@@ -149,10 +149,19 @@ Result<> RingBuilder::build()
 	TRY(register_files(ring_, files_));
 	TRY(register_buffers(ring_));
 	TRY(register_personalities(ring_));
+	// With restrictions nothing more may be allowed later; then it is the program's own flag that keeps the eventfd
+	// still.
+	bool restricted = ring_.image.has_restrictions();
+	if (restricted) {
+		TRY(register_eventfd(ring_, files_));
+		TRY(register_restrictions(ring_));
+		ring_.word(ring_.params.cq_off.flags) = IORING_CQ_EVENTFD_DISABLED;
+	}
 	TRY(enable());
 	TRY(align_counters(ring_));
 	write_queues();
-	TRY(register_eventfd(ring_, files_));
+	if (!restricted)
+		TRY(register_eventfd(ring_, files_));
 	SyscallBatch batch;
 	batch.add(SYS_close_range, 0, ~0U, 0);
 	return batch.run(ring_.maker);

@@ -28,7 +28,8 @@ class CounterPump {
 public:
 	explicit CounterPump(const NewRing &ring)
 		: ring_(ring),
-		  unread_(ring.image.cq_tail() - ring.image.cq_head()),
+		  unread_(ring.image.overflow_size() ? ring.image.cq_entries()
+						     : ring.image.cq_tail() - ring.image.cq_head()),
 		  completions_(ring.steps.nops + ring.steps.posts)
 	{
 	}
@@ -39,7 +40,9 @@ private:
 	Result<> drop(uint32_t count);
 	Result<> submit(uint32_t count, bool with_completions);
 	Result<> post(uint32_t count);
-	Result<> post_one() const;
+	Result<> post_one(const images::Cqe &cqe) const;
+	Result<> take_posted(uint32_t count);
+	Result<> overflow();
 	Result<> check() const;
 	uint32_t move_head(uint32_t posted);
 	void fill_array(uint32_t index) const;
@@ -47,7 +50,7 @@ private:
 	[[nodiscard]] const images::RingLayout &layout() const { return ring_.image.layout(); }
 
 	const NewRing &ring_;
-	uint32_t unread_;
+	uint32_t unread_;      // CQEs that the program has not read; all of them if there are more than fit
 	uint32_t completions_; // still to come
 	uint32_t tail_ = 0;
 	uint32_t head_ = 0;
@@ -60,7 +63,7 @@ uint32_t CounterPump::move_head(uint32_t posted)
 	tail_ += posted;
 	completions_ -= posted;
 	uint32_t before = head_;
-	head_ = completions_ >= unread_ ? tail_ : ring_.image.cq_head();
+	head_ = completions_ >= unread_ ? tail_ : ring_.image.cq_tail() - unread_;
 	return head_ - before;
 }
 
@@ -111,6 +114,9 @@ void add_to_head(SyscallBatch &batch, uint64_t head, uint32_t count)
 Result<> CounterPump::submit(uint32_t count, bool with_completions)
 {
 	uint32_t at_once = std::min(kMostAtOnce, ring_.image.sq_entries());
+	// A NOP that restrictions deny counts, too, but it ends the submission.
+	if (ring_.image.has_restrictions() && !(ring_.image.flags() & IORING_SETUP_SUBMIT_ALL))
+		at_once = 1;
 	while (count) {
 		SyscallBatch batch;
 		std::vector<std::pair<size_t, uint32_t>> expected;
@@ -131,34 +137,55 @@ Result<> CounterPump::submit(uint32_t count, bool with_completions)
 	return {};
 }
 
-Result<> CounterPump::post_one() const
+Result<> CounterPump::post_one(const images::Cqe &cqe) const
 {
 	io_uring_sqe message = {};
 	message.opcode = IORING_OP_MSG_RING;
 	message.fd = ring_.fd;
+	message.off = cqe.user_data();
+	message.len = static_cast<uint32_t>(cqe.res());
+	message.rw_flags = kMsgRingFlagsPass;
+	message.file_index = cqe.flags();
 	if (syscall(SYS_io_uring_register, -1, kRegisterSendMsgRing, &message, 1) < 0)
 		return errno_error(errno, "cannot be sent a completion").on(ring_.name());
 	return {};
 }
 
-// With DEFER_TASKRUN they wait until the issuer comes for them.
+// With DEFER_TASKRUN they wait until the issuer comes for them, once `count` are there.
+Result<> CounterPump::take_posted(uint32_t count)
+{
+	if (!(ring_.image.flags() & kSetupDeferTaskrun))
+		return {};
+	SyscallBatch batch;
+	batch.add(SYS_io_uring_enter, ring_.number, 0, count, IORING_ENTER_GETEVENTS, 0, 0);
+	return batch.run(ring_.maker);
+}
+
 Result<> CounterPump::post(uint32_t count)
 {
-	bool deferred = ring_.image.flags() & kSetupDeferTaskrun;
 	std::atomic_ref<uint32_t> head(ring_.word(layout().cq_head()));
 	while (count) {
 		uint32_t room = ring_.image.cq_entries() - (tail_ - head_);
+		bool deferred = ring_.image.flags() & kSetupDeferTaskrun;
 		uint32_t now = deferred ? std::min({count, room, kMostAtOnce}) : 1;
 		for (uint32_t i = 0; i < now; i++)
-			TRY(post_one());
-		if (deferred) {
-			SyscallBatch batch;
-			batch.add(SYS_io_uring_enter, ring_.number, 0, tail_ - head_ + now, IORING_ENTER_GETEVENTS, 0,
-				  0);
-			TRY(batch.run(ring_.maker));
-		}
+			TRY(post_one({}));
+		TRY(take_posted(tail_ - head_ + now));
 		head += move_head(now);
 		count -= now;
+	}
+	return {};
+}
+
+// The queue is full now, so these go where they were. The kernel runs 20 deferred ones at a time if it need not wait
+// (IO_LOCAL_TW_DEFAULT_MAX), and it cannot wait for what goes to the list.
+Result<> CounterPump::overflow()
+{
+	constexpr int kDeferredAtOnce = 16;
+	for (int i = 0; i < ring_.image.overflow_size(); i++) {
+		TRY(post_one(ring_.image.overflow(i)));
+		if (i % kDeferredAtOnce == kDeferredAtOnce - 1 || i == ring_.image.overflow_size() - 1)
+			TRY(take_posted(0));
 	}
 	return {};
 }
@@ -190,6 +217,7 @@ Result<> CounterPump::run()
 	}
 	TRY(submit(steps.nops, true));
 	TRY(post(steps.posts));
+	TRY(overflow());
 	SyscallBatch batch;
 	batch.add(SYS_munmap, mapping_, ring_.queues.size());
 	TRY(batch.run(ring_.maker));

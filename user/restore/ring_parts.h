@@ -15,6 +15,7 @@ constexpr uint32_t kSetupDeferTaskrun = 1U << 13;
 constexpr uint32_t kSetupNoSqArray = 1U << 16;
 constexpr unsigned kRegisterClock = 29;
 constexpr unsigned kRegisterSendMsgRing = 31;
+constexpr uint32_t kMsgRingFlagsPass = 1U << 1; // IORING_MSG_RING_FLAGS_PASS
 
 // In the table of a process that has no other descriptors: bpfckpt, as pidfd. A ring that is being made has the
 // highest.
@@ -44,6 +45,7 @@ Result<int> register_here(const NewRing &ring, unsigned opcode, const void *arg,
 Result<> register_files(const NewRing &ring, const OpenFiles &files);
 Result<> register_buffers(const NewRing &ring);
 Result<> register_personalities(const NewRing &ring);
+Result<> register_restrictions(const NewRing &ring);
 // Last: what is posted before must not signal it.
 Result<> register_eventfd(const NewRing &ring, const OpenFiles &files);
 

@@ -198,6 +198,30 @@ Result<> register_personalities(const NewRing &ring)
 	return ids.advance_to(next);
 }
 
+// --- restrictions --------------------------------------------------------------------------------------------------
+
+Result<> register_restrictions(const NewRing &ring)
+{
+	const images::Restrictions &image = ring.image.restrictions();
+	std::vector<io_uring_restriction> list;
+	auto add = [&](uint16_t kind, uint32_t what) {
+		io_uring_restriction &one = list.emplace_back();
+		one.opcode = kind;
+		one.register_op = static_cast<uint8_t>(what); // a union of three bytes
+	};
+	for (uint32_t op : image.register_ops())
+		add(IORING_RESTRICTION_REGISTER_OP, op);
+	for (uint32_t op : image.sqe_ops())
+		add(IORING_RESTRICTION_SQE_OP, op);
+	if (image.sqe_flags_allowed())
+		add(IORING_RESTRICTION_SQE_FLAGS_ALLOWED, image.sqe_flags_allowed());
+	if (image.sqe_flags_required())
+		add(IORING_RESTRICTION_SQE_FLAGS_REQUIRED, image.sqe_flags_required());
+	TRY(register_here(ring, IORING_REGISTER_RESTRICTIONS, list.data(), static_cast<unsigned>(list.size()),
+			  "restrictions"));
+	return {};
+}
+
 // --- eventfd -------------------------------------------------------------------------------------------------------
 
 // The issuer of a ring with SINGLE_ISSUER has to do it, now that it is enabled.

@@ -43,7 +43,7 @@ CounterSteps counter_steps(const images::Ring &ring)
 
 nanoseconds time_of(const CounterSteps &steps, const images::Ring &ring)
 {
-	uint32_t batch = std::clamp(ring.sq_entries(), 1U, kBatch);
+	uint32_t batch = ring.has_restrictions() ? 1 : std::clamp(ring.sq_entries(), 1U, kBatch);
 	nanoseconds post = ring.flags() & IORING_SETUP_DEFER_TASKRUN ? kDeferredPost : kPost;
 	return steps.nops * (kNop + kEnter / batch) + steps.skips * (kSkip + kEnter / batch) + steps.drops * kDrop +
 	       steps.posts * post;

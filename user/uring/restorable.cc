@@ -10,6 +10,7 @@
 namespace bpfckpt::uring {
 
 constexpr uint64_t kRegionMask = 0xf8000000; // IORING_OFF_MMAP_MASK
+constexpr uint32_t kRegisterRingFds = 20;    // IORING_REGISTER_RING_FDS
 constexpr uint32_t kSingleIssuer = 1U << 12; // IORING_SETUP_SINGLE_ISSUER
 
 // --- who holds it --------------------------------------------------------------------------------------------------
@@ -101,6 +102,10 @@ Maker RingHolders::maker_of(const images::Ring &ring) const
 
 bool may_register(const images::Ring &ring, const images::Thread &thread)
 {
+	if (ring.has_restrictions() && !ring.disabled() &&
+	    std::ranges::find(ring.restrictions().register_ops(), kRegisterRingFds) ==
+		    ring.restrictions().register_ops().end())
+		return false;
 	return !(ring.flags() & kSingleIssuer) || !ring.submitter_tid() || ring.submitter_tid() == thread.tid();
 }
 
@@ -184,6 +189,9 @@ void RingCheck::check(const images::Ring &ring)
 		       "the program has written to the counters of the ring");
 	if (ring.drain_disabled() && !ring.sq_head())
 		refuse(name_of(ring), "its counter of submissions has just run over", "try again");
+	if (ring.has_restrictions() && ring.drain_disabled())
+		refuse(name_of(ring), "it has restrictions, and requests have left out their completions",
+		       "see docs/support.md");
 	if (ring.buffers_size())
 		check_buffers(ring);
 	for (const images::FixedFile &file : ring.fixed_files())
