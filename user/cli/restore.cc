@@ -74,8 +74,9 @@ static Result<> print_stats(const RestoreOptions &options, const restore::Plan &
 	if (options.stats == StatsFormat::kJson)
 		return print(fmt::format(
 			"{{\"version\":1,\"command\":\"restore\",\"root_pid\":{},\"processes\":{},\"threads\":{},"
-			"\"files\":{},\"verify_ms\":{:.3f},\"build_ms\":{:.3f}}}\n",
-			plan.root, processes, threads, plan.document->files_size(), verify_ms, build_ms));
+			"\"files\":{},\"verify_ms\":{:.3f},\"build_ms\":{:.3f},\"timers_ms\":{:.3f}}}\n",
+			plan.root, processes, threads, plan.document->files_size(), verify_ms, build_ms,
+			stats.timers_ms));
 	if (options.stats == StatsFormat::kText)
 		return print(fmt::format(
 			"restored pid {}: {} processes, {} threads, {} files; verified in {:.1f} ms, built in "
@@ -113,12 +114,13 @@ static Result<int> restore_tree(const RestoreOptions &options)
 	build.pages_size = checkpoint.pages_size;
 	build.pages_path = checkpoint.pages_path;
 	build.pages_digest = checkpoint.pages_digest;
+	restore::BuildStats stats;
 	{
 		TimeLimit limit(options.timeout_seconds +
 				2 * (restore::timer_id_seconds(plan) + restore::ring_counter_seconds(plan)));
-		TRY(restore::build(plan, build, log));
+		stats = TRY(restore::build(plan, build, log));
 	}
-	TRY(print_stats(options, plan, verify_ms, milliseconds_since(start)));
+	TRY(print_stats(options, plan, stats, verify_ms, milliseconds_since(start)));
 	return options.detached ? 0 : wait_for_root(plan.root);
 }
 
