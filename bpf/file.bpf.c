@@ -134,6 +134,8 @@ static __always_inline void describe_inode(struct file_record *record, struct in
 	record->ino = inode->i_ino;
 	record->mtime_ns = inode_mtime(inode);
 	record->i_mode = inode->i_mode;
+	record->i_uid = inode->i_uid.val;
+	record->i_gid = inode->i_gid.val;
 	record->nlink = inode->i_nlink;
 	record->rdev = inode->i_rdev;
 	record->s_magic = sb_magic;

@@ -127,6 +127,8 @@ struct file_record {
 	__u32 nlink;
 	__u32 rdev;
 	__u32 s_dev;
+	__u32 i_uid;
+	__u32 i_gid;
 	__u32 mount_id;
 	__u32 mount_namespace; /* inode number */
 	__u32 owner_pid;       /* F_SETOWN, in our PID namespace */
@@ -148,7 +150,7 @@ struct file_record {
 		struct file_pidfd pidfd;
 	};
 };
-RECORD_LAYOUT(file_record, 216, eventfd, 176);
+RECORD_LAYOUT(file_record, 224, eventfd, 184);
 
 /* One struct epitem, in the order of the tree (fs/eventpoll.c: ep_cmp_ffd()). */
 struct epoll_item_record {

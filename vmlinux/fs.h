@@ -97,6 +97,8 @@ struct file_lock___v68 {
 
 struct inode {
 	unsigned short i_mode;
+	kuid_t i_uid;
+	kgid_t i_gid;
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	unsigned int i_nlink;

@@ -159,6 +159,17 @@ TEST(File, names_positions_and_seals)
 	});
 }
 
+TEST(File, deleted_files_directories_and_devices)
+{
+	run_with_facts("file_deleted", [](const Json &document, const Facts &fact) {
+		Json linked = file_at(document, fact("linked"));
+		EXPECT_EQ(linked.value("deleted", false), true);
+		EXPECT_EQ(number_at(linked, "links"), 1u);
+		EXPECT_FALSE(linked["handle"].empty());
+		EXPECT_EQ(file_at(document, fact("link"))["link_target"], "nowhere");
+	});
+}
+
 TEST(File, one_struct_file_is_one_file)
 {
 	run_with_facts("file_shared", [](const Json &document, const Facts &fact) {

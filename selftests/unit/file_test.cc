@@ -193,8 +193,11 @@ TEST_F(FileSupportTest, deleted_files)
 	EXPECT_EQ(refusal(), "");
 	file_->set_links(1);
 	EXPECT_NE(refusal().find("1 other name"), std::string::npos);
+	file_->mutable_handle()->set_type(1);
+	EXPECT_EQ(refusal(), "");
+	file_->clear_handle();
 	file_->set_links(0);
-	file_->set_kind("directory");
+	file_->set_filesystem("proc");
 	EXPECT_NE(refusal().find("is deleted"), std::string::npos);
 }
 

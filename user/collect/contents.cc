@@ -2,16 +2,15 @@
 #include "user/collect/contents.h"
 
 #include <climits>
-#include <map>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
 
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "user/collect/borrower.h"
 #include "user/util/unique_fd.h"
 
 namespace bpfckpt::collect {
@@ -21,38 +20,6 @@ constexpr int kPageSize = 4096;
 constexpr unsigned kListen = 10; // TCP_LISTEN
 
 namespace {
-
-// Copies of the target's descriptors, by pidfd_getfd(2).
-class Borrower {
-public:
-	explicit Borrower(std::span<const fd_record> fds)
-	{
-		for (const fd_record &fd : fds)
-			place_.try_emplace(fd.file, &fd);
-	}
-
-	// NULL: no fd names it.
-	const fd_record *place_of(uint64_t file) const
-	{
-		auto it = place_.find(file);
-		return it == place_.end() ? nullptr : it->second;
-	}
-
-	UniqueFd borrow(uint64_t file)
-	{
-		const fd_record *place = place_of(file);
-		if (!place)
-			return {};
-		UniqueFd &pidfd = pidfds_[place->pid];
-		if (!pidfd.valid())
-			pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, place->pid, 0)));
-		return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), place->fd, 0)));
-	}
-
-private:
-	std::unordered_map<uint64_t, const fd_record *> place_;
-	std::map<uint32_t, UniqueFd> pidfds_;
-};
 
 // A pipe of our own that takes the buffers of another by tee(2), which shares pages and moves nothing.
 class ScratchPipe {

@@ -28,9 +28,12 @@ public:
 		auto it = ids_.find(address);
 		return it == ids_.end() ? 0 : it->second;
 	}
+	// Of something that has no address here: none is below the first page.
+	uint32_t fresh() { return id_of(++nameless_); }
 	[[nodiscard]] const std::unordered_map<uint64_t, uint32_t> &all() const { return ids_; }
 
 private:
+	uint64_t nameless_ = 0;
 	std::unordered_map<uint64_t, uint32_t> ids_;
 };
 

@@ -69,6 +69,8 @@ static void collect_common(const file_record &record, FileKind kind, images::Fil
 	file.set_deleted(has_name(kind) && (record.path_flags & FILE_PATH_UNLINKED) != 0);
 	file.set_flags(record.f_flags);
 	file.set_mode(record.i_mode);
+	file.set_uid(record.i_uid);
+	file.set_gid(record.i_gid);
 	file.set_position(record.position);
 	file.set_device(memory::device_number(record.s_dev));
 	file.set_inode(record.ino);
@@ -139,7 +141,8 @@ static void check_path(const file_record &record, const std::string &object, Con
 		ctx.refuse(object, "it was opened in another mount namespace", "run bpfckpt in that mount namespace");
 }
 
-Result<> collect_files(const iterators::FileReader &reader, const policy::Options &options, Context &ctx)
+Result<> collect_files(const iterators::FileReader &reader, const Unlinked &unlinked, const policy::Options &options,
+		       Context &ctx)
 {
 	FdIndex fds(reader.fds(), *ctx.document);
 	for (const file_record &record : reader.files())
@@ -159,6 +162,7 @@ Result<> collect_files(const iterators::FileReader &reader, const policy::Option
 		file->set_id(ctx.ids.files.find(record->file));
 		file->set_path(reader.path_of(*record));
 		collect_common(*record, kind, *file);
+		unlinked.add_to(*record, *file);
 		if (record->s_magic != kAnonInodeFs) // one inode for all
 			file->set_object(ctx.ids.inodes.id_of(record->inode));
 		file->set_references(fds.slots_of(record->file));

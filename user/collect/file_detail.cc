@@ -166,7 +166,8 @@ void DetailCollector::collect(const file_record &record, iterators::FileKind kin
 		file.mutable_io_uring()->set_ring(ctx_.ids.rings.id_of(record.private_data));
 		break;
 	case FILE_KIND_REGULAR:
-		if (file.deleted())
+	case FILE_KIND_PATH:
+		if (file.deleted() && S_ISREG(file.mode()) && !file.links())
 			file.mutable_ghost()->set_shared_memory(ctx_.ids.shared_memory.id_of(record.inode));
 		break;
 	default:

@@ -6,6 +6,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include <sys/stat.h>
+
 #include "user/collect/file.h"
 #include "user/collect/memory.h"
 #include "user/collect/timer.h"
@@ -76,7 +78,8 @@ std::vector<uint64_t> Snapshot::files_of_tasks() const
 static bool content_needs_saving(const file_record &file)
 {
 	iterators::FileKind kind = iterators::kind_of(file);
-	return kind == FILE_KIND_MEMFD || (kind == FILE_KIND_REGULAR && file.nlink == 0);
+	bool named = kind == FILE_KIND_REGULAR || (kind == FILE_KIND_PATH && S_ISREG(file.i_mode));
+	return kind == FILE_KIND_MEMFD || (named && file.nlink == 0);
 }
 
 std::vector<memory::SharedObject> Snapshot::shared_objects() const
@@ -173,6 +176,7 @@ Result<> Snapshot::capture_once()
 	TRY(vmas_->run());
 	paths_ = read_process_paths(pids_);
 	TRY(files_->describe_fds());
+	unlinked_ = Unlinked::capture(*files_);
 	TRY(files_->describe(vmas_->files()));
 	TRY(files_->describe(files_of_tasks()));
 	return capture_rings();
@@ -245,7 +249,8 @@ Result<> Snapshot::build(const policy::Options &options, const memory::PageDump 
 		context.ids.rings.id_of(ring);
 	TRY(collect_tasks(*tasks_, paths_, context));
 	collect_timers(*timers_, context);
-	TRY(collect_files(*files_, options, context));
+	TRY(collect_files(*files_, unlinked_, options, context));
+	collect_deleted_cwds(paths_, context);
 	collect_memory(*vmas_, pages, context);
 	if (layout_)
 		collect_rings(*rings_, *layout_, files_->files(), ring_checks_, context);

@@ -23,6 +23,7 @@
 #include "user/collect/context.h"
 #include "user/collect/task.h"
 #include "user/collect/uring.h"
+#include "user/collect/unlinked.h"
 #include "user/memory/page_transfer.h"
 #include "user/policy/options.h"
 #include "user/uring/drain.h"
@@ -82,6 +83,7 @@ private:
 	std::optional<iterators::UringReader> rings_;
 	std::vector<unsigned> pids_;
 	std::vector<ProcessPaths> paths_;
+	Unlinked unlinked_;
 	std::optional<iterators::KernelLayout> layout_; // once there was a ring
 	std::optional<iterators::PageFrames> frames_;   // once there was a registered buffer
 	RingChecks ring_checks_;

@@ -6,6 +6,9 @@
 #include <unordered_map>
 
 #include <fmt/format.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "user/collect/task_parts.h"
 #include "user/util/io.h"
@@ -20,6 +23,29 @@ constexpr uint64_t kDumpableMask = 3;
 constexpr unsigned kDumpFilterShift = 2;
 constexpr uint64_t kDumpFilterMask = (1 << 9) - 1;
 
+static bool is_same(const struct stat &one, const struct stat &other)
+{
+	return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+// A directory may have a name that ends like that.
+static void describe_deleted_cwd(ProcessPaths &paths)
+{
+	std::string path = fmt::format("/proc/{}/cwd", paths.pid);
+	struct stat found = {};
+	struct stat named = {};
+	if (!paths.cwd.ends_with(kDeletedMark) || ::stat(path.c_str(), &found))
+		return;
+	paths.cwd_deleted = ::stat(paths.cwd.c_str(), &named) || !is_same(found, named);
+	struct statfs system = {};
+	paths.cwd_lost = ::statfs(path.c_str(), &system) || system.f_type == PROC_SUPER_MAGIC;
+	paths.cwd_mode = found.st_mode;
+	paths.cwd_uid = found.st_uid;
+	paths.cwd_gid = found.st_gid;
+	paths.cwd_device = found.st_dev;
+	paths.cwd_inode = found.st_ino;
+}
+
 std::vector<ProcessPaths> read_process_paths(std::span<const unsigned> pids)
 {
 	std::vector<ProcessPaths> result;
@@ -28,7 +54,12 @@ std::vector<ProcessPaths> read_process_paths(std::span<const unsigned> pids)
 		auto link = [pid](const char *name) {
 			return read_link(fmt::format("/proc/{}/{}", pid, name)).value_or("");
 		};
-		result.push_back({.pid = pid, .cwd = link("cwd"), .root = link("root"), .exe = link("exe")});
+		ProcessPaths &paths = result.emplace_back();
+		paths.pid = pid;
+		paths.cwd = link("cwd");
+		paths.root = link("root");
+		paths.exe = link("exe");
+		describe_deleted_cwd(paths);
 	}
 	return result;
 }
@@ -208,10 +239,14 @@ static void collect_paths(std::span<const ProcessPaths> paths, Context &context,
 		message->set_exe(it->exe);
 	}
 	message->set_cgroup(read_file(fmt::format("/proc/{}/cgroup", message->pid())).value_or(""));
-	if (message->cwd().ends_with(" (deleted)"))
+	if (it != paths.end() && it->cwd_lost && it->cwd_deleted)
 		context.refuse(fmt::format("pid {} ({})", message->pid(), message->comm()),
-			       fmt::format("its working directory {} is deleted", message->cwd()),
+			       fmt::format("its working directory {} is that of a process that is gone", message->cwd()),
 			       "let it change to another directory first");
+	if (message->root().ends_with(kDeletedMark))
+		context.refuse(fmt::format("pid {} ({})", message->pid(), message->comm()),
+			       fmt::format("its root directory {} is deleted", message->root()),
+			       "there is no way round it yet");
 }
 
 Result<> collect_tasks(const iterators::TaskReader &reader, std::span<const ProcessPaths> paths, Context &context)

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "iterators/task_reader.h"
@@ -18,7 +19,18 @@ struct ProcessPaths {
 	std::string cwd;
 	std::string root;
 	std::string exe;
+	// Of a working directory that was deleted.
+	bool cwd_deleted = false;
+	bool cwd_lost = false; // on a file system in which nobody can make it anew
+	uint32_t cwd_mode = 0;
+	uint32_t cwd_uid = 0;
+	uint32_t cwd_gid = 0;
+	uint64_t cwd_device = 0;
+	uint64_t cwd_inode = 0;
 };
+
+// As readlink(2) on /proc/PID/cwd ends then.
+inline constexpr std::string_view kDeletedMark = " (deleted)";
 
 // Empty strings for what cannot be read (a zombie has none of it).
 std::vector<ProcessPaths> read_process_paths(std::span<const unsigned> pids);

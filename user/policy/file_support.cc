@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 #include <unordered_set>
 
 #include <fmt/core.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 namespace bpfckpt::policy {
@@ -76,10 +78,14 @@ static void refuse_deleted(const images::File &file, Refusals &refusals)
 {
 	if (!file.deleted())
 		return;
-	if (file.kind() != "regular")
+	// Nobody but the kernel makes files there.
+	static constexpr std::array<std::string_view, 6> kFixed = {"proc",    "sysfs",	 "cgroup",
+								   "cgroup2", "debugfs", "tracefs"};
+	bool fixed = std::ranges::find(kFixed, file.filesystem()) != kFixed.end();
+	if (fixed || S_ISSOCK(file.mode()))
 		refusals.push_back(
 			{fmt::format("{} {} is deleted", file.kind(), file.path()), "close it before the dump"});
-	else if (file.links())
+	else if (file.links() && !S_ISDIR(file.mode()) && !file.has_handle())
 		refusals.push_back({fmt::format("{} is deleted, but the file has {} other name{}", file.path(),
 						file.links(), file.links() == 1 ? "" : "s"),
 				    "open it by a name that exists"});

@@ -34,9 +34,10 @@ static bool is_late(const images::File &file)
 	return file.kind() == "inotify" || file.kind() == "pidfd";
 }
 
+// FIFOs too, but together with what they hold.
 static bool is_deleted_file(const images::File &file)
 {
-	return file.deleted() && (file.kind() == "regular" || file.kind() == "shm");
+	return file.deleted() && file.kind() != "fifo";
 }
 
 // Kinds whose files come in groups: opening one makes, or needs, the others.
@@ -77,24 +78,25 @@ Result<> OpenFiles::open_objects(const images::File &first)
 {
 	std::vector<const images::File *> same;
 	for (const images::File *file : plan_.open_files)
-		if (file->kind() == first.kind() &&
-		    (file == &first || (first.object() && file->object() == first.object())))
+		if (file == &first || (first.object() && file->object() == first.object() &&
+				       is_deleted_file(*file) == is_deleted_file(first) &&
+				       (is_deleted_file(first) || file->kind() == first.kind())))
 			same.push_back(file);
 	uint32_t id = first.has_memfd() ? first.memfd().shared_memory() : first.ghost().shared_memory();
 	auto found = plan_.shared_memories.find(id);
 	const images::SharedMemory *content = found == plan_.shared_memories.end() ? nullptr : found->second;
 	OpenedFiles opened;
-	if (first.kind() == "pipe") {
+	if (is_deleted_file(first)) {
+		opened = TRY(open_deleted(same, content, pages_));
+	} else if (first.kind() == "pipe") {
 		opened = TRY(open_pipe(same));
 	} else if (first.kind() == "fifo") {
 		opened = TRY(open_fifo(same));
 	} else if (first.kind() == "memfd") {
 		opened = TRY(open_memfd(same, content, pages_));
-	} else if (first.kind() == "socket") {
+	} else {
 		const images::File *peer = peer_of(plan_, first);
 		opened = peer ? TRY(open_socket_pair(first, *peer)) : TRY(open_lone_socket(first));
-	} else {
-		opened = TRY(open_deleted(same, content, pages_));
 	}
 	for (auto &[file, fd] : opened)
 		keep(file, std::move(fd));
@@ -184,7 +186,8 @@ Result<> OpenFiles::open_late()
 
 Result<UniqueFd> reopen(int fd, const images::File &file)
 {
-	int flags = static_cast<int>(file.flags()) & ~(O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW);
+	// O_ASYNC is set by fcntl(2) later, which tells the driver.
+	int flags = static_cast<int>(file.flags()) & ~(O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | O_ASYNC);
 	// Of a pipe it means packets, which open(2) refuses (fs/fcntl.c: setfl()).
 	bool packets = file.has_pipe() && (flags & O_DIRECT);
 	if (packets)

@@ -23,6 +23,8 @@ public:
 	Result<> open();
 	// What has to be made late: pidfds need the processes; inotify would see what restore does to files.
 	Result<> open_late();
+	// A working directory that was deleted. While the descriptor table is empty.
+	Result<> enter_directory(Member &member);
 	// The descriptors of a process, once per table; then the items of the epoll instances that nobody had before.
 	Result<> install(Member &member);
 

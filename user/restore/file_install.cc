@@ -105,6 +105,21 @@ void add_item(SyscallBatch &batch, int epoll, const images::EpollItem &item)
 
 } // namespace
 
+Result<> OpenFiles::enter_directory(Member &member)
+{
+	if (!member.image->cwd_file())
+		return {};
+	int source = fd(member.image->cwd_file());
+	if (source < 0)
+		return Error(Code::kInternal, "its working directory was not opened").on(name_of(*member.image));
+	SyscallBatch batch;
+	add_tool(batch, 0);
+	batch.add(SYS_pidfd_getfd, 0, source, 0);
+	batch.add(SYS_fchdir, 1);
+	batch.add(SYS_close_range, 0, 1, 0);
+	return batch.run(member.leader);
+}
+
 Result<> OpenFiles::install(Member &member)
 {
 	const images::Process &process = *member.image;

@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Files that are opened by name, FIFOs, and deleted files, which get their name back for a moment.
+// Files that are opened by name, FIFOs, deleted files, which get their name back for a moment, and memfds.
 #include "user/restore/file.h"
+
+#include <algorithm>
+#include <optional>
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "user/restore/lent_name.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::restore {
 
-// What open(2) takes again; the kernel has dropped O_CREAT and its kin already (do_dentry_open).
+// What open(2) takes again; the kernel has dropped O_CREAT and its kin already (do_dentry_open). O_ASYNC is for
+// fcntl(2), which tells the driver; open(2) would only set the flag.
 static int open_flags(const images::File &file)
 {
-	return static_cast<int>(file.flags()) & ~(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_ASYNC);
+	int flags = static_cast<int>(file.flags()) & ~(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_ASYNC);
+	if ((flags & O_TMPFILE) == O_TMPFILE)
+		flags &= ~O_TMPFILE;
+	return file.kind() == "path" ? flags | O_PATH : flags;
 }
 
 static Result<> set_position(int fd, const images::File &file)
@@ -26,8 +34,6 @@ static Result<> set_position(int fd, const images::File &file)
 Result<UniqueFd> open_named(const images::File &file)
 {
 	int flags = open_flags(file);
-	if (file.kind() == "path")
-		flags |= O_PATH;
 	Result<UniqueFd> fd = open_at(AT_FDCWD, file.path(), flags);
 	if (!fd)
 		return fd;
@@ -38,53 +44,64 @@ Result<UniqueFd> open_named(const images::File &file)
 
 Result<OpenedFiles> open_fifo(std::span<const images::File *const> files)
 {
+	std::optional<LentName> lent;
+	if (files[0]->deleted())
+		lent.emplace(TRY(LentName::create(*files[0], 0)));
+	const std::string &path = lent ? lent->path() : files[0]->path();
 	// Neither end blocks in open(2), nor is data lost, while this one is there.
-	UniqueFd keeper = TRY(open_at(AT_FDCWD, files[0]->path(), O_RDWR | O_NONBLOCK));
+	UniqueFd keeper = TRY(open_at(AT_FDCWD, path, O_RDWR | O_NONBLOCK));
 	OpenedFiles opened;
 	for (const images::File *file : files) {
-		UniqueFd fd = TRY(open_at(AT_FDCWD, file->path(), open_flags(*file)));
+		UniqueFd fd = TRY(open_at(AT_FDCWD, path, open_flags(*file)));
 		opened.emplace_back(file->id(), std::move(fd));
 		if (file->pipe().size())
 			fcntl(keeper.get(), F_SETPIPE_SZ, file->pipe().size());
 		if (!file->pipe().data().empty())
 			TRY(write_all(keeper.get(), as_bytes(file->pipe().data())));
 	}
+	if (lent && lent->is_new())
+		TRY(lent->set_attributes(*files[0]));
 	return opened;
-}
-
-static std::string without_mark(const std::string &path)
-{
-	static constexpr std::string_view kMark = " (deleted)";
-	return path.ends_with(kMark) ? path.substr(0, path.size() - kMark.size()) : path;
 }
 
 Result<OpenedFiles> open_deleted(std::span<const images::File *const> files, const images::SharedMemory *content,
 				 const PageImage &pages)
 {
-	std::string path = without_mark(files[0]->path());
-	Result<UniqueFd> created = open_at(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL, files[0]->mode() & 07777);
-	if (!created)
-		return std::move(created).error().on(path).with_hint(
-			"a deleted file gets its name back for a moment: free it");
-	auto build = [&]() -> Result<OpenedFiles> {
-		OpenedFiles opened;
-		if (content)
-			TRY(pages.fill_file(created->get(), *content));
-		if (ftruncate(created->get(), static_cast<off_t>(files[0]->size())) ||
-		    fchmod(created->get(), files[0]->mode() & 07777))
-			return errno_error(errno, "cannot set size and mode").on(path);
-		for (const images::File *file : files) {
-			UniqueFd fd =
-				TRY(open_at(AT_FDCWD, path, open_flags(*file) | (file->kind() == "path" ? O_PATH : 0)));
-			TRY(set_position(fd.get(), *file));
-			opened.emplace_back(file->id(), std::move(fd));
+	// One that was made by O_TMPFILE is made like that again: the flag stays with it.
+	auto temporary = std::ranges::find_if(files, [](auto *file) { return LentName::is_temporary(*file); });
+	const images::File &first = temporary == files.end() ? *files[0] : **temporary;
+	LentName lent = TRY(LentName::create(first, open_flags(first)));
+	OpenedFiles opened;
+	for (const images::File *file : files) {
+		UniqueFd fd = lent.take_temporary(*file);
+		if (!fd.valid()) {
+			std::string path = TRY(lent.also(*file));
+			fd = TRY(open_at(AT_FDCWD, path, open_flags(*file)));
 		}
+		if (!(open_flags(*file) & O_PATH) && !S_ISCHR(file->mode()))
+			TRY(set_position(fd.get(), *file));
+		opened.emplace_back(file->id(), std::move(fd));
+	}
+	if (!lent.is_new())
 		return opened;
-	};
-	Result<OpenedFiles> opened = build();
-	if (unlink(path.c_str()))
-		return errno_error(errno, "cannot remove").on(path);
+	if (S_ISREG(first.mode())) {
+		UniqueFd writer = TRY(open_at(AT_FDCWD, lent.path(), O_WRONLY));
+		if (content)
+			TRY(pages.fill_file(writer.get(), *content));
+		if (ftruncate(writer.get(), static_cast<off_t>(first.size())))
+			return errno_error(errno, "cannot set the size").on(name_of(first));
+	}
+	TRY(lent.set_attributes(first));
 	return opened;
+}
+
+// What memfd_create(2) returned, unlike what open(2) gives, does not count as a writer: it can be executed (ETXTBSY
+// otherwise). There is one of it at most.
+static bool is_first_of_memfd(const images::File &file)
+{
+	constexpr uint32_t kFmodeWrite = 2;
+	constexpr uint32_t kFmodeWriter = 0x10000; // FMODE_WRITER: include/linux/fs.h
+	return (file.file_mode() & kFmodeWrite) && !(file.file_mode() & kFmodeWriter);
 }
 
 Result<OpenedFiles> open_memfd(std::span<const images::File *const> files, const images::SharedMemory *content,
@@ -101,7 +118,10 @@ Result<OpenedFiles> open_memfd(std::span<const images::File *const> files, const
 		return errno_error(errno, "cannot set the mode").on(name_of(*files[0]));
 	OpenedFiles opened;
 	for (const images::File *file : files) {
-		UniqueFd one = TRY(reopen(fd.get(), *file));
+		UniqueFd one = is_first_of_memfd(*file) ? UniqueFd(fcntl(fd.get(), F_DUPFD_CLOEXEC, 0))
+							: TRY(reopen(fd.get(), *file));
+		if (is_first_of_memfd(*file) && fcntl(one.get(), F_SETFL, open_flags(*file)))
+			return errno_error(errno, "cannot set flags").on(name_of(*file));
 		TRY(set_position(one.get(), *file));
 		opened.emplace_back(file->id(), std::move(one));
 	}

@@ -31,6 +31,16 @@ static Result<> write_packets(int fd, const images::Pipe &pipe)
 	return {};
 }
 
+static constexpr uint32_t kLargeFile = 0100000; // O_LARGEFILE, which <fcntl.h> has as 0
+
+static Result<UniqueFd> take_end(int end, const images::File &file)
+{
+	UniqueFd fd(fcntl(end, F_DUPFD_CLOEXEC, 0));
+	if (!fd.valid() || fcntl(fd.get(), F_SETFL, static_cast<int>(file.flags()) & ~O_ASYNC))
+		return errno_error(errno, "cannot set flags").on(name_of(file));
+	return fd;
+}
+
 Result<OpenedFiles> open_pipe(std::span<const images::File *const> files)
 {
 	int ends[2];
@@ -44,9 +54,14 @@ Result<OpenedFiles> open_pipe(std::span<const images::File *const> files)
 		if (!file->pipe().data().empty())
 			TRY(write_packets(writer.get(), file->pipe()));
 	OpenedFiles opened;
+	bool taken[2] = {};
 	for (const images::File *file : files) {
-		int end = (file->flags() & O_ACCMODE) == O_RDONLY ? reader.get() : writer.get();
-		opened.emplace_back(file->id(), TRY(reopen(end, *file)));
+		bool reads = (file->flags() & O_ACCMODE) == O_RDONLY;
+		int end = reads ? reader.get() : writer.get();
+		// open(2) sets O_LARGEFILE, pipe(2) does not: who has it not is the end that pipe(2) made.
+		bool made = !(file->flags() & kLargeFile) && !taken[reads];
+		taken[reads] |= made;
+		opened.emplace_back(file->id(), made ? TRY(take_end(end, *file)) : TRY(reopen(end, *file)));
 	}
 	return opened;
 }

@@ -44,9 +44,11 @@ static Result<> index(Plan &plan)
 static void find_open_files(Plan &plan)
 {
 	std::unordered_set<uint32_t> needed;
-	for (const images::Process &process : plan.document->processes())
+	for (const images::Process &process : plan.document->processes()) {
+		needed.insert(process.cwd_file());
 		for (const images::FdEntry &entry : process.files())
 			needed.insert(entry.file());
+	}
 	for (const images::Memory &memory : plan.document->memory()) {
 		needed.insert(memory.layout().exe_file());
 		for (const images::Vma &vma : memory.vmas())

@@ -6,7 +6,10 @@
 
 #include <unordered_set>
 
+#include <fcntl.h>
 #include <sys/stat.h>
+
+#include "user/restore/lent_name.h"
 
 namespace bpfckpt::restore {
 
@@ -49,11 +52,16 @@ void check_files(const Plan &plan, Findings &findings)
 	std::unordered_set<uint32_t> mapped = privately_mapped(plan);
 	for (const images::File *open : plan.open_files) {
 		const images::File &file = *open;
+		if (file.deleted() && file.has_handle())
+			if (Result<UniqueFd> found = open_by_handle(file); !found)
+				findings.push_back(std::move(found).error().with_hint(
+					"restore where its file system is, with all its files"));
 		if (!has_name(file))
 			continue;
 		struct stat now = {};
 		std::string wrong;
-		if (stat(file.path().c_str(), &now))
+		bool is_link = S_ISLNK(file.mode()); // O_PATH | O_NOFOLLOW
+		if (fstatat(AT_FDCWD, file.path().c_str(), &now, is_link ? AT_SYMLINK_NOFOLLOW : 0))
 			wrong = fmt::format("cannot be opened: {}", strerror(errno));
 		else
 			wrong = difference(file, now, mapped.contains(file.id()));

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <string_view>
 
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 namespace bpfckpt::restore {
@@ -59,8 +60,6 @@ void SupportCheck::check(const images::Process &process)
 		return refuse(object, "has no address space in the images");
 	if (auto [it, first] = spaces_.emplace(process.address_space(), process.pid()); !first)
 		refuse(object, fmt::format("shares its memory with pid {} (CLONE_VM)", it->second));
-	if (process.cwd_file() && process.cwd().ends_with(" (deleted)"))
-		refuse(object, "its working directory was deleted");
 	if (process.dumpable() == 2)
 		refuse(object, "is dumpable for root only (PR_SET_DUMPABLE 2), which no process can ask for");
 	for (const images::PendingSignal &pending : process.pending_signals())
@@ -147,18 +146,15 @@ void SupportCheck::check(const images::File &file)
 			if (watch.path().empty())
 				refuse(object, fmt::format("watch {} is of an inode without a name", watch.wd()));
 	// The mem driver (drivers/char/mem.c) keeps no state per open file: null, zero, full, random, urandom.
-	if (file.kind() == "chardev" && major(file.rdev()) != 1)
+	bool device = file.kind() == "chardev" || (file.deleted() && S_ISCHR(file.mode()));
+	if (device && major(file.rdev()) != 1)
 		refuse(object, fmt::format("is a device ({}:{})", major(file.rdev()), minor(file.rdev())));
-	if (file.kind() == "directory" && file.deleted())
-		refuse(object, "is a directory that was deleted");
-	if (file.kind() == "fifo" && file.deleted())
-		refuse(object, "is a FIFO that was deleted");
 	if (file.kind() == "memfd" && file.memfd().hugetlb())
 		refuse(object, "is a memfd of huge pages");
-	bool gone = file.deleted() && (file.kind() == "regular" || file.kind() == "shm");
-	if (gone && !file.has_ghost() && file.size())
+	bool gone = file.deleted() && S_ISREG(file.mode());
+	if (gone && !file.links() && !file.has_ghost() && file.size())
 		refuse(object, "was deleted and its content is not in the images");
-	if (gone && file.links())
+	if (gone && file.links() && !file.has_handle())
 		refuse(object, "was deleted under this name but has others");
 	if (file.kind() == "pidfd" && file.pidfd().pid() &&
 	    !plan_.processes.contains(static_cast<pid_t>(file.pidfd().pid())))

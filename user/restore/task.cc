@@ -15,10 +15,11 @@ using target::SyscallBatch;
 void add_process_attributes(SyscallBatch &batch, const images::Process &process)
 {
 	batch.add(SYS_prctl, PR_SET_CHILD_SUBREAPER, process.child_subreaper());
+	// Both paths are as seen from bpfckpt's root. A working directory that was deleted is set with the descriptors.
+	if (!process.cwd().empty() && !process.cwd_file())
+		batch.add(SYS_chdir, batch.text(process.cwd()));
 	if (!process.root().empty() && process.root() != "/")
 		batch.add(SYS_chroot, batch.text(process.root()));
-	if (!process.cwd().empty())
-		batch.add(SYS_chdir, batch.text(process.cwd()));
 	batch.add(SYS_umask, process.umask());
 }
 

@@ -286,7 +286,8 @@ Result<> Tree::end_zombie(Member &zombie)
 	} else {
 		TRY(zombie.leader.set_signal_mask(0));
 		::kill(zombie.pid(), WTERMSIG(status));
-		TRY(zombie.leader.resume_for_signal(WTERMSIG(status)));
+		if (WTERMSIG(status) != SIGKILL) // that one asks nobody
+			TRY(zombie.leader.resume_for_signal(WTERMSIG(status)));
 	}
 	return wait_for_end(zombie.leader);
 }

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/restore/lent_name.h"
+
+#include <cstring>
+#include <ranges>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "user/util/io.h"
+
+namespace bpfckpt::restore {
+
+static std::string directory_of(const std::string &path)
+{
+	size_t slash = path.rfind('/');
+	return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
+}
+
+static Result<UniqueFd> open_nearest_directory(const std::string &path)
+{
+	std::string directory = directory_of(path);
+	for (;;) {
+		Result<UniqueFd> fd = open_at(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY);
+		if (fd || directory == "/")
+			return fd;
+		directory = directory_of(directory);
+	}
+}
+
+Result<UniqueFd> open_by_handle(const images::File &file)
+{
+	const std::string &bytes = file.handle().bytes();
+	std::vector<char> buffer(sizeof(file_handle) + bytes.size());
+	file_handle head = {};
+	head.handle_bytes = static_cast<unsigned>(bytes.size());
+	head.handle_type = file.handle().type();
+	memcpy(buffer.data(), &head, sizeof(head));
+	memcpy(buffer.data() + sizeof(head), bytes.data(), bytes.size());
+	UniqueFd directory = TRY(open_nearest_directory(file.path()));
+	UniqueFd fd(::open_by_handle_at(directory.get(), reinterpret_cast<file_handle *>(buffer.data()),
+					O_PATH | O_CLOEXEC));
+	struct stat found = {};
+	if (!fd.valid() || fstat(fd.get(), &found))
+		return errno_error(errno, "the file that had this name is gone").on(file.path());
+	if (found.st_ino != file.inode() || (found.st_mode & S_IFMT) != (file.mode() & S_IFMT))
+		return Error(Code::kMismatch, "the file that had this name is gone").on(file.path());
+	return fd;
+}
+
+LentName::~LentName()
+{
+	for (const std::string &name : names_)
+		is_directory_ ? rmdir(name.c_str()) : unlink(name.c_str());
+	for (const std::string &directory : directories_ | std::views::reverse)
+		rmdir(directory.c_str());
+}
+
+Result<> LentName::make_directories(const std::string &path)
+{
+	std::string directory = directory_of(path);
+	if (access(directory.c_str(), F_OK) == 0)
+		return {};
+	TRY(make_directories(directory));
+	if (mkdir(directory.c_str(), 0700))
+		return errno_error(errno, "cannot make the directory for a moment").on(directory);
+	directories_.push_back(directory);
+	return {};
+}
+
+// `make` is 0, or -1 and errno, for a path.
+Result<std::string> LentName::name_for(const images::File &file, auto &&make)
+{
+	TRY(make_directories(file.path()));
+	std::string path = file.path();
+	int done = make(path.c_str());
+	if (done && errno == EEXIST) {
+		path = fmt::format("{}/.bpfckpt-{}-{}", directory_of(file.path()), getpid(), file.id());
+		done = make(path.c_str());
+	}
+	if (done)
+		return errno_error(errno, "cannot have its name back for a moment").on(file.path());
+	names_.push_back(path);
+	return path;
+}
+
+static int make_inode(const images::File &file, const char *path)
+{
+	switch (file.mode() & S_IFMT) {
+	case S_IFDIR:
+		return mkdir(path, 0700);
+	case S_IFLNK:
+		return symlink(file.link_target().c_str(), path);
+	case S_IFIFO:
+	case S_IFCHR:
+	case S_IFREG:
+		return mknod(path, (file.mode() & S_IFMT) | 0600, file.rdev());
+	default:
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+}
+
+bool LentName::is_temporary(const images::File &file)
+{
+	return (static_cast<int>(file.flags()) & O_TMPFILE) == O_TMPFILE && !file.has_handle();
+}
+
+UniqueFd LentName::take_temporary(const images::File &file)
+{
+	return is_temporary(file) ? std::move(temporary_) : UniqueFd();
+}
+
+static int link_to(int fd, const char *path)
+{
+	std::string source = fmt::format("/proc/self/fd/{}", fd);
+	return linkat(AT_FDCWD, source.c_str(), AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+}
+
+int LentName::make_temporary(const char *path, int flags)
+{
+	if (!temporary_.valid())
+		temporary_.reset(::open(directory_of(path).c_str(), flags | O_TMPFILE | O_CLOEXEC, 0600));
+	return temporary_.valid() ? link_to(temporary_.get(), path) : -1;
+}
+
+Result<LentName> LentName::create(const images::File &file, int flags)
+{
+	if (!file.path().starts_with('/'))
+		return Error(Code::kCorrupt, "was deleted and never had a path").on(fmt::format("file {}", file.id()));
+	LentName lent;
+	lent.wanted_ = file.path();
+	lent.is_directory_ = S_ISDIR(file.mode());
+	lent.is_new_ = !file.has_handle();
+	if (lent.is_new_) {
+		lent.path_ = TRY(lent.name_for(file, [&](const char *path) {
+			return is_temporary(file) ? lent.make_temporary(path, flags) : make_inode(file, path);
+		}));
+		return lent;
+	}
+	UniqueFd fd = TRY(open_by_handle(file));
+	lent.path_ = TRY(lent.name_for(file, [&](const char *path) { return link_to(fd.get(), path); }));
+	return lent;
+}
+
+Result<std::string> LentName::also(const images::File &file)
+{
+	if (file.path() == wanted_ || is_directory_)
+		return path_;
+	return name_for(file, [&](const char *path) { return link(path_.c_str(), path); });
+}
+
+Result<> LentName::set_attributes(const images::File &file) const
+{
+	int64_t seconds = (file.mtime_ns() - (file.mtime_ns() < 0 ? 999'999'999 : 0)) / 1'000'000'000;
+	timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT},
+			     {.tv_sec = seconds, .tv_nsec = file.mtime_ns() - seconds * 1'000'000'000}};
+	const char *path = path_.c_str();
+	bool is_link = S_ISLNK(file.mode());
+	// chown(2) clears the set-user-ID bits.
+	if (fchownat(AT_FDCWD, path, file.uid(), file.gid(), AT_SYMLINK_NOFOLLOW) ||
+	    (!is_link && chmod(path, file.mode() & 07777)) ||
+	    (file.mtime_ns() && utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW)))
+		return errno_error(errno, "cannot set owner, mode and time").on(file.path());
+	return {};
+}
+
+} // namespace bpfckpt::restore
