@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // What was deleted while it is open: a file with owner, mode and time; one under two names; one whose name belongs to
-// another file now; one that still has another name; one of O_TMPFILE; one in a directory that is gone; a directory that
-// is a child's working directory too; a FIFO with data; a device; a symbolic link.
+// another file now; one that still has another name; one of O_TMPFILE; one in a directory that is gone; a directory
+// that is a child's working directory too; a FIFO with data; a device; a symbolic link.
 #include "selftests/scenarios/scenario.h"
 
 #include <errno.h>
@@ -69,7 +69,8 @@ static void check_names(int round)
 {
 	char text[64] = "";
 	ssize_t length = readlinkat(link_fd, "", text, sizeof(text) - 1);
-	static const char *const gone[] = {"plain", "first", "second", "linked", "above", "dir", "fifo", "null", "link"};
+	static const char *const gone[] = {"plain", "first", "second", "linked", "above",
+					   "dir",   "fifo",  "null",   "link"};
 
 	SCENARIO_CHECK(length == 7 && !strcmp(text, "nowhere"), "round %d: '%s'", round, text);
 	for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++)

@@ -240,9 +240,10 @@ static void collect_paths(std::span<const ProcessPaths> paths, Context &context,
 	}
 	message->set_cgroup(read_file(fmt::format("/proc/{}/cgroup", message->pid())).value_or(""));
 	if (it != paths.end() && it->cwd_lost && it->cwd_deleted)
-		context.refuse(fmt::format("pid {} ({})", message->pid(), message->comm()),
-			       fmt::format("its working directory {} is that of a process that is gone", message->cwd()),
-			       "let it change to another directory first");
+		context.refuse(
+			fmt::format("pid {} ({})", message->pid(), message->comm()),
+			fmt::format("its working directory {} is that of a process that is gone", message->cwd()),
+			"let it change to another directory first");
 	if (message->root().ends_with(kDeletedMark))
 		context.refuse(fmt::format("pid {} ({})", message->pid(), message->comm()),
 			       fmt::format("its root directory {} is deleted", message->root()),

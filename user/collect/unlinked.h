@@ -23,7 +23,7 @@ public:
 
 private:
 	std::unordered_map<uint64_t, images::FileHandle> handles_; // struct file; the inode has other names
-	std::unordered_map<uint64_t, std::string> targets_;	   // struct file; of symbolic links
+	std::unordered_map<uint64_t, std::string> targets_;        // struct file; of symbolic links
 };
 
 // Process.cwd_file of those whose working directory was deleted; a File for it if no descriptor names that directory.

@@ -79,7 +79,7 @@ static void refuse_deleted(const images::File &file, Refusals &refusals)
 	if (!file.deleted())
 		return;
 	// Nobody but the kernel makes files there.
-	static constexpr std::array<std::string_view, 6> kFixed = {"proc",    "sysfs",	 "cgroup",
+	static constexpr std::array<std::string_view, 6> kFixed = {"proc",    "sysfs",   "cgroup",
 								   "cgroup2", "debugfs", "tracefs"};
 	bool fixed = std::ranges::find(kFixed, file.filesystem()) != kFixed.end();
 	if (fixed || S_ISSOCK(file.mode()))
