@@ -165,7 +165,7 @@ bool inside_vfork(pid_t pid, pid_t tid)
 		words(std::string_view(buffer, static_cast<size_t>(length))); // "running", "-1 sp pc" or nr args sp pc
 	if (fields.size() < 9)
 		return false;
-	uint64_t arg0 = number<uint64_t>(fields[1].substr(2), 16);
+	auto arg0 = number<uint64_t>(fields[1].substr(2), 16);
 	switch (number<long>(fields[0])) {
 	case SYS_vfork:
 		return true;

@@ -65,7 +65,7 @@ std::string decode_rw_vector(const RequestSource &source, images::Request &reque
 		sqe.buf_index = source.record->buf_index;
 		request.set_buffer_index(sqe.buf_index);
 		// Once imported the iterator holds bio_vecs; the addresses are those that the program passed.
-		if (!source.iovecs.size())
+		if (source.iovecs.empty())
 			return "its vector of registered buffers was taken over by the kernel";
 	}
 	if (source.has_flag("REQ_F_BUFFER_SELECT")) {
