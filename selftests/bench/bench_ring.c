@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// A ring with N fixed files that have no descriptor, and a poll armed on each.
+// A ring with N fixed files that have no descriptor, and a poll armed on each; "idle": none, and the first round writes
+// to one of them.
 #include "selftests/scenarios/scenario.h"
 
 #include <liburing.h>
@@ -39,6 +40,23 @@ static void arm_poll(unsigned slot)
 	sqe->user_data = slot + 1;
 }
 
+// An eventfd that only its slot holds counts on.
+static void check_idle(int round)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+	struct __kernel_timespec second = {.tv_sec = 5};
+	struct io_uring_cqe *cqe = NULL;
+	eventfd_t value = 1;
+
+	SCENARIO_REQUIRE(sqe, "round %d: no SQE", round);
+	io_uring_prep_write(sqe, (int)(count / 2), &value, sizeof(value), 0);
+	sqe->flags |= IOSQE_FIXED_FILE;
+	SCENARIO_REQUIRE(io_uring_submit(&ring) == 1 && !io_uring_wait_cqe_timeout(&ring, &cqe, &second),
+			 "round %d: no completion", round);
+	SCENARIO_CHECK(cqe->res == sizeof(value), "%d", cqe->res);
+	io_uring_cqe_seen(&ring, cqe);
+}
+
 // The poll of the last slot fires, the others do not.
 static void check(int round)
 {
@@ -64,7 +82,7 @@ int main(int argc, char **argv)
 	int error;
 
 	scenario_init();
-	SCENARIO_REQUIRE(argc == 2, "usage: bench_ring N");
+	SCENARIO_REQUIRE(argc >= 2, "usage: bench_ring N [idle]");
 	count = (unsigned)atoi(argv[1]);
 	error = io_uring_queue_init(1024, &ring, 0);
 	if (!error)
@@ -72,6 +90,8 @@ int main(int argc, char **argv)
 	SCENARIO_REQUIRE(!error, "%s", strerror(-error));
 	for (unsigned slot = 0; slot < count; slot++)
 		fill_slot(slot);
+	if (argc > 2)
+		return scenario_main(check_idle);
 	for (unsigned slot = 0; slot < count; slot++)
 		arm_poll(slot);
 	io_uring_submit(&ring);

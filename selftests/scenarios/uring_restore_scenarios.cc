@@ -64,6 +64,30 @@ TEST(UringRestore, a_thread_that_alone_may_submit)
 	run_scenario("uring_issuer");
 }
 
+TEST(UringRestore, workers_keep_their_limits_and_cpus)
+{
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_issuer");
+	ASSERT_TRUE(restore_obstacle().empty()) << restore_obstacle();
+	auto verify = [&] {
+		Json rings = scenario.inspect()["rings"];
+		ASSERT_EQ(rings.size(), 2u);
+		for (const Json &ring : rings) {
+			EXPECT_EQ(number(ring["bounded_limit"]), 3u);
+			ASSERT_GE(ring["tasks"].size(), 1u);
+			EXPECT_EQ(number(ring["tasks"][0]["unbounded_max"]), 7u);
+			EXPECT_EQ(ring["tasks"][0]["affinity"], "AQAAAAAAAAA=");
+		}
+	};
+	verify();
+	for (int round = 0; round < 2; round++) {
+		ASSERT_EQ(scenario.dump({}).exit, 0);
+		ASSERT_TRUE(scenario.restore());
+		verify();
+		ASSERT_TRUE(scenario.go());
+	}
+}
+
 TEST(UringRestore, rings_of_several_processes)
 {
 	run_scenario("uring_shared");

@@ -71,12 +71,26 @@ void refuse_setup(const uring_ring_record &record, Refusals &refusals)
 	if (sysconf(_SC_NPROCESSORS_CONF) > URING_CPU_WORDS * 64)
 		refusals.add(fmt::format("its workers may run on CPUs beyond {}, which are not read",
 					 URING_CPU_WORDS * 64 - 1));
-	if (record.state & URING_IOWQ_LIMITS)
-		refusals.add("limits for its workers are set (IORING_REGISTER_IOWQ_MAX_WORKERS)");
+}
+
+// A limit is that of the ring for threads to come, and each thread's own, which another ring may have set since.
+void refuse_worker_limits(const images::Ring &ring, Refusals &refusals)
+{
+	if (!ring.bounded_limit() && !ring.unbounded_limit())
+		return;
+	for (const images::TaskContext &task : ring.tasks())
+		if ((ring.bounded_limit() && task.bounded_max() != ring.bounded_limit()) ||
+		    (ring.unbounded_limit() && task.unbounded_max() != ring.unbounded_limit()))
+			refusals.add(
+				fmt::format("limits for its workers are set (IORING_REGISTER_IOWQ_MAX_WORKERS), and "
+					    "thread {} has others",
+					    task.tid()),
+				"set the same limits for all rings of a thread");
 }
 
 void refuse_registered(const images::Ring &ring, bool compared, Refusals &refusals)
 {
+	refuse_worker_limits(ring, refusals);
 	if (ring.buffer_groups_size())
 		refusals.add(fmt::format("{} groups of provided buffers", ring.buffer_groups_size()));
 	// A message from another ring, which is how restore posts them, has no room for the second half.

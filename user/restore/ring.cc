@@ -149,6 +149,7 @@ Result<> RingBuilder::build()
 	TRY(register_files(ring_, files_));
 	TRY(register_buffers(ring_));
 	TRY(register_personalities(ring_));
+	TRY(register_worker_limits(ring_));
 	// With restrictions nothing more may be allowed later; then it is the program's own flag that keeps the eventfd
 	// still.
 	bool restricted = ring_.image.has_restrictions();

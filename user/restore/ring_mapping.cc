@@ -7,6 +7,7 @@
 
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "user/restore/memory.h"
 #include "user/restore/ring_parts.h"
@@ -37,6 +38,7 @@ private:
 	Result<> find_plugs();
 	Result<> map_all(SyscallBatch &batch);
 	Result<> register_indexes(const images::Thread &thread, target::Tracee &tracee);
+	Result<> set_worker_cpus(const images::Thread &thread, target::Tracee &tracee);
 
 	Member &member_;
 	const Plan &plan_;
@@ -133,6 +135,51 @@ Result<> RingMapper::register_indexes(const images::Thread &thread, target::Trac
 	return batch.run(tracee);
 }
 
+// CPUs of a thread's io-wq workers that are not simply all, with a ring through which it can set them.
+struct WorkerCpus {
+	const images::Ring *ring = nullptr;
+	const std::string *mask = nullptr;
+};
+
+bool is_every_cpu(const std::string &mask)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	for (long cpu = 0; cpu < cpus; cpu++)
+		if (static_cast<size_t>(cpu / 8) >= mask.size() || !(mask[static_cast<size_t>(cpu / 8)] >> cpu % 8 & 1))
+			return false;
+	return true;
+}
+
+WorkerCpus worker_cpus_of(const images::Document &document, const images::Thread &thread)
+{
+	for (const images::Ring &ring : document.rings())
+		for (const images::TaskContext &task : ring.tasks())
+			if (task.tid() == thread.tid() && !task.affinity().empty() && !is_every_cpu(task.affinity()) &&
+			    uring::may_register(ring, thread))
+				return {&ring, &task.affinity()};
+	return {};
+}
+
+// A thread has workers once it uses a ring: registering it for a moment is the use that leaves nothing behind.
+Result<> RingMapper::set_worker_cpus(const images::Thread &thread, target::Tracee &tracee)
+{
+	WorkerCpus cpus = worker_cpus_of(*plan_.document, thread);
+	if (!cpus.ring)
+		return {};
+	int number = descriptors_.at(cpus.ring->file());
+	io_uring_rsrc_update update = {};
+	update.data = static_cast<uint64_t>(number);
+	SyscallBatch batch;
+	if (thread.registered_rings().empty()) {
+		batch.add(SYS_io_uring_register, number, IORING_REGISTER_RING_FDS, batch.value(update), 1);
+		update.data = 0;
+		batch.add(SYS_io_uring_register, number, IORING_UNREGISTER_RING_FDS, batch.value(update), 1);
+	}
+	batch.add(SYS_io_uring_register, number, IORING_REGISTER_IOWQ_AFF,
+		  batch.data(std::as_bytes(std::span(*cpus.mask))), cpus.mask->size());
+	return batch.run(tracee);
+}
+
 Result<> RingMapper::run()
 {
 	for (const images::Vma &vma : plan_.memory_of(*member_.image)->vmas())
@@ -143,6 +190,9 @@ Result<> RingMapper::run()
 	for (auto &[thread, tracee] : member_.all_threads())
 		for (const images::RegisteredRing &ring : thread->registered_rings())
 			TRY(descriptor(batch, ring.file()));
+	for (auto &[thread, tracee] : member_.all_threads())
+		if (WorkerCpus cpus = worker_cpus_of(*plan_.document, *thread); cpus.ring)
+			TRY(descriptor(batch, cpus.ring->file()));
 	if (!vmas_.empty())
 		TRY(map_all(batch));
 	if (descriptors_.empty())
@@ -153,8 +203,10 @@ Result<> RingMapper::run()
 			return make_error(Code::kInternal, "a ring came to lie at {:#x}, not {:#x}", batch.result(call),
 					  address)
 				.on(name_of(*member_.image));
-	for (auto &[thread, tracee] : member_.all_threads())
+	for (auto &[thread, tracee] : member_.all_threads()) {
 		TRY(register_indexes(*thread, *tracee));
+		TRY(set_worker_cpus(*thread, *tracee));
+	}
 	SyscallBatch last;
 	last.add(SYS_close_range, 0, ~0U, 0);
 	return last.run(member_.leader);

@@ -45,6 +45,8 @@ Result<int> register_here(const NewRing &ring, unsigned opcode, const void *arg,
 Result<> register_files(const NewRing &ring, const OpenFiles &files);
 Result<> register_buffers(const NewRing &ring);
 Result<> register_personalities(const NewRing &ring);
+// io-wq's limits for all threads that use the ring.
+Result<> register_worker_limits(const NewRing &ring);
 Result<> register_restrictions(const NewRing &ring);
 // Last: what is posted before must not signal it.
 Result<> register_eventfd(const NewRing &ring, const OpenFiles &files);

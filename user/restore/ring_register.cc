@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // What is registered with a ring: files, buffers, personalities, an eventfd.
 #include <algorithm>
+#include <array>
 #include <csignal>
 
 #include <fcntl.h>
@@ -196,6 +197,19 @@ Result<> register_personalities(const NewRing &ring)
 		ids.taken();
 	}
 	return ids.advance_to(next);
+}
+
+// --- workers -------------------------------------------------------------------------------------------------------
+
+Result<> register_worker_limits(const NewRing &ring)
+{
+	std::array<uint32_t, 2> limits = {ring.image.bounded_limit(), ring.image.unbounded_limit()};
+	if (!limits[0] && !limits[1])
+		return {};
+	SyscallBatch batch;
+	batch.add(SYS_io_uring_register, ring.number, IORING_REGISTER_IOWQ_MAX_WORKERS, batch.exchange(limits),
+		  limits.size());
+	return batch.run(ring.maker);
 }
 
 // --- restrictions --------------------------------------------------------------------------------------------------
