@@ -32,10 +32,9 @@ TEST(UringSetup, what_is_not_restored_is_shown_and_refused_by_name)
 	};
 	for (const Kind &kind : {Kind{"sqpoll", "it has a submission thread (IORING_SETUP_SQPOLL)", 1},
 				 Kind{"iopoll", "it polls for completions (IORING_SETUP_IOPOLL)", 0},
-				 Kind{"sqe128", "it has SQEs of 128 bytes (IORING_SETUP_SQE128)", 1},
-				 Kind{"cqe32", "it has CQEs of 32 bytes (IORING_SETUP_CQE32)", 1},
-				 Kind{"disabled", "it is not enabled yet (IORING_SETUP_R_DISABLED)", 0},
-				 Kind{"restricted", "it has restrictions (IORING_REGISTER_RESTRICTIONS)", 1}}) {
+				 Kind{"sqe128", "requests wait in it: IORING_OP_POLL_ADD", 1},
+				 Kind{"cqe32", "requests wait in it: IORING_OP_POLL_ADD", 1},
+				 Kind{"restricted", "requests wait in it: IORING_OP_POLL_ADD", 1}}) {
 		SCOPED_TRACE(kind.name);
 		run_refusal("uring_setup", kind.reason, {}, {kind.name});
 		Scenario scenario;
