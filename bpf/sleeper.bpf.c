@@ -12,6 +12,7 @@
 #include "iterators/sleeper_record.h"
 #include "vmlinux/hrtimer.h"
 #include "vmlinux/io_uring_wait.h"
+#include "vmlinux/process_timer.h"
 #include "vmlinux/sched.h"
 
 #define CLOCK_BASES_MAX 16
@@ -63,6 +64,8 @@ static __noinline __u32 kind_of(__u64 function)
 		kind = SLEEPER_IO_URING;
 	else if (NAME_IS(name, "io_cqring_min_timer_wakeup"))
 		kind = SLEEPER_IO_URING_MIN;
+	else if (NAME_IS(name, "process_timeout"))
+		kind = SLEEPER_WHEEL;
 	bpf_map_update_elem(&kinds, &function, &kind, BPF_ANY);
 	return kind;
 }
@@ -217,6 +220,81 @@ int walk_sleepers(void *ctx)
 		return 1;
 	walk.distance = (__u64)element;
 	bpf_loop(cpu_count, next_cpu, &walk, 0);
+	return 0;
+}
+
+/* --- the timer wheel ---------------------------------------------------------------------------------------------- */
+
+/*
+ * Its buckets cannot be reached without data symbols. But the timer lies on the stack of the task that sleeps, in the
+ * frame of schedule_timeout(), two frames above the stack pointer: it is known by its function, and by the task that
+ * follows it.
+ */
+#define STACK_WORDS 128
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} tasks SEC(".maps"); /* struct task_struct, from an earlier pass: may be gone */
+
+__u32 task_count;
+const volatile __u64 tick_ns = 4000000;
+static __u64 stack[STACK_WORDS];
+
+static __always_inline void add_wheel_sleeper(const struct task_struct *task, __u64 expires,
+					      const struct own_pidns *own)
+{
+	struct sleeper_record *record = NEXT_RECORD(sleepers);
+
+	if (!record)
+		return;
+	record->task = (__u64)task;
+	record->soft_ns = bpf_ktime_get_ns() + (__s64)(expires - bpf_jiffies64()) * (__s64)tick_ns;
+	record->hard_ns = record->soft_ns;
+	record->final_ns = 0;
+	record->switches = BPF_CORE_READ(task, nvcsw);
+	record->tid = own_pid_nr(own, BPF_CORE_READ(task, thread_pid));
+	record->clock = 1; /* CLOCK_MONOTONIC */
+	record->kind = SLEEPER_WHEEL;
+	record->reserved = 0;
+}
+
+static long next_task(__u64 index, struct own_pidns *own)
+{
+	const __u32 expires = bpf_core_field_offset(struct process_timer, timer.expires) / sizeof(__u64);
+	const __u32 function = bpf_core_field_offset(struct process_timer, timer.function) / sizeof(__u64);
+	const __u32 owner = bpf_core_field_offset(struct process_timer, task) / sizeof(__u64);
+	const struct task_struct___stack *task;
+	const void *sp;
+	__u32 key = index;
+	__u64 *address = bpf_map_lookup_elem(&tasks, &key);
+
+	if (!address)
+		return 1;
+	task = (const void *)*address;
+	/* Near its top the stack has fewer. */
+	sp = (const void *)BPF_CORE_READ(task, thread.sp);
+	if (bpf_probe_read_kernel(stack, sizeof(stack), sp) && bpf_probe_read_kernel(stack, sizeof(stack) / 2, sp))
+		return 0;
+	for (__u32 i = 0; i < STACK_WORDS - 16; i++) {
+		if (stack[(i + owner) & (STACK_WORDS - 1)] != (__u64)task ||
+		    kind_of(stack[(i + function) & (STACK_WORDS - 1)]) != SLEEPER_WHEEL)
+			continue;
+		add_wheel_sleeper((const void *)task, stack[(i + expires) & (STACK_WORDS - 1)], own);
+		break;
+	}
+	return 0;
+}
+
+SEC("syscall")
+int walk_stacks(void *ctx)
+{
+	struct own_pidns own = own_pidns();
+
+	if (bpf_core_type_exists(struct process_timer))
+		bpf_loop(task_count, next_task, &own, 0);
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-// Deadlines of sleeping threads, from the hrtimer queues of all CPUs (bpf/sleeper.bpf.c).
+// Deadlines of sleeping threads, from the hrtimer queues of all CPUs and from the threads' stacks (bpf/sleeper.bpf.c).
 //
 // To be run *before* a thread is interrupted: a call that fails with EINTR has taken its timer down by the time it
 // stops.
@@ -21,6 +21,11 @@ public:
 	SleeperReader(SleeperReader &&) noexcept;
 	SleeperReader &operator=(SleeperReader &&) noexcept;
 	~SleeperReader();
+
+	// Threads (struct task_struct, from task records) on whose stacks run() looks for a timeout in the timer wheel.
+	// Not more than kMaxThreads: the others' is not told.
+	static constexpr uint32_t kMaxThreads = 16384;
+	Result<> look_at(std::span<const uint64_t> tasks);
 
 	// One pass. Code::kLimit if there are more sleepers than room: load again with room for needed().
 	Result<> run();

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A thread that sleeps until an hrtimer expires (struct hrtimer_sleeper, include/linux/hrtimer.h; struct io_wait_queue,
- * io_uring/wait.h).
+ * io_uring/wait.h), or until a tick of the timer wheel (struct process_timer, kernel/time/sleep_timeout.c).
  */
 #pragma once
 
 #include "iterators/record.h"
 
 enum sleeper_kind {
-	SLEEPER_TIMEOUT = 1,     /* hrtimer_sleeper: nanosleep, poll, select, epoll, futex, sigtimedwait, ... */
-	SLEEPER_IO_URING = 2,    /* io_uring_enter with a timeout */
-	SLEEPER_IO_URING_MIN = 3 /* the same, while its min_timeout runs: the final timeout is in `final_ns` */
+	SLEEPER_TIMEOUT = 1,      /* hrtimer_sleeper: nanosleep, poll, select, epoll, futex, sigtimedwait, ... */
+	SLEEPER_IO_URING = 2,     /* io_uring_enter with a timeout */
+	SLEEPER_IO_URING_MIN = 3, /* the same, while its min_timeout runs: the final timeout is in `final_ns` */
+	SLEEPER_WHEEL = 4         /* schedule_timeout(): a socket with SO_RCVTIMEO or SO_SNDTIMEO */
 };
 
 struct sleeper_record {

@@ -251,4 +251,16 @@ TEST(Memory, huge_zero_page_costs_nothing)
 	EXPECT_TRUE(d.scenario.go());
 }
 
+// 200 MiB once, not six times: in the images, and in memory after each restore.
+TEST(Memory, pages_that_fork_left_shared_are_shared_again)
+{
+	run_scenario("memory_fork", {.args = {"200"}, .inspect_args = {"--tasks"}, .deadline = milliseconds(60000)});
+	Scenario s;
+	SCENARIO_START(s, "memory_fork", {"64"});
+	DumpResult dump = s.dump({"-R"});
+	ASSERT_EQ(dump.exit, 0);
+	EXPECT_GT(number(dump.stats["page_bytes"]), 64u << 20);
+	EXPECT_LT(number(dump.stats["page_bytes"]), 70u << 20);
+}
+
 } // namespace bpfckpt::selftests

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Sessions and groups whose leaders are gone, and a child that was forked before its parent led a session.
+// Sessions and groups whose leaders are gone, a child that was forked before its parent led a session, and an orphan of
+// a session whose leader lives.
 #include "selftests/scenarios/scenario.h"
 
 #include <signal.h>
@@ -11,7 +12,7 @@
 static struct {
 	volatile pid_t of_dead_session, dead_session;
 	volatile pid_t of_dead_group, dead_group;
-	volatile pid_t leader, before;
+	volatile pid_t leader, before, orphan;
 } *family;
 
 static void wait_for_ever(void)
@@ -60,6 +61,13 @@ static void late_leader(void)
 		wait_for_ever();
 	family->before = before;
 	setsid();
+	if (fork() == 0) {
+		if (fork())
+			_exit(0);
+		family->orphan = getpid();
+		wait_for_ever();
+	}
+	wait(NULL);
 	family->leader = getpid();
 	wait_for_ever();
 }
@@ -76,6 +84,9 @@ static void check(int round)
 	SCENARIO_CHECK(getsid(family->leader) == family->leader, "session %d", getsid(family->leader));
 	SCENARIO_CHECK(getsid(family->before) == getsid(0), "session %d instead of %d", getsid(family->before),
 		       getsid(0));
+	SCENARIO_CHECK(getsid(family->orphan) == family->leader, "session %d of the orphan", getsid(family->orphan));
+	SCENARIO_CHECK(waitid(P_PID, (id_t)family->orphan, NULL, WEXITED | WNOHANG) == 0,
+		       "the orphan is not our child");
 	SCENARIO_CHECK(kill(family->dead_session, 0) < 0, "the dead leader is alive");
 	SCENARIO_CHECK(waitpid(-1, NULL, WNOHANG) == 0, "a child has ended");
 }
@@ -90,6 +101,6 @@ int main(void)
 	waitpid(family->dead_session, NULL, 0);
 	dead_group();
 	late_leader();
-	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(family->leader, 10), "no leader");
+	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(family->leader && family->orphan, 10), "no leader");
 	return scenario_main(check);
 }

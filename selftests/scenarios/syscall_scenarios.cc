@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // System calls that were in progress: the source does not notice the dump, what is restored goes on where it was.
+#include <thread>
+
 #include <sys/syscall.h>
 
 #include "selftests/scenarios/driver.h"
@@ -29,9 +31,49 @@ TEST(Syscall, endless_waits_sleep_on)
 	run_scenario("syscall_endless_waits");
 }
 
+TEST(Syscall, futex_waits_of_every_kind)
+{
+	run_scenario("syscall_futex_waits");
+}
+
+TEST(Syscall, handlers_end_waits_or_not_as_they_would_have)
+{
+	run_scenario("syscall_handlers");
+}
+
+TEST(Syscall, ring_waits_sleep_on)
+{
+	run_scenario("syscall_ring_waits");
+}
+
 TEST(Syscall, socket_waits_sleep_on)
 {
-	run_scenario("syscall_socket_waits", {.no_restore = "sockets with options are a later issue"});
+	run_scenario("syscall_socket_waits");
+}
+
+// Half of the time is over at the dump: what is left is less than all of it.
+static void expect_what_remained(const char *program, bool restore)
+{
+	SCOPED_TRACE(program);
+	Scenario s;
+	SCENARIO_START(s, program, {"6000"});
+	std::this_thread::sleep_for(milliseconds(3000));
+	ASSERT_EQ(s.dump(restore ? Args() : Args{"-R"}).exit, 0);
+	if (restore) {
+		ASSERT_TRUE(s.restore());
+	}
+	auto start = std::chrono::steady_clock::now();
+	EXPECT_TRUE(s.go());
+	EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(5500)) << "the time began anew";
+}
+
+TEST(Syscall, waits_last_for_what_remained)
+{
+	expect_what_remained("syscall_socket_waits", false);
+	if (!restore_obstacle().empty())
+		return;
+	for (const char *program : {"syscall_timed_waits", "syscall_socket_waits", "syscall_ring_waits"})
+		expect_what_remained(program, true);
 }
 
 TEST(Syscall, images_say_how_each_wait_goes_on)

@@ -143,12 +143,14 @@ static void check(int round)
 	waits_start(waits, WAITS);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 	sigset_t set;
 
 	scenario_init();
+	if (argc > 1)
+		wait_timeout_ms = atoi(argv[1]);
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL);

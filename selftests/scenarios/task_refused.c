@@ -75,12 +75,59 @@ static void dispatch_syscalls(void)
 		scenario_skip("PR_SET_SYSCALL_USER_DISPATCH: %s", strerror(errno));
 }
 
+static int wait_for_ever(void *unused)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (!unused)
+		pause();
+	return 0;
+}
+
+static void clone_child(int flags)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+
+	SCENARIO_REQUIRE(clone(wait_for_ever, stack + sizeof(stack), flags | SIGCHLD, NULL) > 0, "clone: %s",
+			 strerror(errno));
+}
+
+static void share_memory(void)
+{
+	clone_child(CLONE_VM);
+}
+
+/* Two siblings have one table, which their parent left. */
+static void share_descriptors(void)
+{
+	clone_child(CLONE_FILES);
+	clone_child(CLONE_FILES);
+	SCENARIO_REQUIRE(unshare(CLONE_FILES) == 0, "unshare: %s", strerror(errno));
+}
+
+static void share_directory(void)
+{
+	clone_child(CLONE_FS);
+	clone_child(CLONE_FS);
+	SCENARIO_REQUIRE(unshare(CLONE_FS) == 0, "unshare: %s", strerror(errno));
+}
+
+static void block_sigtrap(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTRAP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	raise(SIGTRAP);
+}
+
 static const struct {
 	const char *name;
 	void (*set_up)(void);
 } states[] = {
 	{"seccomp", filter_syscalls}, {"traced", trace_child},         {"uts", enter_uts_namespace},
-	{"pid", make_pid_namespace},  {"dispatch", dispatch_syscalls},
+	{"pid", make_pid_namespace},  {"dispatch", dispatch_syscalls}, {"vm", share_memory},
+	{"files", share_descriptors}, {"fs", share_directory},         {"sigtrap", block_sigtrap},
 };
 
 int main(int argc, char **argv)

@@ -64,6 +64,11 @@ TEST(Task, credentials)
 	});
 }
 
+TEST(Task, every_register_of_threads_that_run)
+{
+	run_scenario("task_registers");
+}
+
 static void expect_pending(const Json &queue, size_t index, unsigned signal, int code)
 {
 	ASSERT_LT(index, queue.size());
@@ -173,12 +178,21 @@ TEST(Task, tree_with_zombies_stopped_and_adopted_children)
 	});
 }
 
+TEST(Task, stopped_children_with_threads)
+{
+	run_scenario("task_stopped");
+}
+
 TEST(Task, refused_by_name)
 {
 	run_refusal("task_refused", "1 seccomp filters", {}, {"seccomp"});
 	run_refusal("task_refused", "is in another uts namespace", {}, {"uts"});
 	run_refusal("task_refused", "is in another pid namespace", {}, {"pid"});
 	run_refusal("task_refused", "system call user dispatch", {}, {"dispatch"});
+	run_refusal("task_refused", "(CLONE_VM)", {}, {"vm"});
+	run_refusal("task_refused", "shares its descriptors with pid", {}, {"files"});
+	run_refusal("task_refused", "shares its working directory with pid", {}, {"fs"});
+	run_refusal("task_refused", "has SIGTRAP pending", {}, {"sigtrap"});
 }
 
 // A dump gives up at the freeze already; check says it without trying.

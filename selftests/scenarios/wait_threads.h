@@ -11,14 +11,18 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "selftests/scenarios/scenario.h"
 
-#define WAIT_TIMEOUT_MS 1500
-#define WAIT_LATE_MS    5000
+#define WAIT_LATE_MS 5000
+
+/* argv[1] of the programs. */
+static int wait_timeout_ms = 1500;
+#define WAIT_TIMEOUT_MS wait_timeout_ms
 
 struct wait {
 	const char *name;

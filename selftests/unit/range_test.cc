@@ -34,4 +34,23 @@ TEST(Range, page_up_keeps_whole_pages)
 	EXPECT_EQ(page_up(kPageSize), kPageSize);
 }
 
+TEST(Range, subtract_leaves_what_is_not_taken)
+{
+	std::vector<Range> from = {{0, 10}, {20, 30}, {40, 50}};
+	std::vector<Range> what = {{2, 3}, {5, 25}, {28, 29}, {40, 50}, {60, 70}};
+	std::vector<Range> left = {{0, 2}, {3, 5}, {25, 28}, {29, 30}};
+	EXPECT_EQ(subtract(from, what), left);
+	EXPECT_EQ(subtract(from, {}), from);
+	EXPECT_TRUE(subtract({}, what).empty());
+}
+
+TEST(Range, unite_merges_what_overlaps_or_touches)
+{
+	std::vector<Range> left = {{0, 10}, {20, 30}};
+	std::vector<Range> right = {{5, 12}, {12, 14}, {30, 40}, {50, 60}};
+	std::vector<Range> all = {{0, 14}, {20, 40}, {50, 60}};
+	EXPECT_EQ(unite(left, right), all);
+	EXPECT_EQ(unite(right, left), all);
+}
+
 } // namespace bpfckpt::memory

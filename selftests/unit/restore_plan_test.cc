@@ -96,6 +96,43 @@ TEST_F(RestorePlanTest, a_shared_descriptor_table_is_cloned_or_refused)
 	EXPECT_NE(findings_[0].message.find("shares its descriptors"), std::string::npos);
 }
 
+TEST_F(RestorePlanTest, an_orphan_is_created_below_the_leader_of_its_session)
+{
+	add(100, 1, 100, 100);
+	add(101, 100, 101, 101);
+	add(103, 100, 101, 101); // its parent, a child of 101, is gone
+	Plan p = plan();
+	EXPECT_TRUE(findings_.empty());
+	EXPECT_LT(at(p, TreeStep::kSetsid, 101), at(p, TreeStep::kFork, -1, 101));
+	EXPECT_LT(at(p, TreeStep::kFork, -1, 101), at(p, TreeStep::kFork, 103, -1));
+	EXPECT_LT(at(p, TreeStep::kReaperOn, 100), at(p, TreeStep::kExit, -1, 101));
+	EXPECT_LT(at(p, TreeStep::kFork, 103), at(p, TreeStep::kExit, -1, 101));
+}
+
+TEST_F(RestorePlanTest, dump_hears_of_tasks_that_cannot_be_rebuilt)
+{
+	add(100, 1, 100, 100).set_dumpable(2);
+	add(101, 100, 100, 100).set_address_space(100);
+	Findings obstacles = find_tree_obstacles(document_);
+	ASSERT_EQ(obstacles.size(), 2u);
+	EXPECT_NE(obstacles[0].message.find("PR_SET_DUMPABLE 2"), std::string::npos);
+	EXPECT_NE(obstacles[1].message.find("shares its memory with pid 100"), std::string::npos);
+}
+
+TEST_F(RestorePlanTest, registers_that_this_cpu_lacks_are_named)
+{
+	images::Thread &thread = *add(100, 1, 100, 100).mutable_threads(0);
+	thread.set_tid(4'000'000); // of nobody
+	std::string xstate(576, '\0');
+	xstate[512 + 7] = 0x20; // bit 61: no CPU has that
+	thread.set_xstate(xstate);
+	Plan p = plan();
+	check_machine(p, {}, findings_);
+	EXPECT_TRUE(std::ranges::any_of(findings_, [](const Error &finding) {
+		return finding.message.find("registers, which this CPU lacks") != std::string::npos;
+	}));
+}
+
 TEST_F(RestorePlanTest, two_roots_are_corrupt)
 {
 	add(100, 1, 100, 100);

@@ -93,6 +93,11 @@ void freeze_for(pid_t root, std::chrono::milliseconds time)
 	ASSERT_TRUE(tree) << tree.error().object << ": " << tree.error().message;
 	auto pids = tree->pids();
 	ASSERT_TRUE(tasks->attach(std::vector<unsigned>(pids.begin(), pids.end())));
+	ASSERT_TRUE(tasks->run());
+	std::vector<uint64_t> threads;
+	for (const task_record &task : tasks->tasks())
+		threads.push_back(task.task);
+	ASSERT_TRUE(sleepers->look_at(threads));
 	auto frozen = tree->freeze();
 	ASSERT_TRUE(frozen) << frozen.error().object << ": " << frozen.error().message;
 	EXPECT_GT(tree->stats().fixed_syscalls, 0u);

@@ -293,23 +293,15 @@ void add_timed(Cases &cases)
 		return static_cast<long>(::read(fd, &ticks, sizeof(ticks)));
 	});
 
-	// Their deadline is a jiffy in the timer wheel, which nothing shows.
-	cases.push_back({"recv with SO_RCVTIMEO",
-			 WaitCase::kAnew,
-			 EAGAIN,
-			 [] {
-				 char byte;
-				 return static_cast<long>(::recv(new_socketpair(true).in, &byte, 1, 0));
-			 },
-			 {}});
-	cases.push_back({"read with SO_RCVTIMEO",
-			 WaitCase::kAnew,
-			 EAGAIN,
-			 [] {
-				 char byte;
-				 return static_cast<long>(::read(new_socketpair(true).in, &byte, 1));
-			 },
-			 {}});
+	// Their deadline is a tick of the timer wheel.
+	add("recv with SO_RCVTIMEO", EAGAIN, [] {
+		char byte;
+		return static_cast<long>(::recv(new_socketpair(true).in, &byte, 1, 0));
+	});
+	add("read with SO_RCVTIMEO", EAGAIN, [] {
+		char byte;
+		return static_cast<long>(::read(new_socketpair(true).in, &byte, 1));
+	});
 }
 
 void add_reads(Cases &cases)

@@ -27,7 +27,6 @@ struct WaitReport {
 struct WaitCase {
 	enum Kind {
 		kExact,   // has a timeout, and ends on time
-		kAnew,    // has a timeout, whose time starts anew after a stop
 		kForever, // ends by `trigger`
 	};
 	std::string name;

@@ -115,6 +115,10 @@ Result<> Dump::prepare()
 	TRY(snapshot_->attach(tree_->pids()));
 	// Once on the running tree: the maps get their size, and what is touched first is touched now.
 	TRY(snapshot_->capture());
+	std::vector<uint64_t> tasks;
+	for (const task_record &task : snapshot_->tasks().tasks())
+		tasks.push_back(task.task);
+	TRY(sleepers_->look_at(tasks));
 	log_.steps("loaded, attached and tried the BPF programs");
 	if (!options_.dry_run) {
 		int pages_fd = TRY(writer_->raw_file(memory::kPagesFile));
@@ -151,8 +155,12 @@ Result<> Dump::read()
 	stats_.drain = Clock::now() - drain_start;
 	stats_.drain_rounds = drained.rounds;
 	contents_ = TRY(collect::Contents::capture(snapshot_->files()));
-	if (pages_)
-		TRY(pages_->copy(snapshot_->vmas(), snapshot_->shared_objects()));
+	if (pages_) {
+		memory::PageDump::Parents parents;
+		for (const target::FrozenProcess &process : tree_->processes())
+			parents[process.pid] = process.ppid;
+		TRY(pages_->copy(snapshot_->vmas(), parents, snapshot_->shared_objects()));
+	}
 	return interrupt_.check();
 }
 

@@ -6,6 +6,7 @@
 
 #include "user/collect/restarted_syscall.h"
 #include "user/policy/leak.h"
+#include "user/restore/plan.h"
 
 namespace bpfckpt::cli {
 namespace {
@@ -44,6 +45,8 @@ Result<> build_tree_document(collect::Snapshot &snapshot, const policy::Options 
 	}
 	if (frozen.contents)
 		frozen.contents->add_to(context);
+	for (Error &obstacle : restore::find_tree_obstacles(*context.document))
+		context.findings.push_back(std::move(obstacle));
 	return policy::find_leaks(snapshot.files(), shared_objects(snapshot.tasks()), options, context);
 }
 

@@ -14,6 +14,7 @@ namespace bpfckpt::memory {
 static constexpr uint64_t kEntryPresent = 1ULL << 63;
 static constexpr uint64_t kEntrySwapped = 1ULL << 62;
 static constexpr uint64_t kEntryFile = 1ULL << 61;
+static constexpr uint64_t kEntryExclusive = 1ULL << 56;
 static constexpr uint64_t kEntryGuard = 1ULL << 58;
 static constexpr uint64_t kEntryFrame = (1ULL << 55) - 1;
 
@@ -101,6 +102,25 @@ Result<> PageMap::scan(Range range, Backing backing, PageRanges &pages)
 	return {};
 }
 
+bool is_same_frame(uint64_t left, uint64_t right)
+{
+	static constexpr uint64_t kWhere = kEntryFrame | kEntryPresent | kEntrySwapped;
+	return left & kEntryFrame && left & (kEntryPresent | kEntrySwapped) && (left & kWhere) == (right & kWhere);
+}
+
+bool is_exclusive(uint64_t entry)
+{
+	return entry & kEntryExclusive;
+}
+
+Result<> PageMap::read_entries(uint64_t address, std::span<uint64_t> entries)
+{
+	auto offset = static_cast<off_t>(address / kPageSize * sizeof(uint64_t));
+	if (Result<> done = pread_exact(fd_.get(), std::as_writable_bytes(entries), offset); !done)
+		return std::move(done.error()).on(fmt::format("/proc/{}/pagemap", pid_));
+	return {};
+}
+
 Result<> PageMap::read(Range range, Backing backing, PageRanges &pages)
 {
 	if (!zero_frame_)
@@ -108,9 +128,7 @@ Result<> PageMap::read(Range range, Backing backing, PageRanges &pages)
 	std::vector<uint64_t> entries(std::min<uint64_t>(range.size() / kPageSize, kEntries));
 	while (!range.empty()) {
 		auto part = std::span(entries).first(std::min<uint64_t>(range.size() / kPageSize, entries.size()));
-		auto offset = static_cast<off_t>(range.start / kPageSize * sizeof(uint64_t));
-		if (Result<> done = pread_exact(fd_.get(), std::as_writable_bytes(part), offset); !done)
-			return std::move(done.error()).on(fmt::format("/proc/{}/pagemap", pid_));
+		TRY(read_entries(range.start, part));
 		for (uint64_t entry : part) {
 			Range page = {range.start, range.start + kPageSize};
 			range.start = page.end;

@@ -5,6 +5,7 @@
 // read of a page that was never touched would populate it in the target.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include <sys/types.h>
@@ -28,6 +29,12 @@ enum class Backing { kAnonymous, kFile };
 // The end of user addresses on x86-64 with four-level page tables, and of what mmap(2) gives without a hint on five.
 inline constexpr Range kUserAddresses = {0, 0x7ffffffff000};
 
+// Whether two entries of page maps name one page, in memory or in swap.
+[[nodiscard]] bool is_same_frame(uint64_t left, uint64_t right);
+
+// Whether no other process maps the page of an entry.
+[[nodiscard]] bool is_exclusive(uint64_t entry);
+
 class PageMap {
 public:
 	static Result<PageMap> open(pid_t pid);
@@ -37,6 +44,9 @@ public:
 
 	// Appends to `pages`, in the order of addresses.
 	Result<> scan(Range range, Backing backing, PageRanges &pages);
+
+	// Entries of /proc/PID/pagemap from `address` on.
+	Result<> read_entries(uint64_t address, std::span<uint64_t> entries);
 
 	// The way without PAGEMAP_SCAN: entry by entry.
 	Result<> read(Range range, Backing backing, PageRanges &pages);

@@ -10,6 +10,7 @@
 #include "user/memory/estimate.h"
 #include "user/memory/page_copy.h"
 #include "user/memory/page_map.h"
+#include "user/memory/page_share.h"
 #include "user/memory/vma_kind.h"
 #include "user/util/io.h"
 
@@ -34,7 +35,9 @@ struct PageDump::State {
 	std::vector<SharedPages> shared;
 	std::unordered_set<uint64_t> inodes; // of `shared`
 
-	Result<> add_space(const AddressSpace &space, const VmaKinds &kinds);
+	// `parent`: an address space that was added before, of the process that forked this one; nullptr: none.
+	// `forked`: it may share pages with others of the tree.
+	Result<> add_space(const AddressSpace &space, const VmaKinds &kinds, const AddressSpace *parent, bool forked);
 	Result<> add_mapped_objects(const AddressSpace &space, const VmaKinds &kinds);
 	Result<> add_object(const SharedObject &object);
 };
@@ -76,10 +79,21 @@ Result<PageDump> PageDump::prepare(int pages_fd, std::span<const pid_t> pids)
 	return PageDump(std::move(state));
 }
 
-Result<> PageDump::copy(const iterators::VmaReader &vmas, std::span<const SharedObject> shared)
+Result<> PageDump::copy(const iterators::VmaReader &vmas, const Parents &parents, std::span<const SharedObject> shared)
 {
-	for (const AddressSpace &space : vmas.spaces())
-		TRY(state_->add_space(space, vmas.kinds()));
+	std::unordered_map<pid_t, const AddressSpace *> by_pid;
+	std::unordered_set<pid_t> forks;
+	for (const auto &[pid, ppid] : parents)
+		if (parents.contains(ppid))
+			forks.insert({pid, ppid});
+	for (const AddressSpace &space : vmas.spaces()) {
+		auto ppid = parents.find(space.pids.front());
+		auto parent = ppid == parents.end() ? by_pid.end() : by_pid.find(ppid->second);
+		TRY(state_->add_space(space, vmas.kinds(), parent == by_pid.end() ? nullptr : parent->second,
+				      forks.contains(space.pids.front())));
+		for (pid_t pid : space.pids)
+			by_pid[pid] = &space;
+	}
 	for (const AddressSpace &space : vmas.spaces())
 		TRY(state_->add_mapped_objects(space, vmas.kinds()));
 	for (const SharedObject &object : shared)
@@ -148,7 +162,86 @@ static std::vector<Stretch> each_alone(std::span<const vma_record> vmas, const s
 	return stretches;
 }
 
-Result<> PageDump::State::add_space(const AddressSpace &space, const VmaKinds &kinds)
+// Where in pages.img the parent's copy of shared pages is.
+static Result<std::vector<CopiedRun>> find_shared(const AddressSpace &space, PageMap &map, std::span<const Range> data,
+						  const AddressSpace &parent, std::span<const CopiedRun> parents_runs)
+{
+	std::vector<Range> parents_data;
+	for (const CopiedRun &run : parents_runs)
+		append(parents_data, run.range);
+	std::vector<Range> both = intersect(data, parents_data);
+	std::vector<CopiedRun> shared;
+	if (both.empty() || space.mm == parent.mm)
+		return shared;
+	PageMap parents_map = TRY(PageMap::open(parent.tid));
+	std::vector<Range> frames = TRY(shared_frames(parents_map, map, both));
+	auto run = parents_runs.begin();
+	for (Range range : frames) {
+		for (; !range.empty(); range.start = std::min(range.end, run->range.end)) {
+			while (run->range.end <= range.start)
+				++run;
+			shared.push_back({{range.start, std::min(range.end, run->range.end)},
+					  run->offset + range.start - run->range.start});
+		}
+	}
+	return shared;
+}
+
+namespace {
+
+// Hands out the ranges of an address space, in order, piece by piece: copied, or the parent's.
+class RunBuilder {
+public:
+	RunBuilder(PageCopy &plan, PageCopy::Source source, std::span<const CopiedRun> inherited,
+		   std::span<const Range> gently, std::vector<CopiedRun> &runs)
+		: plan_(plan), source_(source), inherited_(inherited), gently_(gently), runs_(runs)
+	{
+	}
+	void add(Range range, bool forced)
+	{
+		while (!range.empty()) {
+			while (!inherited_.empty() && inherited_[0].range.end <= range.start)
+				inherited_ = inherited_.subspan(1);
+			Range piece = range;
+			if (inherited_.empty() || inherited_[0].range.start > range.start) {
+				if (!inherited_.empty())
+					piece.end = std::min(range.end, inherited_[0].range.start);
+				copy(piece, forced);
+			} else {
+				const CopiedRun &run = inherited_[0];
+				piece.end = std::min(range.end, run.range.end);
+				append_run(runs_, piece, run.offset + piece.start - run.range.start);
+			}
+			range.start = piece.end;
+		}
+	}
+
+private:
+	void copy(Range range, bool forced)
+	{
+		while (!range.empty()) {
+			while (!gently_.empty() && gently_[0].end <= range.start)
+				gently_ = gently_.subspan(1);
+			bool inside = !gently_.empty() && gently_[0].start <= range.start;
+			Range piece = range;
+			if (!gently_.empty())
+				piece.end = std::min(range.end, inside ? gently_[0].end : gently_[0].start);
+			append_run(runs_, piece, plan_.add(source_, piece, forced || inside));
+			range.start = piece.end;
+		}
+	}
+
+	PageCopy &plan_;
+	PageCopy::Source source_;
+	std::span<const CopiedRun> inherited_;
+	std::span<const Range> gently_;
+	std::vector<CopiedRun> &runs_;
+};
+
+} // namespace
+
+Result<> PageDump::State::add_space(const AddressSpace &space, const VmaKinds &kinds, const AddressSpace *parent,
+				    bool forked)
 {
 	std::vector<bool> is_private;
 	for (const vma_record &vma : space.vmas)
@@ -160,21 +253,28 @@ Result<> PageDump::State::add_space(const AddressSpace &space, const VmaKinds &k
 	     map.has_scan() ? plan_scans(space.vmas, is_private) : each_alone(space.vmas, is_private))
 		TRY(map.scan(stretch.range, stretch.backing, pages));
 
-	PageCopy::Source source = plan.add_process(space.tid);
+	std::vector<CopiedRun> inherited;
+	if (parent)
+		for (const SpacePages &known : spaces)
+			if (known.mm == parent->mm->mm)
+				inherited = TRY(find_shared(space, map, pages.data, *parent, known.runs));
 	SpacePages &result = spaces.emplace_back(SpacePages{space.mm->mm, {}, std::move(pages.guards)});
+	std::vector<Range> gently; // read without pinning them
+	if (forked)
+		gently = TRY(frames_with_others(map, pages.data));
+	RunBuilder builder(plan, plan.add_process(space.tid), inherited, gently, result.runs);
 	std::span<const Range> data = pages.data;
 	for (size_t i = 0; i < space.vmas.size(); i++) {
 		const vma_record &vma = space.vmas[i];
-		bool forced = !(vma.flags & kVmRead);
 		while (!data.empty() && data[0].end <= vma.start)
 			data = data.subspan(1);
 		for (const Range &range : data) {
 			if (range.start >= vma.end)
 				break;
-			Range common = {std::max(range.start, uint64_t{vma.start}),
-					std::min(range.end, uint64_t{vma.end})};
 			if (is_private[i])
-				append_run(result.runs, common, plan.add(source, common, forced));
+				builder.add({std::max(range.start, uint64_t{vma.start}),
+					     std::min(range.end, uint64_t{vma.end})},
+					    !(vma.flags & kVmRead));
 		}
 	}
 	return {};

@@ -11,6 +11,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <sys/types.h>
@@ -50,9 +51,12 @@ public:
 	PageDump &operator=(PageDump &&) noexcept;
 	~PageDump();
 
-	// All processes of `vmas` are stopped. `shared`: objects without a path that are open (memfd, deleted files);
-	// those that are mapped are found without help. Every object is copied once, however often it is named.
-	Result<> copy(const iterators::VmaReader &vmas, std::span<const SharedObject> shared);
+	// All processes of `vmas` are stopped. `parents`: of each process; private pages that fork left shared with the
+	// parent are copied once, and both have the same offset. `shared`: objects without a path that are open (memfd,
+	// deleted files); those that are mapped are found without help. Every object is copied once, however often it
+	// is named.
+	using Parents = std::unordered_map<pid_t, pid_t>;
+	Result<> copy(const iterators::VmaReader &vmas, const Parents &parents, std::span<const SharedObject> shared);
 	Result<> finish();
 
 	[[nodiscard]] std::span<const SpacePages> spaces() const;

@@ -38,6 +38,11 @@ inline void append(std::vector<Range> &ranges, Range range)
 // What two sorted lists have in common.
 [[nodiscard]] std::vector<Range> intersect(std::span<const Range> left, std::span<const Range> right);
 
+// What the first list has and the second has not.
+[[nodiscard]] std::vector<Range> subtract(std::span<const Range> from, std::span<const Range> what);
+// What any of the two lists has.
+[[nodiscard]] std::vector<Range> unite(std::span<const Range> left, std::span<const Range> right);
+
 [[nodiscard]] uint64_t total_size(std::span<const Range> ranges);
 
 } // namespace bpfckpt::memory

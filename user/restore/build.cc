@@ -12,6 +12,7 @@
 #include "user/restore/file.h"
 #include "user/restore/interrupted.h"
 #include "user/restore/memory.h"
+#include "user/restore/memory_fork.h"
 #include "user/restore/ring.h"
 #include "user/restore/signal.h"
 #include "user/restore/task.h"
@@ -50,7 +51,9 @@ private:
 	Result<> restore_threads(std::span<Member *const> members);
 	Result<> restore_stopped();
 	Result<> finish(Member &member);
-	Result<> finish_thread(Tracee &tracee, const images::Thread &thread);
+	Result<> finish_thread(const Member &member, Tracee &tracee, const images::Thread &thread);
+	Result<user_regs_struct> prepare_registers(const Member &member, Tracee &tracee, const images::Thread &thread);
+	[[nodiscard]] int file_of_call(const Member &member, const images::Thread &thread) const;
 	Result<> write_pidfile() const;
 
 	const Plan &plan_;
@@ -95,6 +98,7 @@ Result<> Builder::verify_pages() const
 Result<> Builder::restore_attributes(Member &member)
 {
 	SyscallBatch batch;
+	add_tile_permission(batch, *member.image);
 	add_process_attributes(batch, *member.image);
 	add_signal_actions(batch, *member.image);
 	TRY(batch.run(member.leader));
@@ -135,7 +139,7 @@ Result<> Builder::restore_threads(std::span<Member *const> members)
 
 static bool is_stopped(const Member *member)
 {
-	return member->image->state() == images::Process::STOPPED && member->threads.empty();
+	return member->image->state() == images::Process::STOPPED;
 }
 
 // They are finished and stopped first, children before parents: a parent throws the SIGCHLD away with its signal
@@ -152,24 +156,38 @@ Result<> Builder::restore_stopped()
 	return {};
 }
 
-Result<> Builder::finish_thread(Tracee &tracee, const images::Thread &thread)
+// What the first argument of an interrupted call names; -1: nothing that is open.
+int Builder::file_of_call(const Member &member, const images::Thread &thread) const
 {
+	if (!thread.syscall().timed() || !thread.syscall().args_size())
+		return -1;
+	for (const images::FdEntry &entry : member.image->files())
+		if (entry.fd() == thread.syscall().args(0))
+			return files_.fd(entry.file());
+	return -1;
+}
+
+Result<user_regs_struct> Builder::prepare_registers(const Member &member, Tracee &tracee, const images::Thread &thread)
+{
+	TRY(prepare_tiles(tracee, thread));
 	std::optional<LentTimeout> lent;
-	user_regs_struct regs = TRY(final_registers(tracee, thread, lent));
+	user_regs_struct regs = TRY(final_registers(tracee, thread, file_of_call(member, thread), lent));
 	if (lent)
 		lent_.push_back(*lent);
-	return set_final_state(tracee, thread, regs);
+	return regs;
+}
+
+Result<> Builder::finish_thread(const Member &member, Tracee &tracee, const images::Thread &thread)
+{
+	return set_final_state(tracee, thread, TRY(prepare_registers(member, tracee, thread)));
 }
 
 // The leader comes last: it takes the stub away from under all of them.
 Result<> Builder::finish(Member &member)
 {
 	for (ThreadMember &thread : member.threads)
-		TRY(finish_thread(thread.tracee, *thread.image));
-	std::optional<LentTimeout> lent;
-	user_regs_struct regs = TRY(final_registers(member.leader, member.leader_image(), lent));
-	if (lent)
-		lent_.push_back(*lent);
+		TRY(finish_thread(member, thread.tracee, *thread.image));
+	user_regs_struct regs = TRY(prepare_registers(member, member.leader, member.leader_image()));
 	TRY(restore_sigtrap(member.leader, *member.image));
 	target::RemoteRange area = member.leader.stub().area();
 	uint64_t args[] = {area.address, area.size};
@@ -194,7 +212,8 @@ Result<BuildStats> Builder::run()
 {
 	TRY(files_.open());
 	log_.steps("files are open");
-	TRY(tree_.create());
+	MemoryForks forks(plan_, files_, pages_);
+	TRY(tree_.create(forks));
 	log_.steps("processes are created");
 	TRY(restore_contents());
 	TRY(verify_pages());
@@ -210,7 +229,7 @@ Result<BuildStats> Builder::run()
 		TRY(finish(*member));
 	TRY(write_pidfile());
 	TRY(tree_.detach(options_.leave_stopped));
-	for (const LentTimeout &lent : lent_)
+	for (const LentTimeout &lent : lent_ | std::views::reverse)
 		give_back(lent);
 	log_.steps("the tree runs");
 	return stats_;

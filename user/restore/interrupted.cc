@@ -89,33 +89,40 @@ static bool is_restart_code(int64_t result)
 	return result <= -512 && result >= kRestartNoHand;
 }
 
-// Where a call reads its timespec; 0: nowhere.
-static Result<uint64_t> timespec_address(Tracee &tracee, const images::InterruptedSyscall &call)
+// Of a relative timeout that the kernel reads when the call begins; 0: there is none, or it is in a registered region.
+static Result<uint64_t> timespec_address(const Tracee &tracee, const images::InterruptedSyscall &call)
 {
+	static constexpr uint64_t kExtArgReg = 1 << 6; // IORING_ENTER_EXT_ARG_REG
 	Args args = args_of(call);
 	if (int at = timespec_argument(call); at >= 0)
 		return args[static_cast<size_t>(at)];
-	if (call.nr() != SYS_io_uring_enter || !(args[3] & IORING_ENTER_EXT_ARG) || !args[4])
+	if (call.nr() != SYS_io_uring_enter || (args[3] & (IORING_ENTER_EXT_ARG | kExtArgReg)) != IORING_ENTER_EXT_ARG)
 		return 0;
 	io_uring_getevents_arg arg = {};
 	TRY(tracee.read(args[4], std::as_writable_bytes(std::span(&arg, 1))));
 	return arg.ts;
 }
 
-static Result<> lend(Tracee &tracee, const images::InterruptedSyscall &call, std::optional<LentTimeout> &lent)
+static Result<> lend(Tracee &tracee, const images::InterruptedSyscall &call, int file, std::optional<LentTimeout> &lent)
 {
+	if (auto shortened = target::ShortenedSocketTimeout::apply(file, call.nr(), call.remaining_ns())) {
+		lent = {tracee.pid(), tracee.tid(), 0, {}, file, shortened};
+		return {};
+	}
 	uint64_t address = TRY(timespec_address(tracee, call));
 	if (!address)
 		return {};
-	LentTimeout timeout = {tracee.pid(), tracee.tid(), address, {}};
+	LentTimeout timeout = {.pid = tracee.pid(), .tid = tracee.tid(), .address = address, .original = {}};
 	TRY(tracee.read(timeout.address, std::as_writable_bytes(std::span(&timeout.original, 1))));
 	timespec remaining = timespec_of(call.remaining_ns());
-	TRY(tracee.write(timeout.address, std::as_bytes(std::span(&remaining, 1))));
-	lent = timeout;
+	// Memory that the program cannot write, a constant: the wait starts anew.
+	if (tracee.write(timeout.address, std::as_bytes(std::span(&remaining, 1))))
+		lent = timeout;
 	return {};
 }
 
-Result<user_regs_struct> final_registers(Tracee &tracee, const images::Thread &thread, std::optional<LentTimeout> &lent)
+Result<user_regs_struct> final_registers(Tracee &tracee, const images::Thread &thread, int file,
+					 std::optional<LentTimeout> &lent)
 {
 	user_regs_struct regs;
 	memcpy(&regs, thread.prstatus().data(), sizeof(regs));
@@ -140,7 +147,7 @@ Result<user_regs_struct> final_registers(Tracee &tracee, const images::Thread &t
 	if (call.nr() == SYS_epoll_wait || call.nr() == SYS_epoll_pwait)
 		regs.r10 = milliseconds(call.remaining_ns());
 	else
-		TRY(lend(tracee, call, lent));
+		TRY(lend(tracee, call, file, lent));
 	return regs;
 }
 
@@ -166,6 +173,8 @@ void give_back(const LentTimeout &lent)
 			break;
 		sched_yield();
 	}
+	if (lent.of_socket)
+		return lent.of_socket->put_back(lent.socket);
 	iovec local = {const_cast<timespec *>(&lent.original), sizeof(lent.original)};
 	iovec remote = {reinterpret_cast<void *>(lent.address), sizeof(lent.original)};
 	process_vm_writev(lent.pid, &local, 1, &remote, 1, 0);

@@ -13,6 +13,7 @@
 
 #include "images/task.pb.h"
 #include "user/target/remote.h"
+#include "user/target/socket_timeout.h"
 
 namespace bpfckpt::restore {
 
@@ -21,18 +22,21 @@ namespace bpfckpt::restore {
 struct LentTimeout {
 	pid_t pid;
 	pid_t tid;
-	uint64_t address;
+	uint64_t address; // 0: that of a socket
 	timespec original;
+	int socket = -1; // in bpfckpt
+	std::optional<target::ShortenedSocketTimeout> of_socket = std::nullopt;
 };
 
 // What the thread goes on with. Sleeps in the stub if need be: after everything else that the thread does there.
-Result<user_regs_struct> final_registers(target::Tracee &tracee, const images::Thread &thread,
+// `file`: bpfckpt's descriptor for the file that the call is about, -1 if there is none.
+Result<user_regs_struct> final_registers(target::Tracee &tracee, const images::Thread &thread, int file,
 					 std::optional<LentTimeout> &lent);
 
 // Extended registers, registers, rseq critical section, signal mask: the thread must not be resumed but by detach().
 Result<> set_final_state(target::Tracee &tracee, const images::Thread &thread, const user_regs_struct &regs);
 
-// After detach(): waits until the thread sleeps in its call (or left it), then writes the timeout back.
+// After detach(), last lent first: waits until the thread sleeps in its call (or left it), then gives the timeout back.
 void give_back(const LentTimeout &lent);
 
 } // namespace bpfckpt::restore

@@ -3,16 +3,19 @@
 
 #include <algorithm>
 #include <map>
+#include <unordered_set>
 
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "user/memory/page_map.h"
 #include "user/target/batch.h"
 
 namespace bpfckpt::restore {
 
+using memory::Range;
 using target::SyscallBatch;
 
 static constexpr int kArchMapVdso64 = 0x2003; // ARCH_MAP_VDSO_64 (arch/x86/include/uapi/asm/prctl.h)
@@ -42,11 +45,15 @@ public:
 	}
 
 	Result<> restore();
+	Result<> restore_early(std::span<const images::Vma *const> vmas, std::span<const Range> ranges);
 
 private:
 	Result<> map_all();
-	void map(SyscallBatch &batch, const images::Vma &vma);
+	Result<> map(SyscallBatch &batch, const images::Vma &vma);
+	void map_part(SyscallBatch &batch, const images::Vma &vma, Range part);
 	void flush(SyscallBatch &batch);
+	[[nodiscard]] std::span<const MappedPart> early_parts(const images::Vma &vma) const;
+	Result<> fill(std::span<const Range> ranges);
 	void map_vdso(SyscallBatch &batch);
 	void finish(SyscallBatch &batch, const images::Vma &vma);
 	void set_layout(SyscallBatch &batch);
@@ -121,7 +128,7 @@ void AddressSpace::flush(SyscallBatch &batch)
 	waiting_ = {};
 }
 
-void AddressSpace::map(SyscallBatch &batch, const images::Vma &vma)
+void AddressSpace::map_part(SyscallBatch &batch, const images::Vma &vma, Range part)
 {
 	int source = source_of(vma);
 	int flags = MAP_FIXED | (vma.shared() ? MAP_SHARED : MAP_PRIVATE);
@@ -130,18 +137,43 @@ void AddressSpace::map(SyscallBatch &batch, const images::Vma &vma)
 	if (has_flag(vma, "nr"))
 		flags |= MAP_NORESERVE;
 	if (source >= 0) {
-		batch.add(SYS_mmap, vma.start(), vma.end() - vma.start(), first_prot(vma), flags,
-			  descriptors_.at(source), vma.offset());
+		batch.add(SYS_mmap, part.start, part.size(), first_prot(vma), flags, descriptors_.at(source),
+			  vma.offset() + part.start - vma.start());
 		return;
 	}
 	flags |= MAP_ANONYMOUS;
 	uint32_t prot = first_prot(vma);
-	bool goes_on = waiting_.end == vma.start() && waiting_.prot == prot && waiting_.flags == flags;
+	bool goes_on = waiting_.end == part.start && waiting_.prot == prot && waiting_.flags == flags;
 	if (!goes_on || vma.shared() || (flags & MAP_GROWSDOWN)) {
 		flush(batch);
-		waiting_ = {.start = vma.start(), .end = vma.start(), .prot = prot, .flags = flags};
+		waiting_ = {.start = part.start, .end = part.start, .prot = prot, .flags = flags};
 	}
-	waiting_.end = vma.end();
+	waiting_.end = part.end;
+}
+
+std::span<const MappedPart> AddressSpace::early_parts(const images::Vma &vma) const
+{
+	auto start = [](const MappedPart &part) { return part.range.start; };
+	auto first = std::ranges::lower_bound(member_.mapped, vma.start(), {}, start);
+	return {first, std::ranges::lower_bound(first, member_.mapped.end(), vma.end(), {}, start)};
+}
+
+// What is not mapped yet.
+Result<> AddressSpace::map(SyscallBatch &batch, const images::Vma &vma)
+{
+	if (int source = source_of(vma); source >= 0)
+		TRY(descriptor(batch, source));
+	else if (vma.kind() != images::Vma::ANONYMOUS && vma.kind() != images::Vma::STACK &&
+		 vma.kind() != images::Vma::HEAP)
+		return make_error(Code::kInternal, "has no file to map at {:#x}", vma.start())
+			.on(name_of(*member_.image));
+	std::vector<Range> parts;
+	for (const MappedPart &part : early_parts(vma))
+		memory::append(parts, part.range);
+	Range whole = {vma.start(), vma.end()};
+	for (const Range &part : memory::subtract(std::span(&whole, 1), parts))
+		map_part(batch, vma, part);
+	return {};
 }
 
 // The kernel maps [vvar] and [vdso] together, the first of them at the address given.
@@ -165,17 +197,9 @@ Result<> AddressSpace::map_all()
 	batch.add(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	map_vdso(batch);
 	OpenFiles::add_tool(batch, 0);
-	for (const images::Vma &vma : memory_.vmas()) {
-		if (is_special(vma))
-			continue;
-		if (int source = source_of(vma); source >= 0)
-			TRY(descriptor(batch, source));
-		else if (vma.kind() != images::Vma::ANONYMOUS && vma.kind() != images::Vma::STACK &&
-			 vma.kind() != images::Vma::HEAP)
-			return make_error(Code::kInternal, "has no file to map at {:#x}", vma.start())
-				.on(name_of(*member_.image));
-		map(batch, vma);
-	}
+	for (const images::Vma &vma : memory_.vmas())
+		if (!is_special(vma))
+			TRY(map(batch, vma));
 	flush(batch);
 	if (int exe = files_.fd(memory_.layout().exe_file()); exe >= 0)
 		TRY(descriptor(batch, exe));
@@ -186,7 +210,7 @@ Result<> AddressSpace::map_all()
 void AddressSpace::finish(SyscallBatch &batch, const images::Vma &vma)
 {
 	uint64_t size = vma.end() - vma.start();
-	if (first_prot(vma) != vma.prot())
+	if (first_prot(vma) != vma.prot() || !early_parts(vma).empty())
 		batch.add(SYS_mprotect, vma.start(), size, vma.prot());
 	add_advice(batch, vma);
 	for (const images::Range &guard : vma.guards())
@@ -231,10 +255,54 @@ void AddressSpace::set_layout(SyscallBatch &batch)
 	batch.add(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, batch.data(bytes, fixups), sizeof(map), 0);
 }
 
+// Those pages of the images that lie in `ranges`.
+Result<> AddressSpace::fill(std::span<const Range> ranges)
+{
+	std::vector<images::PageRun> parts;
+	for (const images::PageRun *run : runs_) {
+		Range whole = {run->start(), run->start() + run->length()};
+		while (!ranges.empty() && ranges[0].end <= whole.start)
+			ranges = ranges.subspan(1);
+		for (const Range &part : memory::intersect(std::span(&whole, 1), ranges)) {
+			images::PageRun &wanted = parts.emplace_back();
+			wanted.set_start(part.start);
+			wanted.set_length(part.size());
+			wanted.set_offset(run->offset() + part.start - run->start());
+		}
+	}
+	std::vector<const images::PageRun *> pointers;
+	for (const images::PageRun &part : parts)
+		pointers.push_back(&part);
+	return pages_.fill(member_.leader, pointers);
+}
+
+Result<> AddressSpace::restore_early(std::span<const images::Vma *const> vmas, std::span<const Range> ranges)
+{
+	SyscallBatch batch;
+	batch.add(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	OpenFiles::add_tool(batch, 0);
+	for (const images::Vma *vma : vmas)
+		TRY(map(batch, *vma));
+	flush(batch);
+	batch.add(SYS_close_range, 0, ~0U, 0);
+	TRY(batch.run(member_.leader));
+	std::unordered_set<const images::Vma *> whole(vmas.begin(), vmas.end());
+	std::erase_if(member_.mapped, [&](const MappedPart &part) { return whole.contains(part.vma); });
+	for (const images::Vma *vma : vmas)
+		member_.mapped.push_back({{vma->start(), vma->end()}, vma});
+	std::ranges::sort(member_.mapped, {}, [](const MappedPart &part) { return part.range.start; });
+	TRY(fill(memory::subtract(ranges, member_.filled)));
+	member_.filled = memory::unite(member_.filled, ranges);
+	return {};
+}
+
 Result<> AddressSpace::restore()
 {
 	TRY(map_all());
-	TRY(pages_.fill(member_.leader, runs_));
+	if (member_.filled.empty())
+		TRY(pages_.fill(member_.leader, runs_));
+	else
+		TRY(fill(memory::subtract(std::span(&memory::kUserAddresses, 1), member_.filled)));
 	SyscallBatch batch;
 	for (const images::Vma &vma : memory_.vmas())
 		if (!is_special(vma))
@@ -259,6 +327,12 @@ void add_advice(SyscallBatch &batch, const images::Vma &vma)
 Result<> restore_memory(Member &member, const images::Memory &memory, const OpenFiles &files, const PageImage &pages)
 {
 	return AddressSpace(member, memory, files, pages).restore();
+}
+
+Result<> restore_memory_early(Member &member, const images::Memory &memory, std::span<const images::Vma *const> vmas,
+			      std::span<const memory::Range> ranges, const OpenFiles &files, const PageImage &pages)
+{
+	return AddressSpace(member, memory, files, pages).restore_early(vmas, ranges);
 }
 
 } // namespace bpfckpt::restore

@@ -2,6 +2,7 @@
 #include "user/restore/plan.h"
 
 #include <algorithm>
+#include <cstring>
 #include <unordered_set>
 
 namespace bpfckpt::restore {
@@ -9,6 +10,15 @@ namespace bpfckpt::restore {
 std::string name_of(const images::Process &process)
 {
 	return fmt::format("pid {} ({})", process.pid(), process.comm());
+}
+
+uint64_t xstate_in_use(const images::Thread &thread)
+{
+	static constexpr size_t kHeader = 512; // behind the legacy area
+	uint64_t features = 0;
+	if (thread.xstate().size() >= kHeader + sizeof(features))
+		memcpy(&features, thread.xstate().data() + kHeader, sizeof(features));
+	return features;
 }
 
 const images::File *Plan::file(uint32_t id) const
@@ -111,6 +121,25 @@ Result<Plan> make_plan(const images::Document &document, const images::Manifest 
 	TRY(plan_rings(plan, findings));
 	check_support(plan, findings);
 	return plan;
+}
+
+static Result<> find_obstacles(Plan &plan, Findings &findings)
+{
+	TRY(index(plan));
+	TRY(find_root(plan));
+	TRY(plan_tree(plan, findings));
+	check_tasks(plan, findings);
+	return {};
+}
+
+Findings find_tree_obstacles(const images::Document &document)
+{
+	Findings findings;
+	Plan plan;
+	plan.document = &document;
+	if (Result<> done = find_obstacles(plan, findings); !done)
+		findings.push_back(std::move(done).error());
+	return findings;
 }
 
 } // namespace bpfckpt::restore

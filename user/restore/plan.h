@@ -30,9 +30,9 @@ struct TreeStep {
 		kExit,     // a helper ends and is reaped by its parent `other`
 	};
 	Kind kind;
-	pid_t pid;
+	pid_t pid; // below 0: a helper whose PID does not matter
 	pid_t other = 0;
-	bool helper = false; // kFork: not in the images; stands for a session or group leader that is gone
+	bool helper = false; // kFork: not in the images; stands for a process that is gone
 	uint64_t flags = 0;  // kFork: CLONE_FILES, CLONE_FS
 };
 
@@ -88,15 +88,23 @@ double ring_counter_seconds(const Plan &plan);
 // What --dry-run prints.
 [[nodiscard]] std::string plan_text(const Plan &plan);
 
+// What dump asks besides its own checks: the shape of the tree, and state of its processes, that restore could not
+// rebuild. The state of registers is left out: `check -t` stops nothing.
+Findings find_tree_obstacles(const images::Document &document);
+
 // Parts of make_plan(), a file each.
 Result<> plan_tree(Plan &plan, Findings &findings);
 Result<> plan_rings(Plan &plan, Findings &findings);
 void check_support(const Plan &plan, Findings &findings);
+void check_tasks(const Plan &plan, Findings &findings); // the part of check_support() that dump leaves to it
 void check_files(const Plan &plan, Findings &findings);
 void check_timers(Plan &plan, const MachineOptions &options, Findings &findings);
 void check_rings(const Plan &plan, const MachineOptions &options, Findings &findings);
 
 [[nodiscard]] std::string name_of(const images::Process &process); // "pid 12 (nginx)"
+// Features whose registers of the thread are not in their initial state: XSTATE_BV of the XSAVE header.
+[[nodiscard]] uint64_t xstate_in_use(const images::Thread &thread);
+inline constexpr uint64_t kXstateTileData = 1 << 18;
 [[nodiscard]] inline bool is_user(const images::Thread &thread)
 {
 	return thread.role() == images::Thread::USER;

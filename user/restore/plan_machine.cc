@@ -32,7 +32,7 @@ static std::unordered_set<pid_t> wanted_ids(const Plan &plan)
 				wanted.insert(static_cast<pid_t>(thread.tid()));
 	}
 	for (const TreeStep &step : plan.tree)
-		if (step.kind == TreeStep::kFork)
+		if (step.kind == TreeStep::kFork && step.pid > 0)
 			wanted.insert(step.pid);
 	return wanted;
 }
@@ -123,9 +123,34 @@ static uint64_t xstate_size()
 	return ebx; // of the features that the kernel enabled in XCR0
 }
 
+// XCR0: what the kernel lets programs use. Features that they have to ask for (AMX) included.
+static uint64_t xstate_features()
+{
+	uint32_t low = 0;
+	uint32_t high = 0;
+	asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return uint64_t{high} << 32 | low;
+}
+
+static std::string name_of_features(uint64_t bits)
+{
+	static constexpr uint64_t kAvx512 = 7 << 5;
+	std::string name = bits & 1 << 2 ? "AVX" : bits & kAvx512 ? "AVX-512" : bits & kXstateTileData ? "AMX" : "";
+	return name.empty() ? fmt::format("extended (XCR0 bits {:#x})", bits) : name;
+}
+
 static void check_registers(const Plan &plan, Findings &findings)
 {
 	uint64_t here = xstate_size();
+	uint64_t features = xstate_features();
+	for (const images::Process &process : plan.document->processes())
+		for (const images::Thread &thread : process.threads())
+			if (uint64_t lacking = xstate_in_use(thread) & ~features; is_user(thread) && lacking)
+				return mismatch(findings,
+						fmt::format("thread {} of {}", thread.tid(), name_of(process)),
+						fmt::format("has values in {} registers, which this CPU lacks",
+							    name_of_features(lacking)),
+						"restore on a CPU with the same features");
 	for (const images::Process &process : plan.document->processes())
 		for (const images::Thread &thread : process.threads())
 			if (is_user(thread) && !thread.xstate().empty() && thread.xstate().size() > here)

@@ -18,10 +18,13 @@ class SupportCheck {
 public:
 	SupportCheck(const Plan &plan, Findings &findings) : plan_(plan), findings_(findings) {}
 	void run();
+	void run_tasks();
 
 private:
 	void check(const images::Process &process);
 	void check(const images::Process &process, const images::Thread &thread);
+	void check_task(const images::Process &process);
+	void check_task(const images::Process &process, const images::Thread &thread);
 	void check(const images::Memory &memory, const images::Vma &vma);
 	void check(const images::File &file);
 	void check_socket(const images::File &file);
@@ -58,13 +61,6 @@ void SupportCheck::check(const images::Process &process)
 		return refuse(object, "has no threads in the images");
 	if (!plan_.memory_of(process))
 		return refuse(object, "has no address space in the images");
-	if (auto [it, first] = spaces_.emplace(process.address_space(), process.pid()); !first)
-		refuse(object, fmt::format("shares its memory with pid {} (CLONE_VM)", it->second));
-	if (process.dumpable() == 2)
-		refuse(object, "is dumpable for root only (PR_SET_DUMPABLE 2), which no process can ask for");
-	for (const images::PendingSignal &pending : process.pending_signals())
-		if (pending.signal() == SIGTRAP)
-			refuse(object, "has SIGTRAP pending, which would end in the code that rebuilds it");
 	for (const images::Thread &thread : process.threads())
 		check(process, thread);
 }
@@ -81,6 +77,31 @@ void SupportCheck::check(const images::Process &process, const images::Thread &t
 		refuse(object, thread.seccomp_mode() == 1 ? "is in strict seccomp mode" : "has seccomp filters");
 	if (thread.fd_table() && thread.fd_table() != process.fd_table())
 		refuse(object, "has a descriptor table of its own (unshare(CLONE_FILES))");
+	if (thread.registered_rings_size())
+		refuse(object, "has registered ring descriptors");
+}
+
+// What dump finds by these two, and not by itself.
+void SupportCheck::check_task(const images::Process &process)
+{
+	if (process.state() == images::Process::ZOMBIE)
+		return;
+	std::string object = name_of(process);
+	if (auto [it, first] = spaces_.emplace(process.address_space(), process.pid()); !first && it->first)
+		refuse(object, fmt::format("shares its memory with pid {} (CLONE_VM)", it->second));
+	if (process.dumpable() == 2)
+		refuse(object, "is dumpable for root only (PR_SET_DUMPABLE 2), which no process can ask for");
+	for (const images::PendingSignal &pending : process.pending_signals())
+		if (pending.signal() == SIGTRAP)
+			refuse(object, "has SIGTRAP pending, which would end in the code that rebuilds it");
+	for (const images::Thread &thread : process.threads())
+		if (is_user(thread))
+			check_task(process, thread);
+}
+
+void SupportCheck::check_task(const images::Process &process, const images::Thread &thread)
+{
+	std::string object = fmt::format("thread {} of {}", thread.tid(), name_of(process));
 	if (thread.fs() && thread.fs() != process.fs())
 		refuse(object, "has a working directory of its own (unshare(CLONE_FS))");
 	if (thread.tsc_mode() > 1)
@@ -170,10 +191,17 @@ void SupportCheck::check(const images::Ring &ring)
 		refuse(object, state);
 }
 
+void SupportCheck::run_tasks()
+{
+	for (const images::Process &process : plan_.document->processes())
+		check_task(process);
+}
+
 void SupportCheck::run()
 {
 	for (const images::Process &process : plan_.document->processes())
 		check(process);
+	run_tasks();
 	for (const images::Memory &memory : plan_.document->memory())
 		for (const images::Vma &vma : memory.vmas())
 			check(memory, vma);
@@ -184,6 +212,11 @@ void SupportCheck::run()
 }
 
 } // namespace
+
+void check_tasks(const Plan &plan, Findings &findings)
+{
+	SupportCheck(plan, findings).run_tasks();
+}
 
 void check_support(const Plan &plan, Findings &findings)
 {

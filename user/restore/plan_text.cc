@@ -7,6 +7,12 @@ namespace bpfckpt::restore {
 
 static std::string step_text(const TreeStep &step)
 {
+	if (step.pid < 0)
+		return step.kind == TreeStep::kFork
+			       ? fmt::format("pid {} creates a helper for a parent that is gone", step.other)
+			       : fmt::format("the helper of pid {} ends", step.other);
+	if (step.other < 0)
+		return fmt::format("that helper creates pid {}", step.pid);
 	switch (step.kind) {
 	case TreeStep::kFork:
 		return fmt::format("pid {} creates pid {}{}{}", step.other, step.pid,

@@ -3,7 +3,8 @@
 //
 // A session is entered only by fork: a child that is in the session that its parent had before setsid(2) is forked
 // before. A leader that is gone is stood for by a helper with its pid, which ends when its members are there: they keep
-// its number. Orphans are created where their session is and go to their parent, a reaper, when their creator ends.
+// its number. Orphans are created where their session is and go to their parent, a reaper, when their creator ends:
+// the session's leader if it is a zombie, else a helper that the leader forks.
 #include "user/restore/plan.h"
 
 #include <map>
@@ -27,11 +28,12 @@ private:
 	// The session that a process has to be forked in; nothing: it starts its own and no child of it needs another.
 	std::optional<uint32_t> inherits(const images::Process &process, int depth = 0) const;
 	void fork(const images::Process &child, uint32_t creator, bool creator_is_helper);
+	uint32_t add_nameless_helper(uint32_t parent);
 	void visit(const images::Process &process, uint32_t inherited);
 	void plan_foreign(const images::Process &parent, uint32_t session, const Kids &kids);
 	void plan_groups();
 	void plan_group_of(const images::Process &process);
-	void check_shared_tables();
+	void check_shared(uint32_t (images::Process::*table)() const, const char *what);
 	bool descends(const images::Process *process, uint32_t ancestor) const;
 	const images::Process *find(uint32_t pid) const;
 	void refuse(const images::Process &process, std::string message);
@@ -39,11 +41,12 @@ private:
 	Plan &plan_;
 	Findings &findings_;
 	std::map<uint32_t, Kids> children_;
-	std::map<uint32_t, Kids> adopted_;     // forked by a zombie for its reaper
+	std::map<uint32_t, Kids> adopted_;     // forked below a session leader for its reaper
 	std::map<uint32_t, uint32_t> creator_; // of each process; 0: a helper
 	std::map<uint32_t, uint32_t> helpers_; // pid -> parent that reaps it
 	std::vector<uint32_t> helper_order_;
 	uint32_t outer_group_ = 0;
+	pid_t nameless_ = 0; // PID of the last helper whose PID does not matter
 };
 
 const images::Process *TreePlanner::find(uint32_t pid) const
@@ -99,6 +102,16 @@ void TreePlanner::fork(const images::Process &child, uint32_t creator, bool crea
 	plan_.tree.push_back(step);
 }
 
+uint32_t TreePlanner::add_nameless_helper(uint32_t parent)
+{
+	auto helper = static_cast<uint32_t>(--nameless_);
+	plan_.tree.push_back(
+		{.kind = TreeStep::kFork, .pid = nameless_, .other = static_cast<pid_t>(parent), .helper = true});
+	helpers_[helper] = parent;
+	helper_order_.push_back(helper);
+	return helper;
+}
+
 // Children of `parent` in a session that it never was in.
 void TreePlanner::plan_foreign(const images::Process &parent, uint32_t session, const Kids &kids)
 {
@@ -113,8 +126,7 @@ void TreePlanner::plan_foreign(const images::Process &parent, uint32_t session, 
 		helper_order_.push_back(session);
 		for (const images::Process *child : kids)
 			fork(*child, session, true);
-	} else if (leader->state() == images::Process::ZOMBIE && leader->pid() != parent.pid() &&
-		   descends(leader, parent.pid())) {
+	} else if (leader->pid() != parent.pid() && descends(leader, parent.pid())) {
 		plan_.tree.push_back({.kind = TreeStep::kReaperOn, .pid = reaper, .other = pid});
 		Kids &adopted = adopted_[session];
 		adopted.insert(adopted.end(), kids.begin(), kids.end());
@@ -149,8 +161,10 @@ void TreePlanner::visit(const images::Process &process, uint32_t inherited)
 	for (const images::Process *child : after)
 		fork(*child, process.pid(), false);
 	if (auto adopted = adopted_.find(process.pid()); adopted != adopted_.end()) {
+		bool zombie = process.state() == images::Process::ZOMBIE;
+		uint32_t creator = zombie ? process.pid() : add_nameless_helper(process.pid());
 		for (const images::Process *child : adopted->second) {
-			fork(*child, process.pid(), false);
+			fork(*child, creator, !zombie);
 			creator_[child->pid()] = 0;
 		}
 	}
@@ -191,19 +205,18 @@ void TreePlanner::plan_groups()
 }
 
 // Tables come by fork only: who shares one must have been created by another that shares it, the first one apart.
-void TreePlanner::check_shared_tables()
+void TreePlanner::check_shared(uint32_t (images::Process::*table)() const, const char *what)
 {
 	std::map<uint32_t, uint32_t> founder;
 	for (const images::Process &process : plan_.document->processes()) {
-		if (!process.fd_table())
-			continue;
+		uint32_t id = (process.*table)();
 		const images::Process *from = find(creator_[process.pid()]);
-		if (from && from->fd_table() == process.fd_table())
+		if (!id || (from && (from->*table)() == id))
 			continue;
-		auto [it, first] = founder.emplace(process.fd_table(), process.pid());
+		auto [it, first] = founder.emplace(id, process.pid());
 		if (!first)
 			refuse(process,
-			       fmt::format("shares its descriptors with pid {}, which is not its parent", it->second));
+			       fmt::format("shares its {} with pid {}, which is not its parent", what, it->second));
 	}
 }
 
@@ -224,7 +237,8 @@ Result<> TreePlanner::run()
 				      .other = static_cast<pid_t>(helpers_[helper])});
 	if (creator_.size() + 1 != plan_.processes.size() && findings_.empty())
 		return Error(Code::kCorrupt, "not every process descends from the root");
-	check_shared_tables();
+	check_shared(&images::Process::fd_table, "descriptors");
+	check_shared(&images::Process::fs, "working directory");
 	return {};
 }
 

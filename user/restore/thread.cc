@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/restore/thread.h"
 
+#include <algorithm>
 #include <csignal>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "user/restore/credentials.h"
+#include "user/restore/plan.h"
 
 namespace bpfckpt::restore {
 
@@ -31,6 +33,23 @@ struct SchedAttr { // struct sched_attr (include/uapi/linux/sched/types.h, which
 	uint64_t period;
 };
 } // namespace
+
+void add_tile_permission(SyscallBatch &batch, const images::Process &process)
+{
+	static constexpr int kRequest = 0x1023; // ARCH_REQ_XCOMP_PERM (arch/x86/include/uapi/asm/prctl.h)
+	static constexpr int kTileData = 18;
+	if (std::ranges::any_of(process.threads(),
+				[](const images::Thread &thread) { return xstate_in_use(thread) & kXstateTileData; }))
+		batch.add(SYS_arch_prctl, kRequest, kTileData);
+}
+
+Result<> prepare_tiles(target::Tracee &tracee, const images::Thread &thread)
+{
+	if (!(xstate_in_use(thread) & kXstateTileData))
+		return {};
+	TRY(tracee.start(tracee.stub().tile_init(), 0, 0));
+	return tracee.wait_trap(tracee.stub().after_tile());
+}
 
 void add_thread_attributes(SyscallBatch &batch, const images::Thread &thread)
 {

@@ -123,8 +123,9 @@ Result<> Tree::create_root()
 	return {};
 }
 
-Result<> Tree::create()
+Result<> Tree::create(ForkHooks &hooks)
 {
+	hooks_ = &hooks;
 	TRY(create_root());
 	for (const TreeStep &todo : plan_.tree)
 		TRY(step(todo));
@@ -174,17 +175,20 @@ Result<> Tree::fork(const TreeStep &step)
 	Member &creator = member(step.other);
 	auto image = plan_.processes.find(step.pid);
 	const images::Process *process = image == plan_.processes.end() ? nullptr : image->second;
+	if (process)
+		TRY(hooks_->before_fork(creator, *process));
 	SyscallBatch batch;
-	batch.add(SYS_clone3, clone_blob(batch, step.flags, process ? exit_signal_of(*process) : SIGCHLD, step.pid),
+	pid_t pid = step.pid > 0 ? step.pid : free_pid(plan_);
+	batch.add(SYS_clone3, clone_blob(batch, step.flags, process ? exit_signal_of(*process) : SIGCHLD, pid),
 		  sizeof(clone_args));
 	if (Result<> done = batch.run(creator.leader); !done)
-		return clone_error(std::move(done).error(), step.pid);
-	order_.push_back(step.pid);
-	Tracee tracee(step.pid, step.pid, stub_, stub_.main_slot());
+		return clone_error(std::move(done).error(), pid);
+	order_.push_back(pid);
+	Tracee tracee(pid, pid, stub_, stub_.main_slot());
 	tracee.take_registers_of(creator.leader);
 	TRY(tracee.wait_first_stop());
-	members_.emplace(step.pid, std::make_unique<Member>(Member{process, std::move(tracee), {}}));
-	return {};
+	auto it = members_.emplace(step.pid, std::make_unique<Member>(Member{process, std::move(tracee), {}}));
+	return hooks_->after_fork(creator, *it.first->second);
 }
 
 // Waits, as the tracer, for the end of a process that was told to end.
@@ -205,11 +209,11 @@ Result<> Tree::end_helper(const TreeStep &step)
 	TRY(wait_for_end(helper.leader));
 	if (step.other) {
 		SyscallBatch batch;
-		batch.add(SYS_wait4, step.pid, 0, __WALL, 0);
+		batch.add(SYS_wait4, helper.pid(), 0, __WALL, 0);
 		TRY(batch.run(member(step.other).leader));
 	}
+	std::erase(order_, helper.pid());
 	members_.erase(step.pid);
-	std::erase(order_, step.pid);
 	return {};
 }
 
@@ -229,6 +233,9 @@ Result<> Tree::stop(Member &member)
 	int signal = wanted && member.pid() != plan_.root ? wanted : SIGSTOP;
 	::kill(member.pid(), SIGSTOP);
 	TRY(member.leader.enter_group_stop(signal));
+	// They are called to join, and do before anything else; with the last one the parent is told.
+	for (ThreadMember &thread : member.threads)
+		TRY(thread.tracee.enter_group_stop(signal));
 	member.stopped = true;
 	auto parent = members_.find(static_cast<pid_t>(member.image->ppid()));
 	if (!member.image->stop_reported() || parent == members_.end())
@@ -295,8 +302,8 @@ Result<> Tree::end_zombie(Member &zombie)
 Result<> Tree::end_zombies()
 {
 	for (pid_t pid : order_)
-		if (Member &one = member(pid); one.image && one.zombie())
-			TRY(end_zombie(one));
+		if (auto it = members_.find(pid); it != members_.end() && it->second->image && it->second->zombie())
+			TRY(end_zombie(*it->second));
 	return {};
 }
 

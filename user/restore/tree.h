@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "user/memory/range.h"
 #include "user/restore/plan.h"
 #include "user/target/remote.h"
 
@@ -17,17 +18,34 @@ struct ThreadMember {
 	target::Tracee tracee;
 };
 
+// A part of a process's address space that was made before its own turn came: for its children, or by its parent.
+struct MappedPart {
+	memory::Range range;
+	const images::Vma *vma; // of the process's own images
+};
+
 struct Member {
 	const images::Process *image; // nullptr: a helper
 	target::Tracee leader;
-	std::vector<ThreadMember> threads; // without the leader
-	bool stopped = false;              // by job control already
+	std::vector<ThreadMember> threads;      // without the leader
+	bool stopped = false;                   // by job control already
+	std::vector<MappedPart> mapped = {};    // by address
+	std::vector<memory::Range> filled = {}; // pages of `mapped` that have their content
 
 	[[nodiscard]] pid_t pid() const { return leader.pid(); }
 	[[nodiscard]] const images::Thread &leader_image() const { return image->threads(0); }
 	[[nodiscard]] bool zombie() const { return image->state() == images::Process::ZOMBIE; }
 	// Leader and threads.
 	[[nodiscard]] std::vector<std::pair<const images::Thread *, target::Tracee *>> all_threads();
+};
+
+// What fork(2) carries along is put into the creator before, and looked after in the child.
+class ForkHooks {
+public:
+	virtual ~ForkHooks() = default;
+	virtual Result<> before_fork(Member &creator, const images::Process &child) = 0;
+	// `child` may be a helper or a zombie.
+	virtual Result<> after_fork(const Member &creator, Member &child) = 0;
 };
 
 class Tree {
@@ -38,8 +56,8 @@ public:
 	Tree(const Tree &) = delete;
 	Tree &operator=(const Tree &) = delete;
 
-	// Carries out plan.tree: processes, sessions, groups. Each has nothing but the stub.
-	Result<> create();
+	// Carries out plan.tree: processes, sessions, groups. Each has nothing but the stub and what `hooks` give it.
+	Result<> create(ForkHooks &hooks);
 	// CLONE_THREAD in every process that has threads.
 	Result<> create_threads();
 	// Those that were zombies end as they had ended. Their parents must not ignore SIGCHLD yet.
@@ -69,6 +87,7 @@ private:
 
 	const Plan &plan_;
 	target::StubLayout stub_;
+	ForkHooks *hooks_ = nullptr;
 	std::map<pid_t, std::unique_ptr<Member>> members_;
 	std::vector<pid_t> order_; // of creation
 	pid_t root_parent_ = 0;    // the helper that created the root; 0: bpfckpt did

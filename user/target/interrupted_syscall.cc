@@ -6,6 +6,8 @@
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
+#include "user/target/socket_timeout.h"
+
 #ifndef SYS_epoll_pwait2
 #define SYS_epoll_pwait2 441
 #endif
@@ -108,7 +110,8 @@ TimeoutPlace timeout_of(const user_regs_struct &regs)
 			return memory(Timeout::kTimespecIndirect, regs.r8);
 		return {};
 	default:
-		return {};
+		return socket_timeout_of(static_cast<uint32_t>(regs.orig_rax)) ? TimeoutPlace{Timeout::kSocket, 0}
+									       : TimeoutPlace{};
 	}
 }
 

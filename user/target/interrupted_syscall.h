@@ -34,6 +34,7 @@ struct InterruptedSyscall {
 				   // timeout_address
 		kTimespecUpdated,  // in memory, and the kernel itself writes what remains there (ppoll, pselect6)
 		kTimevalUpdated,   // the same as struct timeval (select)
+		kSocket,           // SO_RCVTIMEO or SO_SNDTIMEO of the socket that is the first argument
 	};
 
 	images::InterruptedSyscall message;

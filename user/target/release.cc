@@ -3,10 +3,13 @@
 #include <csignal>
 
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "user/target/frozen_tree_state.h"
 #include "user/target/resume_timeout.h"
+#include "user/target/socket_timeout.h"
 #include "user/target/thread_stop.h"
 
 namespace bpfckpt::target {
@@ -34,6 +37,20 @@ void FrozenTree::State::resolve_deadlines()
 	});
 }
 
+// While all its kin are still stopped.
+static void resume_socket_wait(const FrozenProcess &process, FrozenThread &thread, int64_t remaining)
+{
+	const images::InterruptedSyscall &call = thread.syscall->message;
+	UniqueFd copy(static_cast<int>(::syscall(SYS_pidfd_getfd, process.ref.fd(), call.args(0), 0)));
+	auto shortened = ShortenedSocketTimeout::apply(copy.get(), call.nr(), remaining);
+	if (!shortened)
+		return;
+	detach(thread.tid);
+	thread.in_stop = thread.seized = false;
+	wait_until_asleep(process.pid, thread.tid, call.nr());
+	shortened->put_back(copy.get());
+}
+
 // Timed calls that the kernel would start anew get what remains by now.
 void FrozenTree::State::resume_timeouts()
 {
@@ -45,6 +62,8 @@ void FrozenTree::State::resume_timeouts()
 		if (call.timeout == Timeout::kMillisecondsR10) {
 			auto regs = call.resume_registers(thread.regs, remaining);
 			::ptrace(PTRACE_POKEUSER, thread.tid, offsetof(user_regs_struct, r10), regs.r10);
+		} else if (call.timeout == Timeout::kSocket) {
+			resume_socket_wait(process, thread, remaining);
 		} else if (call.timeout != Timeout::kNone) {
 			auto change = ShortenedTimeout::apply(process.pid, call, remaining);
 			if (!change.temporary())

@@ -61,11 +61,16 @@ ShortenedTimeout ShortenedTimeout::apply(pid_t pid, const InterruptedSyscall &sy
 	return change;
 }
 
-void ShortenedTimeout::put_back_when_read(pid_t pid, pid_t tid, uint32_t nr) const
+void wait_until_asleep(pid_t pid, pid_t tid, uint32_t nr)
 {
 	auto deadline = Clock::now() + kReadWithin;
 	while (!sleeps_in(pid, tid, nr) && Clock::now() < deadline)
 		::sched_yield();
+}
+
+void ShortenedTimeout::put_back_when_read(pid_t pid, pid_t tid, uint32_t nr) const
+{
+	wait_until_asleep(pid, tid, nr);
 	// Whoever has changed it meanwhile knows better.
 	Value now;
 	if (read_remote(pid, address_, &now) && now == written_)

@@ -15,6 +15,9 @@
 
 namespace bpfckpt::target {
 
+// Returns when the thread sleeps in the call (again), or after a moment that is long for that.
+void wait_until_asleep(pid_t pid, pid_t tid, uint32_t nr);
+
 class ShortenedTimeout {
 public:
 	// Writes what remains; nothing if the call has no timeout in memory, or not more than what is there.
