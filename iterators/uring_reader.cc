@@ -278,80 +278,38 @@ UringCapacity UringReader::needed() const
 	};
 }
 
-std::span<const uring_ring_record> UringReader::rings() const
+UringRecords UringReader::records() const
 {
-	return objects_->rings.records();
-}
-std::span<const uring_count_record> UringReader::counts() const
-{
-	return objects_->counts.records();
-}
-std::span<const uring_attachment_record> UringReader::attachments() const
-{
-	return objects_->attachments.records();
-}
-std::span<const uring_task_record> UringReader::tasks() const
-{
-	return objects_->tasks.records();
-}
-std::span<const uring_request_record> UringReader::requests() const
-{
-	return objects_->requests.records();
-}
-std::span<const uring_file_record> UringReader::files() const
-{
-	return objects_->files.records();
-}
-std::span<const uring_buffer_record> UringReader::buffers() const
-{
-	return objects_->buffers.records();
-}
-std::span<const uring_bvecs_record> UringReader::bvecs() const
-{
-	return objects_->bvecs.records();
-}
-std::span<const group_record> UringReader::credential_groups() const
-{
-	return objects_->credential_groups.records();
-}
-std::span<const uring_personality_record> UringReader::personalities() const
-{
-	return objects_->personalities.records();
-}
-std::span<const uring_group_record> UringReader::groups() const
-{
-	return objects_->groups.records();
-}
-std::span<const uring_provided_record> UringReader::provided() const
-{
-	return objects_->provided.records();
-}
-std::span<const uring_overflow_record> UringReader::overflow() const
-{
-	return objects_->overflow.records();
-}
-std::span<const uring_blob_record> UringReader::blobs() const
-{
-	return objects_->blobs.records();
-}
-std::span<const uring_page_record> UringReader::pages() const
-{
-	return objects_->pages.records();
-}
-bool UringReader::truncated() const
-{
-	return objects_->request->bss->truncated;
+	const Objects &o = *objects_;
+	return {
+		.rings = o.rings.records(),
+		.counts = o.counts.records(),
+		.attachments = o.attachments.records(),
+		.tasks = o.tasks.records(),
+		.requests = o.requests.records(),
+		.files = o.files.records(),
+		.buffers = o.buffers.records(),
+		.bvecs = o.bvecs.records(),
+		.personalities = o.personalities.records(),
+		.credential_groups = o.credential_groups.records(),
+		.groups = o.groups.records(),
+		.provided = o.provided.records(),
+		.overflow = o.overflow.records(),
+		.blobs = o.blobs.records(),
+		.pages = o.pages.records(),
+		.truncated = o.request->bss->truncated != 0,
+	};
 }
 
 std::vector<uint64_t> UringReader::referenced_files() const
 {
 	std::unordered_set<uint64_t> wanted;
-	for (const auto &record : rings())
+	for (const auto &record : objects_->rings.records())
 		wanted.insert(record.ring);
 	std::vector<uint64_t> result;
-	for (const auto &record : files())
+	for (const auto &record : objects_->files.records())
 		result.push_back(record.file);
-	for (const auto &record : requests())
+	for (const auto &record : objects_->requests.records())
 		if (record.file && wanted.contains(record.ring))
 			result.push_back(record.file);
 	std::ranges::sort(result);

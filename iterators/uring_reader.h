@@ -36,6 +36,26 @@ struct UringCapacity {
 	[[nodiscard]] UringCapacity grown_to(const UringCapacity &needed) const;
 };
 
+// All that one round has read: views of the maps, valid until the next one.
+struct UringRecords {
+	std::span<const uring_ring_record> rings;
+	std::span<const uring_count_record> counts; // all before the walk, then all after it
+	std::span<const uring_attachment_record> attachments;
+	std::span<const uring_task_record> tasks;
+	std::span<const uring_request_record> requests; // a request may appear more than once
+	std::span<const uring_file_record> files;
+	std::span<const uring_buffer_record> buffers;
+	std::span<const uring_bvecs_record> bvecs; // those of a buffer in order
+	std::span<const uring_personality_record> personalities;
+	std::span<const group_record> credential_groups; // of personalities
+	std::span<const uring_group_record> groups;
+	std::span<const uring_provided_record> provided;
+	std::span<const uring_overflow_record> overflow;
+	std::span<const uring_blob_record> blobs;
+	std::span<const uring_page_record> pages;
+	bool truncated = false; // a list of requests did not end, or one was no longer there: this is no snapshot
+};
+
 class UringReader {
 public:
 	// Loads the BPF objects. Errors: those of BpfObject::load().
@@ -50,24 +70,7 @@ public:
 	// What the last run() would have needed.
 	[[nodiscard]] UringCapacity needed() const;
 
-	[[nodiscard]] std::span<const uring_ring_record> rings() const;
-	[[nodiscard]] std::span<const uring_count_record> counts() const; // all before the walk, then all after it
-	[[nodiscard]] std::span<const uring_attachment_record> attachments() const;
-	[[nodiscard]] std::span<const uring_task_record> tasks() const;
-	[[nodiscard]] std::span<const uring_request_record> requests() const; // a request may appear more than once
-	[[nodiscard]] std::span<const uring_file_record> files() const;
-	[[nodiscard]] std::span<const uring_buffer_record> buffers() const;
-	[[nodiscard]] std::span<const uring_bvecs_record> bvecs() const; // those of a buffer in order
-	[[nodiscard]] std::span<const uring_personality_record> personalities() const;
-	[[nodiscard]] std::span<const group_record> credential_groups() const; // of personalities
-	[[nodiscard]] std::span<const uring_group_record> groups() const;
-	[[nodiscard]] std::span<const uring_provided_record> provided() const;
-	[[nodiscard]] std::span<const uring_overflow_record> overflow() const;
-	[[nodiscard]] std::span<const uring_blob_record> blobs() const;
-	[[nodiscard]] std::span<const uring_page_record> pages() const;
-
-	// A list of requests did not end, or one was no longer there: the records are no snapshot.
-	[[nodiscard]] bool truncated() const;
+	[[nodiscard]] UringRecords records() const;
 
 	// struct file of every fixed slot and every request, each once: for FileReader::describe().
 	[[nodiscard]] std::vector<uint64_t> referenced_files() const;

@@ -23,30 +23,47 @@ TEST(UringSetup, a_ring_is_found_wherever_it_hangs)
 	}
 }
 
-TEST(UringSetup, what_is_not_restored_is_shown_and_refused_by_name)
+namespace {
+
+struct Kind {
+	const char *name;
+	uint32_t flags;
+	const char *reason; // against a dump; empty: there is none
+	size_t requests;
+};
+
+const Kind kKinds[] = {
+	{"sqpoll", IORING_SETUP_SQPOLL, "it has a submission thread (IORING_SETUP_SQPOLL)", 1},
+	{"iopoll", IORING_SETUP_IOPOLL, "it polls for completions (IORING_SETUP_IOPOLL)", 0},
+	{"sqe128", IORING_SETUP_SQE128, "requests wait in it: IORING_OP_POLL_ADD", 1},
+	{"cqe32", IORING_SETUP_CQE32, "requests wait in it: IORING_OP_POLL_ADD", 1},
+	{"disabled", IORING_SETUP_R_DISABLED, "", 0},
+	{"restricted", 0, "requests wait in it: IORING_OP_POLL_ADD", 1},
+};
+
+} // namespace
+
+TEST(UringSetup, every_kind_is_shown_and_dumped_or_refused_by_name)
 {
-	struct Kind {
-		const char *name;
-		const char *reason;
-		size_t requests;
-	};
-	for (const Kind &kind : {Kind{"sqpoll", "it has a submission thread (IORING_SETUP_SQPOLL)", 1},
-				 Kind{"iopoll", "it polls for completions (IORING_SETUP_IOPOLL)", 0},
-				 Kind{"sqe128", "requests wait in it: IORING_OP_POLL_ADD", 1},
-				 Kind{"cqe32", "requests wait in it: IORING_OP_POLL_ADD", 1},
-				 Kind{"restricted", "requests wait in it: IORING_OP_POLL_ADD", 1}}) {
+	for (const Kind &kind : kKinds) {
 		SCOPED_TRACE(kind.name);
-		run_refusal("uring_setup", kind.reason, {}, {kind.name});
+		bool refused = *kind.reason;
+		if (refused)
+			run_refusal("uring_setup", kind.reason, {}, {kind.name});
 		Scenario scenario;
 		SCENARIO_START(scenario, "uring_setup", {kind.name});
 		auto verify = [&](const Json &document) {
 			Json ring = ring_of_fd(document, scenario, "ring");
+			EXPECT_EQ(number(ring["flags"]) & kind.flags, kind.flags);
 			expect_complete(ring, kind.requests);
-			expect_refused(ring, kind.reason);
 			expect_mapped_at(ring, {0, IORING_OFF_SQES});
+			if (refused)
+				expect_refused(ring, kind.reason);
+			else
+				EXPECT_EQ(ring["unsupported"], Json::array());
 		};
 		verify(scenario.inspect());
-		ASSERT_EQ(scenario.dump({"-R", "--forensic"}).exit, 0);
+		ASSERT_EQ(scenario.dump(refused ? Args{"-R", "--forensic"} : Args{"-R"}).exit, 0);
 		verify(scenario.show());
 		ASSERT_TRUE(scenario.check_target());
 		ASSERT_TRUE(scenario.go());

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Requests in flight: each once, and the proof that none is missing.
+// Requests in flight: each once, and the proof that none is missing; registered buffers and their pages.
 #include <gtest/gtest.h>
 
+#include "user/uring/buffer_pages.h"
 #include "user/uring/sighting.h"
 
 namespace bpfckpt::uring {
@@ -33,7 +34,48 @@ uring_count_record count_of(uint32_t allocated, uint32_t free)
 	return record;
 }
 
+// Frame n has its struct page at kFirst + 64 n; page p of the process is frame p + 100.
+constexpr uint64_t kFirst = 0x1000;
+const iterators::PageFrames kFrames(kFirst, 64);
+
+uring_bvec bvec_of(uint64_t frame, uint32_t length, uint32_t offset)
+{
+	return {.page = kFirst + 64 * frame, .length = length, .offset = offset};
+}
+
+uint64_t entry_of(uint64_t page)
+{
+	return 1ULL << 63 | (page + 100);
+}
+
+bool match(uint64_t address, const std::vector<uring_bvec> &bvecs)
+{
+	return pages_match(address, bvecs, kFrames, entry_of);
+}
+
 } // namespace
+
+TEST(UringBuffer, pages_match_where_each_frame_is_the_one_mapped)
+{
+	EXPECT_TRUE(match(0x5000, {bvec_of(105, 4096, 0), bvec_of(106, 4096, 0)}));
+	EXPECT_TRUE(match(0x5123, {bvec_of(105, 4096 - 0x123, 0x123), bvec_of(106, 10, 0)}));
+	EXPECT_FALSE(match(0x5000, {bvec_of(105, 4096, 0), bvec_of(107, 4096, 0)}));
+	EXPECT_FALSE(match(0x5000, {bvec_of(105, 4096, 8)}));
+	EXPECT_FALSE(match(0x5000, {}));
+}
+
+TEST(UringBuffer, a_piece_of_a_large_folio_begins_inside_of_it)
+{
+	EXPECT_TRUE(match(0x5010, {bvec_of(100, 12000, 5 * 4096 + 0x10)}));
+	EXPECT_FALSE(match(0x5010, {bvec_of(101, 12000, 5 * 4096 + 0x10)}));
+}
+
+TEST(UringBuffer, a_page_that_is_gone_does_not_match)
+{
+	auto gone = [](uint64_t page) { return page == 6 ? 0 : entry_of(page); };
+	std::vector bvecs = {bvec_of(105, 8192, 0)};
+	EXPECT_FALSE(pages_match(0x5000, bvecs, kFrames, gone));
+}
 
 TEST(UringSighting, a_request_in_two_places_is_one)
 {

@@ -121,18 +121,18 @@ Result<> Snapshot::capture_rings()
 void Snapshot::compare_buffers()
 {
 	ring_checks_ = {};
-	if (rings_->buffers().empty())
+	if (rings_->records().buffers.empty())
 		return;
 	if (!frames_)
 		if (auto frames = iterators::PageFrames::learn())
 			frames_ = *frames;
-	ring_checks_.buffers = uring::compare_buffers(*rings_, frames_ ? &*frames_ : nullptr, pids_);
+	ring_checks_.buffers = uring::compare_buffers(rings_->records(), frames_ ? &*frames_ : nullptr, pids_);
 }
 
 // A tree without rings does not need it.
 Result<> Snapshot::load_layout()
 {
-	if (!layout_ && !rings_->rings().empty())
+	if (!layout_ && !rings_->records().rings.empty())
 		layout_ = TRY(iterators::KernelLayout::load());
 	return {};
 }
@@ -252,8 +252,10 @@ Result<> Snapshot::build(const policy::Options &options, const memory::PageDump 
 	TRY(collect_files(*files_, unlinked_, options, context));
 	collect_deleted_cwds(paths_, context);
 	collect_memory(*vmas_, pages, context);
-	if (layout_)
-		collect_rings(*rings_, *layout_, files_->files(), ring_checks_, context);
+	if (layout_) {
+		ring_checks_.functions = queued_functions(rings_->records().requests);
+		collect_rings(rings_->records(), *layout_, files_->files(), ring_checks_, context);
+	}
 	link_rings(context);
 	std::ranges::move(uring::check_rings(*context.document), std::back_inserter(context.findings));
 	return {};

@@ -7,6 +7,7 @@
 
 #include <linux/io_uring.h>
 
+#include "iterators/kernel_symbols.h"
 #include "user/collect/task.h"
 #include "user/collect/uring_index.h"
 
@@ -85,7 +86,7 @@ void collect_personalities(const UringIndex &index, uint64_t address, images::Ri
 		images::Personality *personality = ring.add_personalities();
 		personality->set_id(record->id);
 		personality->mutable_credentials()->set_user_namespace(record->user_ns);
-		collect_credentials(record->credentials, index.reader.credential_groups(),
+		collect_credentials(record->credentials, index.records.credential_groups,
 				    personality->mutable_credentials());
 	}
 }
@@ -206,12 +207,21 @@ void collect_file(const UringIndex &index, const uring_ring_record &record, cons
 
 } // namespace
 
-void collect_rings(const iterators::UringReader &reader, const iterators::KernelLayout &layout,
+std::unordered_map<uint64_t, std::string> queued_functions(std::span<const uring_request_record> requests)
+{
+	std::vector<uint64_t> addresses;
+	for (const auto &record : requests)
+		if (record.place == URING_PLACE_TASK_WORK || record.place == URING_PLACE_FALLBACK)
+			addresses.push_back(record.task_work);
+	return iterators::kernel_symbols(addresses).value_or(std::unordered_map<uint64_t, std::string>());
+}
+
+void collect_rings(const iterators::UringRecords &records, const iterators::KernelLayout &layout,
 		   std::span<const file_record> files, const RingChecks &checks, Context &context)
 {
-	UringIndex index(reader, layout, files, checks);
+	UringIndex index(records, layout, files, checks);
 	IdTable sq_threads;
-	for (const uring_ring_record &record : reader.rings()) {
+	for (const uring_ring_record &record : records.rings) {
 		images::Ring &ring = *context.document->add_rings();
 		ring.set_id(context.ids.rings.id_of(record.ring));
 		collect_setup(record, ring);

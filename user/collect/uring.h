@@ -3,6 +3,8 @@
 #pragma once
 
 #include <span>
+#include <string>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "iterators/file_record.h"
@@ -16,13 +18,18 @@ namespace bpfckpt::collect {
 // What the capture found out of rings besides their records.
 struct RingChecks {
 	uring::BufferPages buffers;
-	std::unordered_set<uint64_t> stuck; // struct io_ring_ctx: see uring::observe()
+	std::unordered_set<uint64_t> stuck;                  // struct io_ring_ctx: see uring::observe()
+	std::unordered_map<uint64_t, std::string> functions; // names of the task work that is queued
 };
+
+// Only where some work is queued: the symbols of the kernel are a long list. Without names (kptr_restrict) such
+// requests are of unknown class, and say so.
+std::unordered_map<uint64_t, std::string> queued_functions(std::span<const uring_request_record> requests);
 
 // After the thaw, and after collect_files(), which gave ids to what UringReader::referenced_files() named. `files` are
 // all that were described: they tell the struct file of each ring and of its eventfd. State that a dump cannot carry
 // over becomes a finding.
-void collect_rings(const iterators::UringReader &reader, const iterators::KernelLayout &layout,
+void collect_rings(const iterators::UringRecords &records, const iterators::KernelLayout &layout,
 		   std::span<const file_record> files, const RingChecks &checks, Context &context);
 
 } // namespace bpfckpt::collect

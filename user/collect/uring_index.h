@@ -21,7 +21,7 @@ template <class Record>
 using RecordsBy = std::unordered_map<uint64_t, std::vector<const Record *>>;
 
 struct UringIndex {
-	const iterators::UringReader &reader;
+	const iterators::UringRecords &records;
 	const iterators::KernelLayout &layout;
 	const RingChecks &checks;
 
@@ -51,12 +51,10 @@ struct UringIndex {
 	std::unordered_set<uint64_t> own_creds;
 	// Requests that a worker of the thread (struct io_uring_task) executes now.
 	std::unordered_map<uint64_t, uint32_t> running;
-	// Functions of queued task work.
-	std::unordered_map<uint64_t, std::string> functions;
 	// struct file of regular files, directories and block devices.
 	std::unordered_set<uint64_t> disk_files;
 
-	UringIndex(const iterators::UringReader &reader, const iterators::KernelLayout &layout,
+	UringIndex(const iterators::UringRecords &records, const iterators::KernelLayout &layout,
 		   std::span<const file_record> files, const RingChecks &checks);
 
 	template <class Record>
@@ -67,8 +65,8 @@ struct UringIndex {
 	}
 	[[nodiscard]] std::string_view function(uint64_t address) const
 	{
-		auto it = functions.find(address);
-		return it == functions.end() ? std::string_view() : it->second;
+		auto it = checks.functions.find(address);
+		return it == checks.functions.end() ? std::string_view() : it->second;
 	}
 };
 

@@ -15,10 +15,12 @@ namespace {
 // Newer than the headers of the oldest build machine.
 constexpr uint32_t kSetupNoSqArray = 1U << 16;
 constexpr uint32_t kSetupCqeMixed = 1U << 18;
-constexpr uint32_t kCqe32 = 1U << 15; // IORING_CQE_F_32: this one has 32 bytes
+constexpr uint32_t kMaxEntries = 32768; // IORING_MAX_ENTRIES
+constexpr uint32_t kCqe32 = 1U << 15;   // IORING_CQE_F_32: this one has 32 bytes
 
 std::string put_together(std::span<const uring_page_record *const> pages, uint32_t region, size_t size)
 {
+	size = std::min(size, pages.size() * URING_PAGE_BYTES);
 	std::string bytes(size, '\0');
 	for (const uring_page_record *page : pages) {
 		size_t offset = static_cast<size_t>(page->index) * URING_PAGE_BYTES;
@@ -85,7 +87,7 @@ void add_cqe(std::string_view memory, size_t offset, bool wide, images::Ring &ri
 void collect_cqes(std::string_view memory, images::Ring &ring)
 {
 	uint32_t count = ring.cq_tail() - ring.cq_head(), mask = ring.cq_entries() - 1;
-	if (count > ring.cq_entries())
+	if (count > std::min(ring.cq_entries(), 2 * kMaxEntries))
 		return; // the program wrote nonsense to its head
 	for (uint32_t i = 0; i < count; i++) {
 		size_t slot = (ring.cq_head() + i) & mask;
@@ -99,7 +101,7 @@ void collect_cqes(std::string_view memory, images::Ring &ring)
 void collect_unsubmitted(std::string_view memory, std::string_view sqes, images::Ring &ring)
 {
 	uint32_t count = ring.sq_tail() - ring.sq_head(), mask = ring.sq_entries() - 1;
-	if (count > ring.sq_entries())
+	if (count > std::min(ring.sq_entries(), kMaxEntries))
 		return;
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t slot = (ring.sq_head() + i) & mask;

@@ -33,7 +33,7 @@ struct Attached {
 void append(std::vector<uint8_t> &bytes, const uring_blob_record &blob)
 {
 	if (blob.offset == bytes.size() && bytes.size() < blob.total)
-		bytes.insert(bytes.end(), blob.data, blob.data + blob.length);
+		bytes.insert(bytes.end(), blob.data, blob.data + std::min<uint32_t>(blob.length, URING_BLOB_BYTES));
 }
 
 Attached::Attached(std::span<const uring_blob_record *const> blobs)
@@ -232,7 +232,7 @@ void Collector::prove(images::Ring &ring)
 {
 	uring::Proof proof = uring::proof_of(UringIndex::of(index_.counts, record_.ring));
 	ring.set_in_flight_count(proof.counted);
-	ring.set_complete(!index_.reader.truncated() && proof.holds(static_cast<size_t>(ring.in_flight_size())));
+	ring.set_complete(!index_.records.truncated && proof.holds(static_cast<size_t>(ring.in_flight_size())));
 }
 
 void Collector::collect(images::Ring &ring)

@@ -2,6 +2,7 @@
 #include "user/uring/buffer_pages.h"
 
 #include <algorithm>
+#include <array>
 #include <unordered_map>
 #include <vector>
 
@@ -19,26 +20,29 @@ constexpr uint64_t kPage = 4096;
 constexpr uint64_t kFrameMask = (1ULL << 55) - 1;
 constexpr uint64_t kPresent = 1ULL << 63;
 
-// The address spaces to look in, each opened when it is first needed.
-class PageMaps {
+// The page map of one process, a window at a time.
+class PageMapWindow {
 public:
-	// Entries of the pages of [address, address + length); fewer if the mapping ends.
-	std::span<const uint64_t> read(unsigned tid, uint64_t address, uint64_t length)
+	explicit PageMapWindow(unsigned tid)
+		: file_(::open(fmt::format("/proc/{}/pagemap", tid).c_str(), O_RDONLY | O_CLOEXEC))
 	{
-		auto [it, is_new] = files_.try_emplace(tid);
-		if (is_new)
-			it->second =
-				UniqueFd(::open(fmt::format("/proc/{}/pagemap", tid).c_str(), O_RDONLY | O_CLOEXEC));
-		uint64_t first = address / kPage, end = (address + length + kPage - 1) / kPage;
-		entries_.resize(end - first);
-		auto offset = static_cast<off_t>(first * sizeof(uint64_t));
-		ssize_t got = ::pread(it->second.get(), entries_.data(), entries_.size() * sizeof(uint64_t), offset);
-		return std::span(entries_).first(got < 0 ? 0 : static_cast<size_t>(got) / sizeof(uint64_t));
+	}
+	uint64_t entry(uint64_t page)
+	{
+		if (page < first_ || page - first_ >= count_) {
+			auto offset = static_cast<off_t>(page * sizeof(uint64_t));
+			ssize_t got = ::pread(file_.get(), entries_.data(), sizeof(entries_), offset);
+			first_ = page;
+			count_ = got < 0 ? 0 : static_cast<size_t>(got) / sizeof(uint64_t);
+		}
+		return count_ ? entries_[page - first_] : 0;
 	}
 
 private:
-	std::unordered_map<unsigned, UniqueFd> files_;
-	std::vector<uint64_t> entries_;
+	UniqueFd file_;
+	std::array<uint64_t, 4096> entries_;
+	uint64_t first_ = 0;
+	size_t count_ = 0;
 };
 
 // By struct io_mapped_ubuf. That of a buffer in two slots comes twice: the first one is taken.
@@ -57,18 +61,15 @@ std::unordered_map<uint64_t, std::vector<uring_bvec>> pinned_pages(std::span<con
 } // namespace
 
 bool pages_match(uint64_t address, std::span<const uring_bvec> bvecs, const iterators::PageFrames &frames,
-		 std::span<const uint64_t> entries)
+		 const PageEntry &entry_of)
 {
-	uint64_t first = address / kPage;
 	for (const uring_bvec &bvec : bvecs) {
 		if (address % kPage != bvec.offset % kPage)
 			return false;
 		uint64_t frame = frames.frame_of(bvec.page) + bvec.offset / kPage;
 		uint64_t end = address + bvec.length;
 		for (uint64_t page = address / kPage; page * kPage < end; page++, frame++) {
-			if (page - first >= entries.size())
-				return false;
-			uint64_t entry = entries[page - first];
+			uint64_t entry = entry_of(page);
 			if (!(entry & kPresent) || (entry & kFrameMask) != frame)
 				return false;
 		}
@@ -77,25 +78,26 @@ bool pages_match(uint64_t address, std::span<const uring_bvec> bvecs, const iter
 	return !bvecs.empty();
 }
 
-BufferPages compare_buffers(const iterators::UringReader &reader, const iterators::PageFrames *frames,
+BufferPages compare_buffers(const iterators::UringRecords &records, const iterators::PageFrames *frames,
 			    std::span<const unsigned> pids)
 {
 	BufferPages result;
 	result.compared = frames != nullptr;
 	if (!frames)
 		return result;
-	auto pages = pinned_pages(reader.bvecs());
+	auto pages = pinned_pages(records.bvecs);
 	std::unordered_map<uint64_t, std::vector<unsigned>> users;
-	for (const uring_attachment_record &record : reader.attachments())
+	for (const uring_attachment_record &record : records.attachments)
 		users[record.ring].push_back(record.tid);
-	PageMaps maps;
-	for (const uring_buffer_record &buffer : reader.buffers()) {
+	std::unordered_map<unsigned, PageMapWindow> maps;
+	for (const uring_buffer_record &buffer : records.buffers) {
 		auto bvecs = pages.find(buffer.imu);
 		if (buffer.kernel_buffer || bvecs == pages.end())
 			continue;
 		auto is_in = [&](unsigned tid) {
+			PageMapWindow &map = maps.try_emplace(tid, tid).first->second;
 			return pages_match(buffer.address, bvecs->second, *frames,
-					   maps.read(tid, buffer.address, buffer.length));
+					   [&](uint64_t page) { return map.entry(page); });
 		};
 		if (!std::ranges::any_of(users[buffer.ring], is_in) && !std::ranges::any_of(pids, is_in))
 			result.differing.insert(buffer.imu);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <unordered_set>
 
@@ -21,11 +22,12 @@ struct BufferPages {
 
 // Reads the page maps of the processes, so it belongs into the freeze. A buffer is that of the threads that use its
 // ring, or of any of `pids` when those have left. `frames` may be null.
-BufferPages compare_buffers(const iterators::UringReader &reader, const iterators::PageFrames *frames,
+BufferPages compare_buffers(const iterators::UringRecords &records, const iterators::PageFrames *frames,
 			    std::span<const unsigned> pids);
 
-// `entries` are those of /proc/PID/pagemap from the page that `address` is in.
+// Gives the entry of /proc/PID/pagemap for a page by its number; 0 where there is none.
+using PageEntry = std::function<uint64_t(uint64_t page)>;
 bool pages_match(uint64_t address, std::span<const uring_bvec> bvecs, const iterators::PageFrames &frames,
-		 std::span<const uint64_t> entries);
+		 const PageEntry &entry_of);
 
 } // namespace bpfckpt::uring

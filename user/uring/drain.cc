@@ -26,11 +26,11 @@ struct Unsettled {
 // By struct io_ring_ctx. This runs inside the freeze: it sorts, where sightings() would build a table of them all.
 using Rings = std::map<uint64_t, Unsettled>;
 
-Rings count_found(const iterators::UringReader &reader)
+Rings count_found(const iterators::UringRecords &records)
 {
 	std::vector<std::pair<uint64_t, uint64_t>> requests;
-	requests.reserve(reader.requests().size());
-	for (const uring_request_record &record : reader.requests())
+	requests.reserve(records.requests.size());
+	for (const uring_request_record &record : records.requests)
 		if (!is_message(record))
 			requests.emplace_back(record.ring, record.request);
 	std::ranges::sort(requests);
@@ -38,26 +38,26 @@ Rings count_found(const iterators::UringReader &reader)
 
 	Rings rings;
 	std::map<uint64_t, std::vector<const uring_count_record *>> counts;
-	for (const uring_count_record &record : reader.counts())
+	for (const uring_count_record &record : records.counts)
 		counts[record.ring].push_back(&record);
-	for (const uring_ring_record &record : reader.rings()) {
+	for (const uring_ring_record &record : records.rings) {
 		auto [first, end] = std::ranges::equal_range(requests.begin(), last, record.ring, {},
 							     &std::pair<uint64_t, uint64_t>::first);
 		Unsettled &ring = rings[record.ring];
 		ring.found = static_cast<uint32_t>(end - first);
 		ring.proof = proof_of(counts[record.ring]);
-		ring.whole = !reader.truncated();
+		ring.whole = !records.truncated;
 	}
 	return rings;
 }
 
 // The rings that are not settled.
-Rings unsettled(const iterators::UringReader &reader, const iterators::KernelLayout &layout, const IsDisk &is_disk)
+Rings unsettled(const iterators::UringRecords &records, const iterators::KernelLayout &layout, const IsDisk &is_disk)
 {
-	Rings rings = count_found(reader);
+	Rings rings = count_found(records);
 	RequestSource source;
 	source.layout = &layout;
-	for (const uring_request_record &record : reader.requests()) {
+	for (const uring_request_record &record : records.requests) {
 		if (!is_worked_on(record))
 			continue;
 		source.record = &record;
@@ -73,10 +73,10 @@ Rings unsettled(const iterators::UringReader &reader, const iterators::KernelLay
 // How far each ring has come, by struct io_ring_ctx: its SQ head and CQ tail.
 using Positions = std::map<uint64_t, std::pair<uint32_t, uint32_t>>;
 
-Positions positions(const iterators::UringReader &reader)
+Positions positions(const iterators::UringRecords &records)
 {
 	Positions result;
-	for (const uring_count_record &record : reader.counts())
+	for (const uring_count_record &record : records.counts)
 		result[record.ring] = {record.counters.cached_sq_head, record.counters.cached_cq_tail};
 	return result;
 }
@@ -119,7 +119,7 @@ Result<DrainReport> drain(iterators::UringReader &reader, std::span<const uint64
 	auto start = Clock::now(), deadline = start + limit;
 	auto pause = std::chrono::microseconds(100);
 	for (;; TRY(reader.run(rings))) {
-		auto left = unsettled(reader, layout, is_disk);
+		auto left = unsettled(reader.records(), layout, is_disk);
 		if (report.rounds++ == 0) {
 			for (const auto &[ring, state] : left) {
 				report.waited_for += static_cast<unsigned>(state.bounded.size());
@@ -144,11 +144,11 @@ Result<std::unordered_set<uint64_t>> observe(iterators::UringReader &reader, std
 	constexpr unsigned kRoundsWhileMoving = 5;
 	auto deadline = Clock::now() + limit;
 	auto pause = std::chrono::microseconds(100);
-	const Positions first = positions(reader);
+	const Positions first = positions(reader.records());
 	std::unordered_set<uint64_t> stuck;
 	for (unsigned round = 1;; round++) {
-		Rings left = unsettled(reader, layout, is_disk);
-		Positions now = positions(reader);
+		Rings left = unsettled(reader.records(), layout, is_disk);
+		Positions now = positions(reader.records());
 		stuck.clear();
 		for (const auto &[ring, state] : left)
 			if (first.contains(ring) && first.at(ring) == now[ring])

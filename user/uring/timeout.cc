@@ -38,8 +38,8 @@ std::string decode_timeout(const RequestSource &source, images::Request &request
 
 	bool armed = source.record->place == URING_PLACE_TIMEOUT || source.record->place == URING_PLACE_LINK_TIMEOUT;
 	if (armed)
-		request.set_remaining_ns(static_cast<int64_t>(data.get("timer._softexpires")) -
-					 source.now(request.clock_id()));
+		request.set_remaining_ns(static_cast<int64_t>(data.get("timer._softexpires") -
+							      static_cast<uint64_t>(source.now(request.clock_id()))));
 	else
 		request.set_remaining_ns(request.timeout_ns());
 
