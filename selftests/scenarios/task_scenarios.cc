@@ -178,6 +178,11 @@ TEST(Task, tree_with_zombies_stopped_and_adopted_children)
 	});
 }
 
+TEST(Task, threads_with_credentials_of_their_own)
+{
+	run_scenario("task_thread_credentials");
+}
+
 TEST(Task, stopped_children_with_threads)
 {
 	run_scenario("task_stopped");
@@ -193,6 +198,7 @@ TEST(Task, refused_by_name)
 	run_refusal("task_refused", "shares its descriptors with pid", {}, {"files"});
 	run_refusal("task_refused", "shares its working directory with pid", {}, {"fs"});
 	run_refusal("task_refused", "has SIGTRAP pending", {}, {"sigtrap"});
+	run_refusal("task_refused", "its first thread has ended", {}, {"leader"});
 }
 
 // A dump gives up at the freeze already; check says it without trying.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/memory/estimate.h"
 
+#include <cstdlib>
 #include <dirent.h>
 #include <fcntl.h>
 #include <memory>
@@ -56,16 +57,33 @@ static void add_mapped(pid_t pid, ObjectBytes &objects)
 	}
 }
 
+// Without PAGEMAP_SCAN this would read an entry for each page of the address space.
+static uint64_t private_bytes(pid_t pid)
+{
+	PageRanges pages;
+	Result<PageMap> map = PageMap::open(pid);
+	if (!map || !map->has_scan() || !map->scan(kUserAddresses, Backing::kFile, pages))
+		return 0;
+	return total_size(pages.data);
+}
+
+// Pages that fork left shared are written once: of each process its part of them.
+static uint64_t proportional_bytes(pid_t pid)
+{
+	std::string text = read_file(fmt::format("/proc/{}/smaps_rollup", pid)).value_or("");
+	uint64_t kib = 0;
+	for (std::string_view name : {"\nPss_Anon:", "\nSwapPss:"})
+		if (size_t at = text.find(name); at != std::string::npos)
+			kib += strtoull(text.c_str() + at + name.size(), nullptr, 10);
+	return kib << 10;
+}
+
 uint64_t estimate_page_bytes(std::span<const pid_t> pids)
 {
 	ObjectBytes objects;
 	uint64_t bytes = 0;
 	for (pid_t pid : pids) {
-		PageRanges pages;
-		Result<PageMap> map = PageMap::open(pid);
-		// Without PAGEMAP_SCAN this would read an entry for each page of the address space.
-		if (map && map->has_scan() && map->scan(kUserAddresses, Backing::kFile, pages))
-			bytes += total_size(pages.data);
+		bytes += pids.size() > 1 ? proportional_bytes(pid) : private_bytes(pid);
 		add_open(pid, objects);
 		add_mapped(pid, objects);
 	}
