@@ -216,6 +216,7 @@ bool bench_all(BenchOptions options)
 
 } // namespace bpfckpt::selftests
 
+// NOLINTNEXTLINE(bugprone-exception-escape): it ends with what was thrown
 int main(int argc, char **argv)
 {
 	using namespace bpfckpt::selftests;

@@ -43,7 +43,7 @@ void freeze_and_thaw(benchmark::State &state)
 {
 	pid_t pid = start_threads(state.range(0));
 	double thaw = 0;
-	for (auto _ : state) {
+	for ([[maybe_unused]] auto _ : state) {
 		FreezeOptions options;
 		options.root = pid;
 		auto tree = FrozenTree::prepare(std::move(options));

@@ -17,7 +17,8 @@ std::string find_criu()
 {
 	if (const char *given = getenv("CRIU"))
 		return given;
-	std::istringstream path(getenv("PATH") ? getenv("PATH") : "");
+	const char *directories = getenv("PATH");
+	std::istringstream path(directories ? directories : "");
 	for (std::string dir; std::getline(path, dir, ':');) {
 		std::string criu = dir + "/criu";
 		if (access(criu.c_str(), X_OK) == 0)

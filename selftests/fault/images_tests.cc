@@ -120,7 +120,7 @@ TEST_F(FaultImages, files_of_two_checkpoints_do_not_mix)
 		std::string dir = target_.new_image_dir();
 		fs::copy(good_, dir);
 		fs::permissions(dir, fs::perms::owner_all);
-		fs::copy_file(other.dir + "/" + name, dir + "/" + name, fs::copy_options::overwrite_existing);
+		fs::copy_file(fs::path(other.dir) / name, fs::path(dir) / name, fs::copy_options::overwrite_existing);
 		EXPECT_EQ(bpfckpt({"show", dir}).exit, kCorrupt);
 	}
 }

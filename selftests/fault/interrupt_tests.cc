@@ -19,6 +19,7 @@ constexpr unsigned kLast = 25;
 static std::vector<unsigned> points_of(unsigned syscalls)
 {
 	std::vector<unsigned> points;
+	points.reserve(kSpread + kLast);
 	for (unsigned i = 0; i < kSpread; i++)
 		points.push_back(1 + syscalls * i / kSpread);
 	for (unsigned i = std::min(syscalls, kLast); i > 0; i--)

@@ -32,13 +32,12 @@ constexpr double kShortestWatch = 0.01;
 // As CLI::Range, which names its upper bound too, whatever it is.
 CLI::Validator at_least(double least)
 {
-	return CLI::Validator(
-		[least](const std::string &text) {
+	return {[least](const std::string &text) {
 			double value = 0;
 			bool good = CLI::detail::lexical_cast(text, value) && value >= least;
 			return good ? std::string() : fmt::format("{} is not a number of at least {}", text, least);
 		},
-		"");
+		""};
 }
 
 const std::map<std::string, double> kTimeUnits = {{"ms", 0.001}, {"s", 1}, {"m", 60}};
