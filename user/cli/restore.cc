@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/cli/restore.h"
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 
@@ -16,6 +17,8 @@
 namespace bpfckpt::cli {
 
 using Clock = std::chrono::steady_clock;
+
+static constexpr double kForever = 1e8; // seconds that fit into every type of time
 
 static double milliseconds_since(Clock::time_point start)
 {
@@ -115,9 +118,11 @@ static Result<int> restore_tree(const RestoreOptions &options)
 	build.pages_path = checkpoint.pages_path;
 	build.pages_digest = checkpoint.pages_digest;
 	restore::BuildStats stats;
+	double seconds = std::min(options.timeout_seconds, kForever) +
+			 2 * (restore::timer_id_seconds(plan) + restore::ring_counter_seconds(plan));
+	build.deadline = start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
 	{
-		TimeLimit limit(options.timeout_seconds +
-				2 * (restore::timer_id_seconds(plan) + restore::ring_counter_seconds(plan)));
+		TimeLimit limit(seconds);
 		stats = TRY(restore::build(plan, build, log));
 	}
 	TRY(print_stats(options, plan, stats, verify_ms, milliseconds_since(start)));

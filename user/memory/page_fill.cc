@@ -38,6 +38,10 @@ static Result<> write_parts(pid_t pid, std::span<const Piece> parts, std::span<s
 	if (done == static_cast<ssize_t>(wanted))
 		return {};
 	int err = done < 0 ? errno : EFAULT;
+	if (err == ESRCH)
+		return Error(Code::kLimit, "was killed while its memory was written")
+			.on(fmt::format("pid {}", pid))
+			.with_hint("a limit of memory may have been reached: see dmesg, and the memory cgroup");
 	auto left = static_cast<size_t>(std::max<ssize_t>(done, 0));
 	auto failed = std::ranges::find_if(remote, [&](const iovec &range) {
 		if (left < range.iov_len)
@@ -51,6 +55,9 @@ static Result<> write_parts(pid_t pid, std::span<const Piece> parts, std::span<s
 
 Result<> PageFill::fill_piece(const Job &job, std::span<std::byte> buffer)
 {
+	if (std::chrono::steady_clock::now() > deadline_)
+		return make_error(Code::kTimeout, "its memory was not written within the time limit")
+			.on(fmt::format("pid {}", job.pid));
 	uint64_t offset = uint64_t{job.index} * kDigestPiece;
 	auto piece = buffer.first(std::min<uint64_t>(kDigestPiece, size_ - offset));
 	TRY(pread_exact(image_, piece, static_cast<off_t>(offset)));

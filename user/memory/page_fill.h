@@ -5,6 +5,8 @@
 // cache: verifying the image apart took a quarter of a restore of 2 GiB (docs/performance.md).
 #pragma once
 
+#include <chrono>
+
 #include <sys/types.h>
 
 #include "images/digest.h"
@@ -15,6 +17,9 @@ namespace bpfckpt::memory {
 class PageFill {
 public:
 	PageFill(int image, uint64_t size) : image_(image), size_(size), digests_(size) {}
+
+	// Nothing is written any more after it: Code::kTimeout.
+	void set_deadline(std::chrono::steady_clock::time_point deadline) { deadline_ = deadline; }
 
 	// Writes each range with the bytes at its offset of the image; the memory must be mapped and writable. Errors:
 	// the address that cannot be written; Code::kCorrupt at an early end of the image.
@@ -29,6 +34,7 @@ private:
 	int image_;
 	uint64_t size_;
 	images::PieceDigests digests_;
+	std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
 };
 
 } // namespace bpfckpt::memory

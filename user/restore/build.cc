@@ -47,6 +47,7 @@ public:
 private:
 	Result<> restore_contents();
 	Result<> verify_pages() const;
+	Result<> check_time() const;
 	Result<> restore_attributes(Member &member);
 	Result<> restore_threads(std::span<Member *const> members);
 	Result<> restore_stopped();
@@ -81,6 +82,14 @@ Result<> Builder::restore_contents()
 	for (Member *member : tree_.living())
 		TRY(files_.install(*member));
 	return tree_.end_zombies();
+}
+
+Result<> Builder::check_time() const
+{
+	if (std::chrono::steady_clock::now() > options_.deadline)
+		return Error(Code::kTimeout, "the tree was not built within the time limit")
+			.with_hint("nothing was left behind; see --timeout");
+	return {};
 }
 
 Result<> Builder::verify_pages() const
@@ -217,6 +226,7 @@ Result<BuildStats> Builder::run()
 	log_.steps("processes are created");
 	TRY(restore_contents());
 	TRY(verify_pages());
+	TRY(check_time());
 	log_.steps("memory, files and threads are restored");
 	TRY(tree_.orphan_root());
 	TRY(restore_stopped());
@@ -227,6 +237,7 @@ Result<BuildStats> Builder::run()
 	TRY(restore_threads(others));
 	for (Member *member : others)
 		TRY(finish(*member));
+	TRY(check_time());
 	TRY(write_pidfile());
 	TRY(tree_.detach(options_.leave_stopped));
 	for (const LentTimeout &lent : lent_ | std::views::reverse)
@@ -249,7 +260,7 @@ void raise_file_limit()
 Result<BuildStats> build(const Plan &plan, const BuildOptions &options, const Log &log)
 {
 	raise_file_limit();
-	PageImage pages = TRY(PageImage::open(options.pages_fd, options.pages_size));
+	PageImage pages = TRY(PageImage::open(options.pages_fd, options.pages_size, options.deadline));
 	uint64_t hole = TRY(target::find_hole(plan.occupied, StubLayout::size_for(plan.max_threads)));
 	return Builder(plan, options, log, std::move(pages), StubLayout(hole, plan.max_threads)).run();
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "user/restore/plan.h"
+#include "user/target/remote.h"
 #include "user/util/log.h"
 #include "user/util/result.h"
 
@@ -12,8 +13,9 @@ namespace bpfckpt::restore {
 
 struct BuildOptions {
 	bool leave_stopped = false;
-	bool detached = false; // bpfckpt will not wait for the root
-	std::string pidfile;   // empty: none
+	bool detached = false;                               // bpfckpt will not wait for the root
+	std::string pidfile;                                 // empty: none
+	target::Deadline deadline = target::Deadline::max(); // Code::kTimeout if the tree does not run by then
 	int pages_fd = -1;
 	uint64_t pages_size = 0;
 	std::string pages_path;   // for messages

@@ -2,12 +2,14 @@
 #include "user/restore/file.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "user/restore/finish_work.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::restore {
@@ -74,6 +76,14 @@ static const images::File *peer_of(const Plan &plan, const images::File &file)
 	return nullptr;
 }
 
+// Deleted files have their names back for a moment: not longer, should we be killed in it.
+static Result<OpenedFiles> with_names(const std::function<Result<OpenedFiles>()> &open)
+{
+	Result<OpenedFiles> opened;
+	TRY(finish_work([&] { opened = open(); }));
+	return opened;
+}
+
 Result<> OpenFiles::open_objects(const images::File &first)
 {
 	std::vector<const images::File *> same;
@@ -87,7 +97,9 @@ Result<> OpenFiles::open_objects(const images::File &first)
 	const images::SharedMemory *content = found == plan_.shared_memories.end() ? nullptr : found->second;
 	OpenedFiles opened;
 	if (is_deleted_file(first)) {
-		opened = TRY(open_deleted(same, content, pages_));
+		opened = TRY(with_names([&] { return open_deleted(same, content, pages_); }));
+	} else if (first.kind() == "fifo" && first.deleted()) {
+		opened = TRY(with_names([&] { return open_fifo(same); }));
 	} else if (first.kind() == "pipe") {
 		opened = TRY(open_pipe(same));
 	} else if (first.kind() == "fifo") {

@@ -7,11 +7,15 @@
 
 namespace bpfckpt::restore {
 
-Result<PageImage> PageImage::open(int fd, uint64_t size)
+Result<PageImage> PageImage::open(int fd, uint64_t size, target::Deadline deadline)
 {
 	PageImage image;
 	image.fill_ = std::make_unique<memory::PageFill>(fd, size);
-	image.mapping_ = TRY(Mapping::create(size, PROT_READ, MAP_PRIVATE, fd));
+	image.fill_->set_deadline(deadline);
+	Result<Mapping> mapping = Mapping::create(size, PROT_READ, MAP_PRIVATE, fd);
+	if (!mapping)
+		return std::move(mapping).error().on("page image").with_hint("see the limit of memory (ulimit -v)");
+	image.mapping_ = std::move(*mapping);
 	return image;
 }
 

@@ -18,7 +18,7 @@ namespace bpfckpt::restore {
 class PageImage {
 public:
 	// `fd` stays open as long as the PageImage lives; it may be -1 if size is 0.
-	static Result<PageImage> open(int fd, uint64_t size);
+	static Result<PageImage> open(int fd, uint64_t size, target::Deadline deadline);
 
 	// All of it, against the digest in the manifest; after it was read, because what is in the cache is not read
 	// again. Nothing of the program may run before. Errors: Code::kCorrupt.

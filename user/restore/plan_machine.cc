@@ -3,13 +3,16 @@
 #include "user/restore/plan.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <unordered_set>
 
 #include <cpuid.h>
 #include <dirent.h>
+#include <linux/capability.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "user/memory/vdso.h"
@@ -100,17 +103,54 @@ static void check_pids(const Plan &plan, Findings &findings)
 	closedir(proc);
 }
 
+static bool may_raise_limits()
+{
+	__user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+	__user_cap_data_struct data[2] = {};
+	return !syscall(SYS_capget, &header, data) && (data[0].effective >> CAP_SYS_RESOURCE & 1);
+}
+
+// In the order of their numbers (include/uapi/asm-generic/resource.h).
+static constexpr std::array<const char *, 16> kLimits = {
+	"RLIMIT_CPU",      "RLIMIT_FSIZE",  "RLIMIT_DATA",    "RLIMIT_STACK",  "RLIMIT_CORE",  "RLIMIT_RSS",
+	"RLIMIT_NPROC",    "RLIMIT_NOFILE", "RLIMIT_MEMLOCK", "RLIMIT_AS",     "RLIMIT_LOCKS", "RLIMIT_SIGPENDING",
+	"RLIMIT_MSGQUEUE", "RLIMIT_NICE",   "RLIMIT_RTPRIO",  "RLIMIT_RTTIME",
+};
+
+// A hard limit rises with CAP_SYS_RESOURCE only. What is lower here is named once, not for every process.
 static void check_limits(const Plan &plan, Findings &findings)
 {
-	rlimit files = {};
-	getrlimit(RLIMIT_NOFILE, &files);
-	for (const images::Process &process : plan.document->processes())
+	bool may_raise = may_raise_limits();
+	std::unordered_set<uint32_t> named;
+	for (const images::Process &process : plan.document->processes()) {
+		for (const images::ResourceLimit &limit : process.limits()) {
+			rlimit now = {};
+			if (may_raise || limit.resource() >= kLimits.size() ||
+			    getrlimit(static_cast<__rlimit_resource>(limit.resource()), &now) ||
+			    limit.hard() <= now.rlim_max || !named.insert(limit.resource()).second)
+				continue;
+			findings.push_back(
+				make_error(Code::kPermission, "has a hard {} of {}, it is {} here",
+					   kLimits[limit.resource()], limit.hard(), now.rlim_max)
+					.on(name_of(process))
+					.with_hint("raise the limit for bpfckpt, or give it CAP_SYS_RESOURCE"));
+		}
+	}
+}
+
+static void check_descriptors(const Plan &plan, Findings &findings)
+{
+	rlimit here = {};
+	getrlimit(RLIMIT_NOFILE, &here);
+	for (const images::Process &process : plan.document->processes()) {
+		uint64_t highest = 0;
 		for (const images::FdEntry &entry : process.files())
-			if (entry.fd() + 1 >= files.rlim_max)
-				return mismatch(findings, name_of(process),
-						fmt::format("has descriptor {}, the limit here is {}", entry.fd(),
-							    files.rlim_max),
-						"raise the hard limit of open files (ulimit -Hn)");
+			highest = std::max<uint64_t>(highest, entry.fd());
+		if (highest + 1 >= here.rlim_max)
+			mismatch(findings, name_of(process),
+				 fmt::format("has descriptor {}, the limit here is {}", highest, here.rlim_max),
+				 fmt::format("raise the hard limit of open files to {} (ulimit -Hn)", highest + 2));
+	}
 }
 
 static uint64_t xstate_size()
@@ -173,6 +213,7 @@ void check_machine(Plan &plan, const MachineOptions &options, Findings &findings
 {
 	check_pids(plan, findings);
 	check_limits(plan, findings);
+	check_descriptors(plan, findings);
 	check_registers(plan, findings);
 	check_vdso(plan, findings);
 	check_files(plan, findings);

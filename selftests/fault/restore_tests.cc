@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// A restore that fails, or dies, at any of its steps: the half-built tree is gone, no file is left, and the images can
+// still be restored.
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "selftests/fault/fault_test.h"
+#include "selftests/fault/traced_command.h"
+
+namespace fs = std::filesystem;
+
+namespace bpfckpt::selftests {
+
+namespace {
+
+// Dumped and gone; what restore makes of it is ours to end.
+class FaultRestore : public Fault {
+protected:
+	// False: the test has failed or is skipped.
+	bool dumped(const std::string &program, const Args &args = {})
+	{
+		if (IsSkipped() || !program_.start(program, args))
+			return false;
+		DumpResult result = program_.dump({});
+		dir_ = result.dir;
+		if (result.exit != 0)
+			return false;
+		Json shown = program_.show();
+		for (const Json &process : shown["processes"])
+			pids_.push_back(static_cast<pid_t>(number(process["pid"])));
+		files_ = files();
+		return true;
+	}
+
+	[[nodiscard]] Args command(const Args &options = {}) const
+	{
+		Args args{bpfckpt_path(), "restore", "-d", "-D", dir_};
+		args.insert(args.end(), options.begin(), options.end());
+		return args;
+	}
+
+	[[nodiscard]] std::set<std::string> files() const
+	{
+		std::set<std::string> names;
+		for (const auto &entry : fs::directory_iterator(program_.work_dir()))
+			names.insert(entry.path().filename());
+		return names;
+	}
+
+	// Orphans of a dead bpfckpt, helpers among them, are ours to reap.
+	[[nodiscard]] bool all_gone() const
+	{
+		while (waitpid(-1, nullptr, WNOHANG | __WALL) > 0)
+			;
+		bool childless = waitpid(-1, nullptr, WNOHANG | __WALL) < 0;
+		return childless && std::ranges::none_of(pids_, [](pid_t pid) { return kill(pid, 0) == 0; });
+	}
+
+	void end_tree() const
+	{
+		for (pid_t pid : pids_)
+			kill(pid, SIGKILL);
+		EXPECT_TRUE(eventually([&] { return all_gone(); }, kDeadline));
+	}
+
+	// Every process is there and runs by itself.
+	void expect_whole()
+	{
+		for (pid_t pid : pids_)
+			EXPECT_EQ(status_field(pid, "TracerPid"), "0") << pid;
+		EXPECT_TRUE(program_.check_target());
+	}
+
+	void expect_nothing_left() const
+	{
+		EXPECT_TRUE(eventually([&] { return all_gone(); }, kDeadline)) << "a process was left behind";
+		EXPECT_EQ(files(), files_) << "a file was left behind";
+	}
+
+	// And what failed did no harm to the images.
+	void expect_restorable()
+	{
+		EXPECT_TRUE(program_.restore());
+		EXPECT_TRUE(program_.go());
+	}
+
+	// Killed at a system call of bpfckpt, spread over all of them and at each of the last ones.
+	void kill_at_every_step(unsigned spread, unsigned last);
+
+	Scenario program_;
+	std::string dir_;
+	std::vector<pid_t> pids_;
+	std::set<std::string> files_;
+};
+
+void FaultRestore::kill_at_every_step(unsigned spread, unsigned last)
+{
+	TracedOutput whole = run_traced(command());
+	ASSERT_EQ(whole.exit, 0) << whole.err;
+	end_tree();
+	std::set<unsigned> points;
+	for (unsigned i = 0; i < spread; i++)
+		points.insert(1 + whole.syscalls * i / spread);
+	for (unsigned i = 0; i < last && i < whole.syscalls; i++)
+		points.insert(whole.syscalls - i);
+	for (unsigned point : points) {
+		SCOPED_TRACE(fmt::format("killed at system call {} of {}", point, whole.syscalls));
+		TracedOutput killed = run_traced(command(), SIGKILL, point);
+		EXPECT_TRUE(killed.exit == 128 + SIGKILL || killed.exit == 0) << killed.exit << killed.err;
+		// How many calls it takes varies, as it polls: it may have been killed when the tree ran already.
+		if (!eventually([&] { return all_gone(); }, milliseconds(300))) {
+			EXPECT_GT(point, whole.syscalls / 8);
+			expect_whole();
+			end_tree();
+		}
+		expect_nothing_left();
+		if (HasFailure())
+			break;
+	}
+	expect_restorable();
+}
+
+} // namespace
+
+TEST_F(FaultRestore, sigkill_at_any_step_leaves_no_process)
+{
+	ASSERT_TRUE(dumped("fault/fault_memory", {"4"}));
+	kill_at_every_step(25, 15);
+}
+
+TEST_F(FaultRestore, sigkill_at_any_step_leaves_no_tree)
+{
+	ASSERT_TRUE(dumped("restore_tree"));
+	kill_at_every_step(15, 10);
+}
+
+TEST_F(FaultRestore, sigkill_at_any_step_leaves_no_file)
+{
+	ASSERT_TRUE(dumped("file_named"));
+	kill_at_every_step(25, 5);
+}
+
+TEST_F(FaultRestore, of_two_at_once_one_succeeds)
+{
+	ASSERT_TRUE(dumped("fault/fault_memory", {"4"}));
+	Args both{"sh", "-c", "\"$@\" & \"$@\"; one=$?; wait $!; echo $one $?", "sh"};
+	Args restore = command();
+	both.insert(both.end(), restore.begin(), restore.end());
+	Output output = run_command(both);
+	EXPECT_TRUE(output.out == "0 6\n" || output.out == "6 0\n") << output.out << output.err;
+	EXPECT_NE(output.err.find("is in use"), std::string::npos) << output.err;
+	EXPECT_TRUE(program_.check_target());
+	EXPECT_TRUE(program_.go());
+	end_tree();
+}
+
+TEST_F(FaultRestore, two_trees_at_once_both_succeed)
+{
+	ASSERT_TRUE(dumped("fault/fault_memory", {"4"}));
+	Scenario other;
+	ASSERT_TRUE(other.start("harness_idle"));
+	DumpResult second = other.dump({});
+	ASSERT_EQ(second.exit, 0);
+	Output output =
+		run_command({"sh", "-c", "$0 restore -d -D $1 & $0 restore -d -D $2; one=$?; wait $!; echo $one $?",
+			     bpfckpt_path(), dir_, second.dir});
+	EXPECT_EQ(output.out, "0 0\n") << output.err;
+	EXPECT_TRUE(program_.go());
+	EXPECT_TRUE(other.go());
+	kill(other.pid(), SIGKILL);
+	end_tree();
+}
+
+TEST_F(FaultRestore, a_full_cgroup_of_processes_leaves_nothing)
+{
+	ASSERT_TRUE(dumped("restore_threads"));
+	std::string group = fmt::format("/sys/fs/cgroup/pids/bpfckpt-test-{}", getpid());
+	if (!fs::exists("/sys/fs/cgroup/pids/cgroup.procs") || mkdir(group.c_str(), 0755))
+		GTEST_SKIP() << "wants the pids controller of cgroup v1";
+	std::ofstream(group + "/pids.max") << "3";
+	Args args{"sh", "-c", "echo $$ > $0/cgroup.procs && exec \"$@\"", group};
+	Args restore = command();
+	args.insert(args.end(), restore.begin(), restore.end());
+	expect_error(run_command(args), 1, "a limit of processes is reached");
+	expect_nothing_left();
+	EXPECT_TRUE(eventually([&] { return rmdir(group.c_str()) == 0; }, kDeadline));
+	expect_restorable();
+}
+
+TEST_F(FaultRestore, a_small_pid_namespace_is_named)
+{
+	ASSERT_TRUE(dumped("harness_idle"));
+	Output output =
+		run_command({"unshare", "--pid", "--fork", "--mount-proc", "sh", "-c",
+			     "echo 301 > /proc/sys/kernel/pid_max && test $(cat /proc/sys/kernel/pid_max) = 301 "
+			     "|| exit 99; exec $0 restore -d -D $1",
+			     bpfckpt_path(), dir_});
+	if (output.exit == 99 || pids_[0] <= 301)
+		GTEST_SKIP() << "pid_max is not of the PID namespace (before Linux 6.14), or the PID is too small";
+	expect_error(output, 6, "above the largest PID");
+	expect_nothing_left();
+}
+
+TEST_F(FaultRestore, limits_of_files_and_memory_are_named)
+{
+	ASSERT_TRUE(dumped("file_many"));
+	Args restore = command();
+	Args few{"prlimit", "--nofile=20:20"};
+	few.insert(few.end(), restore.begin(), restore.end());
+	// Without CAP_SYS_RESOURCE the limit itself is an obstacle, too.
+	Output output = run_command(few);
+	EXPECT_TRUE(output.exit == 4 || output.exit == 6) << output.err;
+	EXPECT_NE(output.err.find("descriptor 10002, the limit here is 20"), std::string::npos) << output.err;
+	Args args{"prlimit", "--as=100000000", "setpriv", "--bounding-set=-sys_resource"};
+	args.insert(args.end(), restore.begin(), restore.end());
+	expect_error(run_command(args), 4, "RLIMIT_AS");
+	expect_nothing_left();
+	expect_restorable();
+}
+
+TEST_F(FaultRestore, a_time_limit_leaves_nothing)
+{
+	ASSERT_TRUE(dumped("fault/fault_memory", {"256"}));
+	Output late = run_command(command({"--timeout", "0.005"}));
+	EXPECT_EQ(late.exit, 7) << late.err;
+	EXPECT_NE(late.err.find("time limit"), std::string::npos) << late.err;
+	expect_nothing_left();
+	expect_restorable();
+}
+
+TEST_F(FaultRestore, altered_images_are_found_before_anything_runs)
+{
+	ASSERT_TRUE(dumped("fault/fault_memory", {"4"}));
+	for (const auto &entry : fs::directory_iterator(dir_)) {
+		SCOPED_TRACE(entry.path().string());
+		uintmax_t size = fs::file_size(entry.path());
+		if (!size)
+			continue;
+		std::string whole = slurp(entry.path());
+		for (uintmax_t at : {uintmax_t{0}, size / 2, size - 1}) {
+			std::string altered = whole;
+			altered[at] = static_cast<char>(altered[at] ^ 0x20);
+			std::ofstream(entry.path(), std::ios::binary) << altered;
+			Output output = run_command(command());
+			EXPECT_EQ(output.exit, 6) << at << output.err;
+			EXPECT_NE(output.err.find(entry.path().filename()), std::string::npos) << output.err;
+		}
+		std::ofstream(entry.path(), std::ios::binary) << whole.substr(0, size / 2);
+		EXPECT_EQ(run_command(command()).exit, 6);
+		std::ofstream(entry.path(), std::ios::binary) << whole;
+		expect_nothing_left();
+	}
+	expect_restorable();
+}
+
+TEST_F(FaultRestore, images_of_others_want_trust)
+{
+	ASSERT_TRUE(dumped("harness_idle"));
+	ASSERT_EQ(chmod(dir_.c_str(), 0777), 0);
+	expect_error(run_command(command()), 4, "can be written by others");
+	ASSERT_EQ(chmod(dir_.c_str(), 0700), 0);
+	ASSERT_EQ(chown(dir_.c_str(), 65534, 65534), 0);
+	expect_error(run_command(command()), 4, "belongs to uid 65534");
+	expect_nothing_left();
+	EXPECT_TRUE(program_.restore({"--trust-images"}));
+	EXPECT_TRUE(program_.go());
+}
+
+TEST_F(FaultRestore, a_missing_file_is_named_before_anything_is_created)
+{
+	ASSERT_TRUE(dumped("file_named"));
+	fs::path hidden;
+	for (const auto &entry : fs::directory_iterator(program_.work_dir())) {
+		std::string name = entry.path().filename();
+		if (!entry.is_regular_file() || name == "log" || name == "ready" || name.starts_with("ok"))
+			continue;
+		hidden = entry.path();
+		fs::rename(hidden, dir_ + ".hidden");
+		Output output = run_command(command());
+		EXPECT_TRUE(output.exit == 6 || output.exit == 0) << output.err;
+		if (output.exit == 0)
+			end_tree();
+		fs::rename(dir_ + ".hidden", hidden);
+		if (output.exit == 6) {
+			expect_error(output, 6, hidden);
+			expect_nothing_left();
+			return expect_restorable();
+		}
+	}
+	FAIL() << "no file was missed";
+}
+
+} // namespace bpfckpt::selftests
