@@ -3,6 +3,7 @@
 // of the child alone; and one that is left only as a mapping, its descriptor closed. An epoll instance watches the
 // first.
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -67,6 +68,7 @@ static void check(int round)
 	ring_submit(&shared, 1);
 	SCENARIO_CHECK(epoll_wait(epoll, &ready, 1, 1000) == 1 && ready.data.u64 == 77, "epoll");
 	SCENARIO_CHECK(!ring_expect(&shared, next++, "epoll"), "epoll");
+	SCENARIO_CHECK(fcntl(shared.ring_fd, F_GETFL) & O_NONBLOCK, "round %d: flags", round);
 	SCENARIO_CHECK(*orphan.cq.ktail == 3 && *orphan.cq.khead == 1, "orphan: %u %u", *orphan.cq.ktail,
 		       *orphan.cq.khead);
 	SCENARIO_CHECK(orphan.cq.cqes[1].user_data == 51 && orphan.cq.cqes[2].user_data == 52, "orphan: completions");
@@ -88,6 +90,7 @@ int main(void)
 	ring_expect(&orphan, 50, "orphan");
 	close(orphan.ring_fd);
 	SCENARIO_REQUIRE(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair), "%m");
+	SCENARIO_REQUIRE(!fcntl(shared.ring_fd, F_SETFL, O_NONBLOCK), "%m");
 	epoll = epoll_create1(0);
 	SCENARIO_REQUIRE(!epoll_ctl(epoll, EPOLL_CTL_ADD, shared.ring_fd, &event), "%m");
 	use_ring(&shared, 20, "start");

@@ -180,6 +180,9 @@ Result<> restore_rings(Tree &tree, const Plan &plan, OpenFiles &files)
 			return Error(Code::kInternal, "nobody can set it up")
 				.on(fmt::format("ring {}", step.ring->id()));
 		TRY(RingBuilder(*step.ring, step.counters, *maker, files).build());
+		const images::File *file = plan.file(step.ring->file());
+		if (file && fcntl(files.fd(file->id()), F_SETFL, file->flags() & ~static_cast<uint32_t>(O_ASYNC)))
+			return errno_error(errno, "cannot set its flags").on(name_of(*file));
 	}
 	for (Member *member : tree.living())
 		TRY(map_rings(*member, plan, files));
