@@ -77,8 +77,6 @@ void SupportCheck::check(const images::Process &process, const images::Thread &t
 		refuse(object, thread.seccomp_mode() == 1 ? "is in strict seccomp mode" : "has seccomp filters");
 	if (thread.fd_table() && thread.fd_table() != process.fd_table())
 		refuse(object, "has a descriptor table of its own (unshare(CLONE_FILES))");
-	if (thread.registered_rings_size())
-		refuse(object, "has registered ring descriptors");
 }
 
 // What dump finds by these two, and not by itself.
