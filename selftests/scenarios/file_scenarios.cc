@@ -170,6 +170,16 @@ TEST(File, deleted_files_directories_and_devices)
 	});
 }
 
+TEST(File, what_only_the_kernel_has)
+{
+	run_with_facts("file_kernel", [](const Json &document, const Facts &fact) {
+		EXPECT_EQ(file_at(document, fact("gone"))["kind"], "pidfd");
+		EXPECT_EQ(file_at(document, fact("gone"))["object"], file_at(document, fact("gone_too"))["object"]);
+		EXPECT_EQ(file_at(document, fact("network"))["kind"], "namespace");
+		EXPECT_EQ(file_at(document, fact("memory"))["kind"], "shm");
+	});
+}
+
 TEST(File, one_struct_file_is_one_file)
 {
 	run_with_facts("file_shared", [](const Json &document, const Facts &fact) {

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <fstream>
+
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
@@ -102,15 +107,54 @@ static void expect_itimer(const Json &process, const char *which, uint64_t inter
 	EXPECT_LE(number(found[0]["remaining_ns"]), most) << which;
 }
 
+static void verify_interval_timers(const Json &document)
+{
+	const Json &process = document["processes"][0];
+	expect_itimer(process, "ITIMER_REAL", 7 * kSecond, 240 * kSecond, 300 * kSecond);
+	// The kernel adds a tick to CPU timers when they are set.
+	expect_itimer(process, "ITIMER_VIRTUAL", 0, 390 * kSecond, 401 * kSecond);
+	expect_itimer(process, "ITIMER_PROF", kSecond / 4, 490 * kSecond, 501 * kSecond);
+}
+
 TEST(Timer, interval_timers)
 {
-	run_scenario("timer_interval", {.verify = [](const Json &document) {
-			     const Json &process = document["processes"][0];
-			     expect_itimer(process, "ITIMER_REAL", 7 * kSecond, 240 * kSecond, 300 * kSecond);
-			     // The kernel adds a tick to CPU timers when they are set.
-			     expect_itimer(process, "ITIMER_VIRTUAL", 0, 390 * kSecond, 401 * kSecond);
-			     expect_itimer(process, "ITIMER_PROF", kSecond / 4, 490 * kSecond, 501 * kSecond);
-		     }});
+	run_scenario("timer_interval", {.verify = verify_interval_timers});
+}
+
+// The program and bpfckpt, not this process, are in a time namespace whose clocks are months ahead of the kernel's.
+class TimeNamespace {
+public:
+	TimeNamespace() : own_(open("/proc/self/ns/time", O_RDONLY | O_CLOEXEC))
+	{
+		if (own_ >= 0 && unshare(CLONE_NEWTIME) == 0)
+			std::ofstream("/proc/self/timens_offsets") << "monotonic 9504000 0\nboottime 3456000 0\n";
+		std::ifstream offsets("/proc/self/timens_offsets");
+		std::string name;
+		entered_ = offsets >> name && name == "monotonic" && offsets >> seconds_ && seconds_ == 9504000;
+	}
+	~TimeNamespace()
+	{
+		if (own_ >= 0)
+			setns(own_, CLONE_NEWTIME);
+		close(own_);
+	}
+	TimeNamespace(const TimeNamespace &) = delete;
+	TimeNamespace &operator=(const TimeNamespace &) = delete;
+	[[nodiscard]] bool entered() const { return entered_; }
+
+private:
+	int own_;
+	int64_t seconds_ = 0;
+	bool entered_ = false;
+};
+
+TEST(Timer, clocks_of_a_time_namespace)
+{
+	TimeNamespace ahead;
+	if (!ahead.entered())
+		GTEST_SKIP() << "no time namespace can be made here";
+	run_scenario("timer_interval", {.verify = verify_interval_timers});
+	run_scenario("syscall_timed_waits");
 }
 
 // Periodic and expired, ITIMER_REAL is in no queue until its SIGALRM is taken; it goes on all the same.

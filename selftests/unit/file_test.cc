@@ -171,7 +171,7 @@ TEST_F(FileSupportTest, kinds_that_can_be_rebuilt)
 
 TEST_F(FileSupportTest, kinds_that_cannot)
 {
-	for (const char *kind : {"tty", "namespace", "fanotify", "userfaultfd", "perf", "bpf", "unknown"}) {
+	for (const char *kind : {"tty", "namespace", "shm", "fanotify", "userfaultfd", "perf", "bpf", "unknown"}) {
 		file_->set_kind(kind);
 		EXPECT_NE(refusal(), "") << kind;
 	}

@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/collect/context.h"
 
-#include <ctime>
+#include "user/util/kernel_clock.h"
 
 namespace bpfckpt::collect {
-
-static int64_t now_on(clockid_t clock)
-{
-	timespec ts = {};
-	clock_gettime(clock, &ts);
-	return ts.tv_sec * 1'000'000'000LL + ts.tv_nsec;
-}
 
 CaptureTime CaptureTime::now()
 {
 	return {
-		.realtime_ns = now_on(CLOCK_REALTIME),
-		.monotonic_ns = now_on(CLOCK_MONOTONIC),
-		.boottime_ns = now_on(CLOCK_BOOTTIME),
-		.tai_ns = now_on(CLOCK_TAI),
+		.realtime_ns = kernel_now(CLOCK_REALTIME),
+		.monotonic_ns = kernel_now(CLOCK_MONOTONIC),
+		.boottime_ns = kernel_now(CLOCK_BOOTTIME),
+		.tai_ns = kernel_now(CLOCK_TAI),
 	};
 }
 

@@ -165,6 +165,9 @@ void DetailCollector::collect(const file_record &record, iterators::FileKind kin
 	case FILE_KIND_IO_URING:
 		file.mutable_io_uring()->set_ring(ctx_.ids.rings.id_of(record.private_data));
 		break;
+	case FILE_KIND_SHM:
+		file.mutable_ghost()->set_shared_memory(ctx_.ids.shared_memory.id_of(record.inode));
+		break;
 	case FILE_KIND_REGULAR:
 	case FILE_KIND_PATH:
 		if (file.deleted() && S_ISREG(file.mode()) && !file.links())

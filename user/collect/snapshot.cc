@@ -79,7 +79,7 @@ static bool content_needs_saving(const file_record &file)
 {
 	iterators::FileKind kind = iterators::kind_of(file);
 	bool named = kind == FILE_KIND_REGULAR || (kind == FILE_KIND_PATH && S_ISREG(file.i_mode));
-	return kind == FILE_KIND_MEMFD || (named && file.nlink == 0);
+	return kind == FILE_KIND_MEMFD || kind == FILE_KIND_SHM || (named && file.nlink == 0);
 }
 
 std::vector<memory::SharedObject> Snapshot::shared_objects() const

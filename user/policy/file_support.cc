@@ -23,6 +23,7 @@ using Refusals = std::vector<Refusal>;
 struct Tree {
 	std::unordered_set<uint32_t> pids; // and tids
 	std::unordered_set<uint32_t> open_files;
+	std::unordered_set<uint64_t> own_namespaces; // bpfckpt's, by inode
 };
 
 } // namespace
@@ -36,6 +37,9 @@ static Tree index_tree(const images::Document &document)
 			tree.pids.insert(thread.tid());
 		for (const images::FdEntry &entry : process.files())
 			tree.open_files.insert(entry.file());
+		for (const images::Namespace &ns : process.namespaces())
+			if (ns.own())
+				tree.own_namespaces.insert(ns.inode());
 	}
 	return tree;
 }
@@ -47,7 +51,7 @@ static bool is_stateless_device(uint32_t rdev)
 	return major(rdev) == 1 && std::ranges::find(kMinors, minor(rdev)) != kMinors.end();
 }
 
-static void refuse_kind(const images::File &file, Refusals &refusals)
+static void refuse_kind(const images::File &file, const Tree &tree, Refusals &refusals)
 {
 	static constexpr struct {
 		const char *kind;
@@ -56,7 +60,6 @@ static void refuse_kind(const images::File &file, Refusals &refusals)
 	} kRefused[] = {
 		{"tty", "a terminal", "run the program without a terminal (setsid, input and output to files)"},
 		{"blockdev", "a block device", "close it before the dump"},
-		{"namespace", "a namespace", "close it before the dump"},
 		{"fanotify", "fanotify", "close it before the dump"},
 		{"userfaultfd", "userfaultfd", "close it before the dump"},
 		{"perf", "a performance counter", "close it before the dump"},
@@ -66,6 +69,12 @@ static void refuse_kind(const images::File &file, Refusals &refusals)
 	for (const auto &refused : kRefused)
 		if (file.kind() == refused.kind)
 			refusals.push_back({fmt::format("{} is {}", file.path(), refused.what), refused.hint});
+	if (file.kind() == "namespace" && !tree.own_namespaces.contains(file.inode()))
+		refusals.push_back({fmt::format("{} is a namespace other than bpfckpt's own", file.path()),
+				    "close it before the dump"});
+	if (file.kind() == "shm" && file.path() != "/dev/zero")
+		refusals.push_back({fmt::format("{} is a System V shared memory segment", file.path()),
+				    "detach it before the dump"});
 	if (file.kind() == "chardev" && !is_stateless_device(file.rdev()))
 		refusals.push_back({fmt::format("device {} ({}:{}) has state in its driver", file.path(),
 						major(file.rdev()), minor(file.rdev())),
@@ -192,7 +201,7 @@ void refuse_unsupported_files(const images::Document &document, std::span<const 
 	Tree tree = index_tree(document);
 	for (const images::File &file : document.files()) {
 		Refusals refusals;
-		refuse_kind(file, refusals);
+		refuse_kind(file, tree, refusals);
 		refuse_deleted(file, refusals);
 		refuse_locks(file, tree, refusals);
 		refuse_watches(file, tree, refusals);

@@ -74,8 +74,10 @@ Result<> Builder::restore_contents()
 		TRY(restore_memory(*member, *plan_.memory_of(*member->image), files_, pages_));
 		log_.details("pid {}: memory", member->pid());
 	}
-	for (Member *member : tree_.living())
+	for (Member *member : tree_.living()) {
 		TRY(files_.enter_directory(*member));
+		TRY(restore_login_uid(*member));
+	}
 	TRY(tree_.create_threads());
 	TRY(files_.open_late());
 	TRY(restore_rings(tree_, plan_, files_));

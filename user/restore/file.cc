@@ -31,9 +31,10 @@ int OpenFiles::shared_memory_fd(uint32_t id) const
 	return it == shared_.end() ? -1 : it->second.get();
 }
 
+// What a process of the tree must be there for, and inotify, which would see what restore does to files.
 static bool is_late(const images::File &file)
 {
-	return file.kind() == "inotify" || file.kind() == "pidfd";
+	return file.kind() == "inotify" || file.kind() == "pidfd" || file.filesystem() == "proc";
 }
 
 // FIFOs too, but together with what they hold.
@@ -62,8 +63,6 @@ Result<UniqueFd> OpenFiles::open_file(const images::File &file)
 		return open_epoll(file);
 	if (kind == "inotify")
 		return open_inotify(file);
-	if (kind == "pidfd")
-		return open_pidfd(file);
 	return open_named(file);
 }
 
@@ -169,7 +168,7 @@ Result<> OpenFiles::open()
 	find_private_eventfds();
 	for (const images::File *file : plan_.open_files) {
 		if (fds_.contains(file->id()) || is_late(*file) || file->kind() == "io_uring" ||
-		    private_eventfds_.contains(file->id()))
+		    file->kind() == "shm" || private_eventfds_.contains(file->id()))
 			continue;
 		if (is_grouped(*file))
 			TRY(open_objects(*file));
@@ -183,16 +182,46 @@ Result<> OpenFiles::open()
 				if (auto it = plan_.shared_memories.find(vma.shared_memory());
 				    it != plan_.shared_memories.end())
 					wanted.insert(*it);
+	// Opened through map_files, by the program itself.
+	for (const images::File *file : plan_.open_files)
+		if (auto it = plan_.shared_memories.find(file->ghost().shared_memory());
+		    file->kind() == "shm" && it != plan_.shared_memories.end())
+			wanted.insert(*it);
 	for (const auto &[id, object] : wanted)
 		TRY(open_shared_memory(*object));
+	for (const images::File *file : plan_.open_files) {
+		int memory = shared_memory_fd(file->ghost().shared_memory());
+		if (file->kind() != "shm" || memory < 0)
+			continue;
+		UniqueFd fd = TRY(reopen(memory, *file));
+		if (lseek(fd.get(), static_cast<off_t>(file->position()), SEEK_SET) < 0)
+			return errno_error(errno, "cannot seek to {}", file->position()).on(name_of(*file));
+		keep(file->id(), std::move(fd));
+	}
+	return {};
+}
+
+Result<> OpenFiles::open_pidfds_like(const images::File &first)
+{
+	std::vector<const images::File *> same;
+	for (const images::File *file : plan_.open_files)
+		if (file == &first || (first.object() && file->object() == first.object()))
+			same.push_back(file);
+	for (auto &[file, fd] : TRY(open_pidfds(same)))
+		keep(file, std::move(fd));
 	return {};
 }
 
 Result<> OpenFiles::open_late()
 {
-	for (const images::File *file : plan_.open_files)
-		if (is_late(*file))
+	for (const images::File *file : plan_.open_files) {
+		if (!is_late(*file) || fds_.contains(file->id()))
+			continue;
+		if (file->kind() == "pidfd")
+			TRY(open_pidfds_like(*file));
+		else
 			keep(file->id(), TRY(open_file(*file)));
+	}
 	return {};
 }
 

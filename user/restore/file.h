@@ -41,6 +41,7 @@ public:
 
 private:
 	Result<UniqueFd> open_file(const images::File &file);
+	Result<> open_pidfds_like(const images::File &first);
 	Result<> open_objects(const images::File &first);
 	Result<> open_shared_memory(const images::SharedMemory &object);
 	Result<> add_epoll_items(Member &member);
@@ -67,7 +68,6 @@ Result<UniqueFd> open_timerfd(const images::File &file, int64_t frozen_at_ns);
 Result<UniqueFd> open_signalfd(const images::File &file);
 Result<UniqueFd> open_epoll(const images::File &file);
 Result<UniqueFd> open_inotify(const images::File &file);
-Result<UniqueFd> open_pidfd(const images::File &file);
 
 using OpenedFiles = std::vector<std::pair<uint32_t, UniqueFd>>;
 
@@ -80,6 +80,8 @@ Result<OpenedFiles> open_deleted(std::span<const images::File *const> files, con
 				 const PageImage &pages);
 Result<OpenedFiles> open_socket_pair(const images::File &one, const images::File &other);
 Result<OpenedFiles> open_lone_socket(const images::File &file);
+// All of one process: those of a process that is gone tell by their inode that it was the same.
+Result<OpenedFiles> open_pidfds(std::span<const images::File *const> files);
 
 // Another struct file for the same object, with the flags of `file`.
 Result<UniqueFd> reopen(int fd, const images::File &file);

@@ -34,7 +34,9 @@ static Result<> set_position(int fd, const images::File &file)
 Result<UniqueFd> open_named(const images::File &file)
 {
 	int flags = open_flags(file);
-	Result<UniqueFd> fd = open_at(AT_FDCWD, file.path(), flags);
+	// "net:[4026531840]": that of bpfckpt, as it was at the dump
+	std::string own = "/proc/self/ns/" + file.path().substr(0, file.path().find(':'));
+	Result<UniqueFd> fd = open_at(AT_FDCWD, file.kind() == "namespace" ? own : file.path(), flags);
 	if (!fd)
 		return fd;
 	if (!(flags & O_PATH) && (file.kind() == "regular" || file.kind() == "directory" || file.kind() == "shm"))

@@ -108,25 +108,34 @@ Result<UniqueFd> open_inotify(const images::File &file)
 	return fd;
 }
 
-// One of a process that was reaped names a process that we create and reap.
-static int dead_pidfd()
+static Result<UniqueFd> pidfd_of(pid_t pid, const images::File &file)
 {
-	pid_t pid = fork();
-	if (pid == 0)
-		_exit(0);
-	if (pid < 0)
-		return -1;
-	int fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-	waitpid(pid, nullptr, 0);
-	return fd;
+	unsigned flags = file.pidfd().thread() ? O_EXCL : 0; // PIDFD_THREAD
+	return checked(static_cast<int>(syscall(SYS_pidfd_open, pid, flags)), file);
 }
 
-Result<UniqueFd> open_pidfd(const images::File &file)
+Result<OpenedFiles> open_pidfds(std::span<const images::File *const> files)
 {
-	const images::Pidfd &image = file.pidfd();
-	unsigned flags = image.thread() ? O_EXCL : 0; // PIDFD_THREAD
-	int fd = image.pid() ? static_cast<int>(syscall(SYS_pidfd_open, image.pid(), flags)) : dead_pidfd();
-	return checked(fd, file);
+	OpenedFiles opened;
+	pid_t pid = static_cast<pid_t>(files[0]->pidfd().pid());
+	// A process that was reaped is stood for by one that we create and reap.
+	pid_t stand_in = pid ? 0 : fork();
+	if (!pid && stand_in == 0)
+		_exit(0);
+	if (stand_in < 0)
+		return errno_error(errno, "cannot fork").on(name_of(*files[0]));
+	Result<> failed;
+	for (const images::File *file : files) {
+		Result<UniqueFd> fd = pidfd_of(pid ? pid : stand_in, *file);
+		if (fd)
+			opened.emplace_back(file->id(), std::move(*fd));
+		else
+			failed = std::move(fd).error();
+	}
+	if (stand_in)
+		waitpid(stand_in, nullptr, 0);
+	TRY(std::move(failed));
+	return opened;
 }
 
 } // namespace bpfckpt::restore

@@ -18,7 +18,7 @@ static bool has_name(const images::File &file)
 	if (file.deleted())
 		return false;
 	return file.kind() == "regular" || file.kind() == "directory" || file.kind() == "path" ||
-	       file.kind() == "chardev" || file.kind() == "fifo" || file.kind() == "shm";
+	       file.kind() == "chardev" || file.kind() == "fifo";
 }
 
 static std::unordered_set<uint32_t> privately_mapped(const Plan &plan)
@@ -47,6 +47,14 @@ static std::string difference(const images::File &file, const struct stat &now, 
 	return {};
 }
 
+// Of a process that will be there again: "/proc/12/maps".
+static bool is_of_tree(const Plan &plan, const images::File &file)
+{
+	int pid = 0;
+	return file.filesystem() == "proc" && sscanf(file.path().c_str(), "/proc/%d", &pid) == 1 &&
+	       plan.processes.contains(pid);
+}
+
 void check_files(const Plan &plan, Findings &findings)
 {
 	std::unordered_set<uint32_t> mapped = privately_mapped(plan);
@@ -56,7 +64,7 @@ void check_files(const Plan &plan, Findings &findings)
 			if (Result<UniqueFd> found = open_by_handle(file); !found)
 				findings.push_back(std::move(found).error().with_hint(
 					"restore where its file system is, with all its files"));
-		if (!has_name(file))
+		if (!has_name(file) || is_of_tree(plan, file))
 			continue;
 		struct stat now = {};
 		std::string wrong;

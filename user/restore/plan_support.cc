@@ -41,9 +41,9 @@ private:
 	std::unordered_map<uint32_t, uint32_t> spaces_; // Memory.id -> pid
 };
 
-constexpr std::array<std::string_view, 15> kFileKinds = {
+constexpr std::array<std::string_view, 16> kFileKinds = {
 	"regular",  "directory", "path",    "chardev", "pipe", "fifo",  "eventfd",  "timerfd",
-	"signalfd", "epoll",     "inotify", "memfd",   "shm",  "pidfd", "io_uring",
+	"signalfd", "epoll",     "inotify", "memfd",   "shm",  "pidfd", "io_uring", "namespace",
 };
 
 void SupportCheck::check(const images::Process &process)

@@ -14,6 +14,8 @@ void add_limits(target::SyscallBatch &batch, const images::Process &process);
 void add_dumpable(target::SyscallBatch &batch, const images::Process &process);
 // F_SETOWN records who asks: with the final credentials.
 void add_file_owners(target::SyscallBatch &batch, const Plan &plan, const images::Process &process);
+// While the descriptor table is empty.
+Result<> restore_login_uid(Member &member);
 // From outside: oom_score_adj and coredump_filter.
 Result<> write_proc_settings(const images::Process &process);
 

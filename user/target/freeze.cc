@@ -14,6 +14,7 @@
 #include "user/target/frozen_tree_state.h"
 #include "user/target/thread_stop.h"
 #include "user/target/tree_scan.h"
+#include "user/util/kernel_clock.h"
 
 #ifndef PTRACE_GETSIGMASK
 #define PTRACE_GETSIGMASK static_cast<__ptrace_request>(0x420a)
@@ -32,9 +33,7 @@ constexpr auto kAbandonWithin = std::chrono::milliseconds(100);
 
 int64_t now_on(uint32_t clock)
 {
-	timespec now = {};
-	::clock_gettime(static_cast<clockid_t>(clock), &now);
-	return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+	return kernel_now(static_cast<clockid_t>(clock));
 }
 
 // One that is being replaced by an execve(2) of another thread refuses (EPERM) until it is.
