@@ -162,14 +162,19 @@ static std::vector<Stretch> each_alone(std::span<const vma_record> vmas, const s
 	return stretches;
 }
 
+static std::vector<Range> ranges_of(std::span<const CopiedRun> runs)
+{
+	std::vector<Range> ranges;
+	for (const CopiedRun &run : runs)
+		append(ranges, run.range);
+	return ranges;
+}
+
 // Where in pages.img the parent's copy of shared pages is.
 static Result<std::vector<CopiedRun>> find_shared(const AddressSpace &space, PageMap &map, std::span<const Range> data,
 						  const AddressSpace &parent, std::span<const CopiedRun> parents_runs)
 {
-	std::vector<Range> parents_data;
-	for (const CopiedRun &run : parents_runs)
-		append(parents_data, run.range);
-	std::vector<Range> both = intersect(data, parents_data);
+	std::vector<Range> both = intersect(data, ranges_of(parents_runs));
 	std::vector<CopiedRun> shared;
 	if (both.empty() || space.mm == parent.mm)
 		return shared;
@@ -261,7 +266,7 @@ Result<> PageDump::State::add_space(const AddressSpace &space, const VmaKinds &k
 	SpacePages &result = spaces.emplace_back(SpacePages{space.mm->mm, {}, std::move(pages.guards)});
 	std::vector<Range> gently; // read without pinning them
 	if (forked)
-		gently = TRY(frames_with_others(map, pages.data));
+		gently = TRY(frames_with_others(map, subtract(pages.data, ranges_of(inherited))));
 	RunBuilder builder(plan, plan.add_process(space.tid), inherited, gently, result.runs);
 	std::span<const Range> data = pages.data;
 	for (size_t i = 0; i < space.vmas.size(); i++) {

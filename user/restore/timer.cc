@@ -44,10 +44,12 @@ static std::optional<int64_t> rewound(const PosixTimer &timer, int64_t periods)
 		return std::nullopt;
 	if (timer.clock_id() == CLOCK_REALTIME && timer.armed() && !timer.absolute_ns())
 		return std::nullopt;
-	int64_t next = timer.absolute_ns() > 0 ? timer.absolute_ns() : now_on(timer.clock_id()) + timer.remaining_ns();
+	int64_t next = timer.absolute_ns();
 	int64_t back = 0;
 	int64_t expiry = 0;
-	if (__builtin_mul_overflow(periods + 1, timer.interval_ns(), &back) ||
+	if ((next <= 0 && __builtin_add_overflow(now_on(timer.clock_id()), timer.remaining_ns(), &next)) ||
+	    __builtin_add_overflow(periods, 1, &periods) ||
+	    __builtin_mul_overflow(periods, timer.interval_ns(), &back) ||
 	    __builtin_sub_overflow(next, back, &expiry) || expiry <= 0)
 		return std::nullopt;
 	return expiry;
