@@ -109,6 +109,11 @@ static Error clone_error(Error error, pid_t pid)
 	return error;
 }
 
+static std::unique_ptr<Member> new_member(const images::Process *image, Tracee tracee)
+{
+	return std::make_unique<Member>(Member{image, std::move(tracee), {}, false, {}, {}});
+}
+
 Result<> Tree::create_root()
 {
 	const images::Process *root = plan_.processes.at(plan_.root);
@@ -117,7 +122,7 @@ Result<> Tree::create_root()
 	if (!made)
 		return clone_error(std::move(made).error(), first);
 	order_.push_back(first);
-	members_.emplace(first, std::make_unique<Member>(Member{root_parent_ ? nullptr : root, std::move(*made), {}}));
+	members_.emplace(first, new_member(root_parent_ ? nullptr : root, std::move(*made)));
 	if (root_parent_)
 		return fork({.kind = TreeStep::kFork, .pid = plan_.root, .other = root_parent_});
 	return {};
@@ -187,7 +192,7 @@ Result<> Tree::fork(const TreeStep &step)
 	Tracee tracee(pid, pid, stub_, stub_.main_slot());
 	tracee.take_registers_of(creator.leader);
 	TRY(tracee.wait_first_stop());
-	auto it = members_.emplace(step.pid, std::make_unique<Member>(Member{process, std::move(tracee), {}}));
+	auto it = members_.emplace(step.pid, new_member(process, std::move(tracee)));
 	return hooks_->after_fork(creator, *it.first->second);
 }
 

@@ -27,10 +27,10 @@ struct MappedPart {
 struct Member {
 	const images::Process *image; // nullptr: a helper
 	target::Tracee leader;
-	std::vector<ThreadMember> threads;      // without the leader
-	bool stopped = false;                   // by job control already
-	std::vector<MappedPart> mapped = {};    // by address
-	std::vector<memory::Range> filled = {}; // pages of `mapped` that have their content
+	std::vector<ThreadMember> threads; // without the leader
+	bool stopped = false;              // by job control already
+	std::vector<MappedPart> mapped;    // by address
+	std::vector<memory::Range> filled; // pages of `mapped` that have their content
 
 	[[nodiscard]] pid_t pid() const { return leader.pid(); }
 	[[nodiscard]] const images::Thread &leader_image() const { return image->threads(0); }
