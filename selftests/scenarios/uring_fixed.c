@@ -17,13 +17,14 @@
 #define SLOTS            1500
 #define RANGE            1400 /* slots for the kernel to choose from begin here */
 #define TAGGED           7
+#define KEPT             20 /* its descriptor stays open */
 #define BUFFERS          3
 #define NOBODY           65534
 #define LAST_PERSONALITY 5
 
 static struct io_uring ring;
 static char *memory;
-static int event;
+static int event, kept;
 static unsigned long long round_tag = 5000;
 
 /* Every third slot from 0 on is empty. */
@@ -56,6 +57,7 @@ static void register_files(void)
 	tags[slot_of(TAGGED)] = round_tag;
 	SCENARIO_REQUIRE(!io_uring_register_files_tags(&ring, fds, tags, SLOTS), "register files");
 	SCENARIO_REQUIRE(!io_uring_register_file_alloc_range(&ring, RANGE, SLOTS - RANGE), "range");
+	kept = dup(fds[slot_of(KEPT)]);
 	for (int i = 0; i < SLOTS; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
@@ -112,6 +114,20 @@ static void check_file(unsigned number, int round)
 	got = complete(sqe, "read");
 	SCENARIO_CHECK(got == length && !memcmp(buffer, text, (size_t)length), "round %d: file %u: %d, %s", round,
 		       number, got, buffer);
+}
+
+/* The slot and a descriptor are one open file: they have one position. */
+static void check_position(int round)
+{
+	struct io_uring_sqe *sqe = ring_sqe(&ring);
+	char text[8] = "";
+
+	SCENARIO_CHECK(lseek(kept, 3, SEEK_SET) == 3, "%m");
+	io_uring_prep_read(sqe, (int)slot_of(KEPT), text, 4, (__u64)-1);
+	sqe->flags |= IOSQE_FIXED_FILE;
+	SCENARIO_CHECK(complete(sqe, "read at the position") == 4 && !strcmp(text, "e 20"), "round %d: %s", round,
+		       text);
+	SCENARIO_CHECK(lseek(kept, 0, SEEK_CUR) == 7, "round %d: two files", round);
 }
 
 static void check_write(int round)
@@ -188,6 +204,7 @@ static void check(int round)
 	for (unsigned file = 0; file < FILES; file += 37)
 		check_file(file, round);
 	check_file(FILES - 1, round);
+	check_position(round);
 	check_write(round);
 	check_personality(1, 0);
 	check_personality(3, -EACCES);

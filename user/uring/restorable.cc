@@ -149,6 +149,10 @@ private:
 // Which process's memory they are is not kept by the kernel: only addresses and pages are.
 void RingCheck::check_buffers(const images::Ring &ring)
 {
+	const images::Process *issuer = ring.submitter_tid() ? holders_.maker_of(ring).process : nullptr;
+	if (issuer && !holders_.has_buffers_of(*issuer, ring))
+		return refuse(name_of(ring), "its buffers are not in memory of the thread that submits to it",
+			      "register buffers in the process that uses the ring");
 	size_t fitting = 0;
 	for (const images::Process *process : holders_.of(ring))
 		fitting += holders_.has_buffers_of(*process, ring);
@@ -170,6 +174,8 @@ void RingCheck::check_held_file(const images::Ring &ring, uint32_t id, const std
 	std::string hint = "keep a descriptor of it open";
 	if (file.epoll().items_size())
 		refuse(name_of(ring), what + " is an epoll instance that no process has open", hint);
+	if (file.owner().pid())
+		refuse(name_of(ring), what + " has an owner for signals (F_SETOWN), and no process has it open", hint);
 	uint32_t content = file.has_memfd() ? file.memfd().shared_memory() : file.ghost().shared_memory();
 	if ((file.has_memfd() || file.deleted()) && file.size() && !mapped_.contains(content))
 		refuse(name_of(ring), what + " has content that no process has open or mapped", hint);
