@@ -32,6 +32,21 @@ TEST(UringRestore, counters_and_queues_are_what_they_were)
 	run_queues(kSingleIssuer | kDeferTaskrun | kCoopTaskrun | kSubmitAll, 64, 100'003);
 }
 
+TEST(UringRestore, counters_out_of_reach_are_refused_before_anything_is_made)
+{
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_queues", {"0", "64", "100003"});
+	ASSERT_TRUE(restore_obstacle().empty()) << restore_obstacle();
+	DumpResult dumped = scenario.dump({});
+	ASSERT_EQ(dumped.exit, 0);
+	Output refused = bpfckpt({"restore", "-d", "-D", dumped.dir, "--ring-counter-budget", "1ms"});
+	EXPECT_EQ(refused.exit, 3);
+	EXPECT_NE(refused.err.find("--ring-counter-budget"), std::string::npos) << refused.err;
+	EXPECT_NE(refused.err.find("ring 1"), std::string::npos) << refused.err;
+	ASSERT_TRUE(scenario.restore());
+	ASSERT_TRUE(scenario.go());
+}
+
 TEST(UringRestore, a_ring_without_sq_array)
 {
 	run_queues(kNoSqArray | kClamp, 32, 77);
