@@ -91,8 +91,10 @@ void collect_cqes(std::string_view memory, images::Ring &ring)
 		return; // the program wrote nonsense to its head
 	for (uint32_t i = 0; i < count; i++) {
 		size_t slot = (ring.cq_head() + i) & mask;
-		add_cqe(memory, ring.layout().cqes() + slot * ring.layout().cqe_size(), ring.layout().cqe_size() == 32,
-			ring);
+		size_t offset = ring.layout().cqes() + slot * ring.layout().cqe_size();
+		if (offset + ring.layout().cqe_size() > memory.size())
+			return;
+		add_cqe(memory, offset, ring.layout().cqe_size() == 32, ring);
 		if (ring.cqes().rbegin()->extra_size() && ring.layout().cqe_size() == 16)
 			i++; // it fills two slots
 	}
@@ -105,13 +107,20 @@ void collect_unsubmitted(std::string_view memory, std::string_view sqes, images:
 		return;
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t slot = (ring.sq_head() + i) & mask;
-		uint32_t entry = ring.flags() & kSetupNoSqArray
-					 ? slot
-					 : load<uint32_t>(memory, ring.layout().sq_array() + slot * 4UL);
+		uint32_t entry = slot;
+		if (!(ring.flags() & kSetupNoSqArray)) {
+			size_t place = ring.layout().sq_array() + slot * sizeof(entry);
+			if (place + sizeof(entry) > memory.size())
+				return;
+			entry = load<uint32_t>(memory, place);
+		}
+		size_t offset = static_cast<size_t>(entry) * ring.layout().sqe_size();
+		bool beyond = offset + ring.layout().sqe_size() > sqes.size();
+		if (beyond && ring.flags() & kSetupNoSqArray)
+			return;
 		images::Sqe *sqe = ring.add_unsubmitted();
 		sqe->set_index(entry);
-		size_t offset = static_cast<size_t>(entry) * ring.layout().sqe_size();
-		if (offset + ring.layout().sqe_size() > sqes.size())
+		if (beyond)
 			continue; // an index that the kernel will drop
 		sqe->set_opcode(static_cast<images::Opcode>(static_cast<uint8_t>(sqes[offset])));
 		sqe->set_user_data(load<uint64_t>(sqes, offset + offsetof(io_uring_sqe, user_data)));

@@ -64,6 +64,16 @@ void drop_front(google::protobuf::RepeatedPtrField<images::IoVec> &iovecs, uint6
 
 } // namespace
 
+void tell_sqe(const io_uring_sqe &sqe, images::Request &request)
+{
+	request.set_address(sqe.addr);
+	request.set_address3(sqe.addr3);
+	request.set_offset(sqe.off);
+	request.set_length(sqe.len);
+	request.set_op_flags(static_cast<uint32_t>(sqe.rw_flags));
+	request.set_file_index(sqe.file_index);
+}
+
 void add_iovecs(const RequestSource &source, const iterators::KernelObject &object, const std::string &path,
 		images::Request &request)
 {

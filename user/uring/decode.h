@@ -48,6 +48,9 @@ DecodeFamily decode_message;
 DecodeFamily decode_command;
 DecodeFamily decode_resources;
 
+// What people read of an SQE that the program could have submitted as it is: operations that keep nothing apart.
+void tell_sqe(const io_uring_sqe &sqe, images::Request &request);
+
 // Adds request.iovecs: what remains of the iov_iter at `path` of `object`.
 void add_iovecs(const RequestSource &source, const iterators::KernelObject &object, const std::string &path,
 		images::Request &request);

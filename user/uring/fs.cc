@@ -11,11 +11,9 @@ std::string decode_open(const RequestSource &source, images::Request &request, i
 	sqe.open_flags = static_cast<uint32_t>(open.get("how.flags"));
 	sqe.len = static_cast<uint32_t>(open.get("how.mode"));
 	sqe.file_index = static_cast<uint32_t>(open.get("file_slot"));
+	tell_sqe(sqe, request);
 	request.set_fd(sqe.fd);
 	request.set_path(source.path);
-	request.set_op_flags(sqe.open_flags);
-	request.set_length(sqe.len);
-	request.set_file_index(sqe.file_index);
 	request.set_address3(open.get("how.resolve"));
 	if (source.path.empty())
 		return "its path could not be read";
@@ -30,10 +28,8 @@ std::string decode_splice(const RequestSource &source, images::Request &request,
 	sqe.len = static_cast<uint32_t>(splice.get("len"));
 	sqe.splice_flags = static_cast<uint32_t>(splice.get("flags"));
 	sqe.splice_fd_in = static_cast<int>(splice.get("splice_fd_in"));
-	request.set_address(sqe.splice_off_in);
-	request.set_offset(sqe.off);
-	request.set_length(sqe.len);
-	request.set_op_flags(sqe.splice_flags);
+	tell_sqe(sqe, request);
+	request.set_file_index(0); // shares its place with splice_fd_in
 	request.set_fd(sqe.splice_fd_in);
 	return {};
 }
@@ -84,11 +80,7 @@ std::string decode_file(const RequestSource &source, images::Request &request, i
 		sqe.fsync_flags = static_cast<uint32_t>(sync.get("flags"));
 	}
 	}
-	request.set_address(sqe.addr);
-	request.set_offset(sqe.off);
-	request.set_length(sqe.len);
-	request.set_op_flags(static_cast<uint32_t>(sqe.rw_flags));
-	request.set_file_index(sqe.file_index);
+	tell_sqe(sqe, request);
 	return {};
 }
 

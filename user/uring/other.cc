@@ -11,8 +11,7 @@ std::string decode_nop(const RequestSource &source, images::Request &request, io
 	sqe.rw_flags = static_cast<__kernel_rwf_t>(nop.get("flags"));
 	sqe.len = sqe.rw_flags & 1 ? static_cast<uint32_t>(nop.get("result")) : 0; // IORING_NOP_INJECT_RESULT
 	sqe.fd = static_cast<int>(nop.get("fd"));
-	request.set_op_flags(static_cast<uint32_t>(sqe.rw_flags));
-	request.set_length(sqe.len);
+	tell_sqe(sqe, request);
 	return {};
 }
 
@@ -23,10 +22,8 @@ std::string decode_cancel(const RequestSource &source, images::Request &request,
 	sqe.cancel_flags = static_cast<uint32_t>(cancel.get("flags"));
 	sqe.fd = static_cast<int>(cancel.get("fd"));
 	sqe.len = static_cast<uint32_t>(cancel.get("opcode"));
-	request.set_address(sqe.addr);
-	request.set_op_flags(sqe.cancel_flags);
+	tell_sqe(sqe, request);
 	request.set_fd(sqe.fd);
-	request.set_length(sqe.len);
 	return {};
 }
 
@@ -39,12 +36,7 @@ std::string decode_message(const RequestSource &source, images::Request &request
 	sqe.addr3 = message.get("src_fd");
 	sqe.file_index = static_cast<uint32_t>(message.get("dst_fd"));
 	sqe.rw_flags = static_cast<__kernel_rwf_t>(message.get("flags"));
-	request.set_offset(sqe.off);
-	request.set_length(sqe.len);
-	request.set_address(sqe.addr);
-	request.set_address3(sqe.addr3);
-	request.set_file_index(sqe.file_index);
-	request.set_op_flags(static_cast<uint32_t>(sqe.rw_flags));
+	tell_sqe(sqe, request);
 	return {};
 }
 
@@ -72,9 +64,7 @@ std::string decode_resources(const RequestSource &source, images::Request &reque
 		request.set_fd(sqe.fd);
 		request.set_buffer_group(sqe.buf_group);
 	}
-	request.set_address(sqe.addr);
-	request.set_length(sqe.len);
-	request.set_offset(sqe.off);
+	tell_sqe(sqe, request);
 	return {};
 }
 
