@@ -6,11 +6,13 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "selftests/scenarios/uring_ring.h"
 
 #define BURST               20
+#define REGISTER_CLOCK      29         /* IORING_REGISTER_CLOCK */
 #define USE_REGISTERED_RING (1U << 31) /* IORING_REGISTER_USE_REGISTERED_RING */
 
 static struct io_uring mine, theirs;
@@ -87,6 +89,7 @@ static void check(int round)
 
 int main(void)
 {
+	unsigned clock[4] = {CLOCK_BOOTTIME}; /* struct io_uring_clock_register */
 	pthread_t thread;
 
 	scenario_init();
@@ -96,6 +99,7 @@ int main(void)
 	SCENARIO_REQUIRE(!pthread_create(&thread, NULL, run, NULL), "%m");
 	pthread_barrier_wait(&begin);
 	limit_workers(&mine);
+	SCENARIO_REQUIRE(!syscall(SYS_io_uring_register, mine.ring_fd, REGISTER_CLOCK, clock, 0), "clock: %m");
 	use_ring(&mine, "first");
 	return scenario_main(check);
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Rings with nothing in flight come back: the programs go on using them and check each word themselves.
+#include <ctime>
+
 #include "selftests/scenarios/driver.h"
 
 namespace bpfckpt::selftests {
@@ -87,6 +89,7 @@ TEST(UringRestore, workers_keep_their_limits_and_cpus)
 	auto verify = [&] {
 		Json rings = scenario.inspect()["rings"];
 		ASSERT_EQ(rings.size(), 2u);
+		EXPECT_EQ(where(rings, "clock_id", CLOCK_BOOTTIME).size(), 1u);
 		for (const Json &ring : rings) {
 			EXPECT_EQ(number(ring["bounded_limit"]), 3u);
 			ASSERT_GE(ring["tasks"].size(), 1u);

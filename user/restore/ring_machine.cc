@@ -8,12 +8,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "user/restore/plan.h"
+#include "user/restore/ring_parts.h"
 #include "user/util/unique_fd.h"
 
 namespace bpfckpt::restore {
-
-static constexpr unsigned kRegisterSendMsgRing = 31;
 
 static std::string name_of(const images::Ring &ring)
 {

@@ -12,7 +12,6 @@ namespace bpfckpt::restore {
 // Newer than the headers of the oldest build machine.
 constexpr uint32_t kSetupSingleIssuer = 1U << 12;
 constexpr uint32_t kSetupDeferTaskrun = 1U << 13;
-constexpr uint32_t kSetupNoSqArray = 1U << 16;
 constexpr unsigned kRegisterClock = 29;
 constexpr unsigned kRegisterSendMsgRing = 31;
 constexpr uint32_t kMsgRingFlagsPass = 1U << 1; // IORING_MSG_RING_FLAGS_PASS
