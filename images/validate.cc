@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint64_t kPageSize = 4096;
 constexpr uint32_t kMaxSignal = 64;
+constexpr uint32_t kMaxPid = 4 << 20; // PID_MAX_LIMIT (include/linux/threads.h)
 // struct user_regs_struct of x86-64.
 constexpr size_t kPrstatusSize = size_t{27} * 8;
 constexpr size_t kSiginfoSize = 128;
@@ -132,6 +133,8 @@ Result<> threads_are_valid(const Process &process, const Ids &ids, const std::st
 	if (process.threads_size() && process.threads(0).tid() != process.pid())
 		return corrupt(object, "does not begin with its leader");
 	for (const Thread &thread : process.threads()) {
+		if (thread.tid() > kMaxPid)
+			return corrupt(object, "has thread {}, a number that no kernel gives", thread.tid());
 		if (thread.tid() == 0 || !tids.insert(thread.tid()).second)
 			return corrupt(object, "has thread {} twice", thread.tid());
 		TRY(thread_is_valid(thread, ids));
@@ -142,6 +145,9 @@ Result<> threads_are_valid(const Process &process, const Ids &ids, const std::st
 Result<> process_is_valid(const Process &process, const Ids &ids)
 {
 	std::string object = fmt::format("pid {}", process.pid());
+	for (uint32_t id : {process.pid(), process.ppid(), process.pgid(), process.sid()})
+		if (id > kMaxPid)
+			return corrupt(object, "has PID {}, a number that no kernel gives", id);
 	TRY(threads_are_valid(process, ids, object));
 
 	std::unordered_set<uint32_t> fds;

@@ -341,7 +341,14 @@ bool Scenario::restore(const Args &options)
 {
 	Args args{"restore", "-d", "-D", last_images_};
 	args.insert(args.end(), options.begin(), options.end());
-	Output output = bpfckpt(args);
+	Output output;
+	// A PID may have been taken meanwhile: most processes on a test machine end soon.
+	eventually(
+		[&] {
+			output = bpfckpt(args);
+			return output.exit != 6 || output.err.find("is in use by") == std::string::npos;
+		},
+		milliseconds(5000));
 	EXPECT_EQ(output.exit, 0) << "bpfckpt restore of " << program_ << ": " << output.err << output.out;
 	reaped_ = output.exit != 0;
 	return output.exit == 0;
