@@ -266,7 +266,7 @@ static long next_task(__u64 index, struct own_pidns *own)
 	const __u32 expires = bpf_core_field_offset(struct process_timer, timer.expires) / sizeof(__u64);
 	const __u32 function = bpf_core_field_offset(struct process_timer, timer.function) / sizeof(__u64);
 	const __u32 owner = bpf_core_field_offset(struct process_timer, task) / sizeof(__u64);
-	const struct task_struct___stack *task;
+	const struct task_struct *task;
 	const void *sp;
 	__u32 key = index;
 	__u64 *address = bpf_map_lookup_elem(&tasks, &key);

@@ -9,6 +9,7 @@
 #include "bpf/cred.bpf.h"
 #include "bpf/pidns.bpf.h"
 #include "bpf/records.bpf.h"
+#include "bpf/task_attributes.bpf.h"
 #include "iterators/task_record.h"
 #include "vmlinux/io_uring_task.h"
 #include "vmlinux/sched.h"
@@ -23,6 +24,9 @@ RECORD_MAP(tasks, task_record);
 RECORD_MAP(processes, process_record);
 RECORD_MAP(actions, sigaction_record);
 RECORD_MAP(pending, pending_record);
+
+/* What own_thread_flags() found. */
+__u64 thread_flags;
 
 static __always_inline __u32 flags_of(const struct task_struct *task)
 {
@@ -357,7 +361,10 @@ static void read_process(struct process_record *record, const struct own_pidns *
 	bpf_core_read(record->limits, sizeof(record->limits), &signal->rlim);
 	record->exe_file = (__u64)BPF_CORE_READ(leader, mm, exe_file);
 	record->mm_flags = mm_flags_of(BPF_CORE_READ(leader, mm));
-	record->reserved = 0;
+	record->has_terminal = BPF_CORE_READ(signal, tty) != NULL;
+	record->restores_timer_ids = 0;
+	if (bpf_core_field_exists(signal->timer_create_restore_ids))
+		record->restores_timer_ids = BPF_CORE_READ_BITFIELD_PROBED(signal, timer_create_restore_ids);
 }
 
 SEC("iter/task")
@@ -379,6 +386,7 @@ int detail(struct bpf_iter__task *ctx)
 		read_scheduling(record, task);
 		read_user_pointers(record, task);
 		read_security(record, task);
+		read_attributes(&record->attributes, task);
 		read_namespaces(&record->namespaces, task);
 		read_credentials(&record->credentials, BPF_CORE_READ(task, real_cred));
 	}
@@ -393,6 +401,16 @@ int detail(struct bpf_iter__task *ctx)
 	walk.sighand = BPF_CORE_READ(task, sighand);
 	if (walk.sighand)
 		bpf_loop(SIGNALS, next_action, &walk, 0);
+	return 0;
+}
+
+/* TIF_* of the thread that runs this; their numbers differ between kernels. */
+SEC("syscall")
+int own_thread_flags(void *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	thread_flags = BPF_CORE_READ(task, thread_info.flags);
 	return 0;
 }
 

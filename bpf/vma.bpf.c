@@ -40,12 +40,43 @@ static void fill_layout(struct mm_record *r, struct mm_struct *mm)
 	r->env_end = mm->env_end;
 }
 
+/* Key 0 is everybody's; another one the kernel takes for mappings that are executable only (arch/x86/mm/pkeys.c). */
+static int has_keys(const struct mm_struct *mm)
+{
+	__u32 keys;
+	short own;
+
+	if (!bpf_core_field_exists(mm->context.pkey_allocation_map))
+		return 0;
+	keys = mm->context.pkey_allocation_map & ~1U;
+	own = mm->context.execute_only_pkey;
+	if (own > 0)
+		keys &= ~(1U << (own & 15));
+	return keys != 0;
+}
+
+static void fill_attributes(struct mm_record *r, const struct mm_struct *mm)
+{
+	r->membarrier = r->futex_slots = r->oddities = r->reserved = 0;
+	if (bpf_core_field_exists(mm->membarrier_state))
+		r->membarrier = mm->membarrier_state.counter;
+	if (bpf_core_field_exists(mm->futex_phash) && BPF_CORE_READ(mm, futex_phash, custom))
+		r->futex_slots = BPF_CORE_READ(mm, futex_phash, hash_mask) + 1;
+	if (bpf_core_field_exists(mm->context.ldt) && BPF_CORE_READ(mm, context.ldt))
+		r->oddities |= MM_LDT;
+	if (bpf_core_field_exists(mm->context.lam_cr3_mask) && BPF_CORE_READ(mm, context.lam_cr3_mask))
+		r->oddities |= MM_TAGGED_ADDRESS;
+	if (has_keys(mm))
+		r->oddities |= MM_KEYS;
+}
+
 static void fill_mm(struct mm_record *r, struct mm_struct *mm)
 {
 	__u32 auxv_size = bpf_core_field_size(mm->saved_auxv);
 
 	r->mm = (__u64)mm;
 	fill_layout(r, mm);
+	fill_attributes(r, mm);
 	r->def_flags = mm->def_flags;
 	r->exe_file = (__u64)mm->exe_file;
 	r->total_vm = ((struct mm_struct___vma *)mm)->total_vm;

@@ -2,7 +2,9 @@
 #include "images/directory_reader.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <new>
 #include <span>
 
 #include <fcntl.h>
@@ -84,9 +86,9 @@ public:
 		return file;
 	}
 
-	[[nodiscard]] Result<std::string> read(const std::string &name, uint64_t limit) const
+	// What is there decides how much is allocated, never a number in an image.
+	[[nodiscard]] Result<std::string> read(const OpenFile &file, uint64_t limit) const
 	{
-		OpenFile file = TRY(open(name));
 		if (file.size > limit)
 			return make_error(Code::kCorrupt, "{} bytes are more than any valid file has ({})", file.size,
 					  limit);
@@ -103,8 +105,8 @@ private:
 
 Result<Manifest> read_manifest(const Directory &directory)
 {
-	std::string bytes = TRY(directory.read(std::string(kManifestName), kManifestLimit));
-	return parse_manifest(bytes);
+	OpenFile file = TRY(directory.open(std::string(kManifestName)));
+	return parse_manifest(TRY(directory.read(file, kManifestLimit)));
 }
 
 Result<> check_digest(const Digest &digest, const ImageFile &entry)
@@ -119,12 +121,25 @@ Error size_error(uint64_t size, const ImageFile &entry)
 	return make_error(Code::kCorrupt, "has {} bytes, {} according to the manifest", size, entry.size());
 }
 
+// A file that is all hole costs its maker nothing: it is told by its first record, before it is read.
+Result<> check_beginning(const OpenFile &file)
+{
+	std::array<std::byte, 1> length = {std::byte{1}};
+	if (file.size > sizeof(Header))
+		TRY(pread_exact(file.fd.get(), length, sizeof(Header)));
+	if (length[0] == std::byte{0})
+		return corrupt("begins with an empty record");
+	return {};
+}
+
 Result<> read_record_file(const Directory &directory, const ImageFile &entry, Kind kind, size_t limit,
 			  Document &document)
 {
-	std::string bytes = TRY(directory.read(entry.name(), std::min<size_t>(limit, INT32_MAX)));
-	if (bytes.size() != entry.size())
-		return size_error(bytes.size(), entry);
+	OpenFile file = TRY(directory.open(entry.name()));
+	if (file.size != entry.size())
+		return size_error(file.size, entry);
+	TRY(check_beginning(file));
+	std::string bytes = TRY(directory.read(file, std::min<size_t>(limit, INT32_MAX)));
 	TRY(check_digest(digest_of(as_bytes(bytes)), entry));
 	uint32_t records = TRY(parse_records(kind, bytes, document));
 	if (records != entry.records())
@@ -181,7 +196,7 @@ Result<Directory> open_directory(const std::string &path, const ReadOptions &opt
 
 } // namespace
 
-Result<CheckpointImages> read_checkpoint(const std::string &path, const ReadOptions &options)
+static Result<CheckpointImages> read_all(const std::string &path, const ReadOptions &options)
 {
 	Directory directory = TRY(open_directory(path, options));
 	auto at = [&](std::string_view name, Error error) {
@@ -215,6 +230,16 @@ Result<CheckpointImages> read_checkpoint(const std::string &path, const ReadOpti
 	}
 	images.directory = directory.release();
 	return images;
+}
+
+Result<CheckpointImages> read_checkpoint(const std::string &path, const ReadOptions &options)
+{
+	// A message takes more memory than its bytes in the file, and there may be little.
+	try {
+		return read_all(path, options);
+	} catch (const std::bad_alloc &) {
+		return Error(Code::kLimit, "there is not enough memory for what it holds").on(path);
+	}
 }
 
 } // namespace bpfckpt::images

@@ -22,7 +22,16 @@ struct TaskReader::State {
 	IterLink tree;
 	std::vector<IterLink> details;
 	unsigned cpu_count = 0;
+	ThreadFlagBits flag_bits;
+
+	Result<uint64_t> own_thread_flags();
 };
+
+Result<uint64_t> TaskReader::State::own_thread_flags()
+{
+	TRY(run_syscall_program(object->progs.own_thread_flags, {}));
+	return object->bss->thread_flags;
+}
 
 TaskReader::TaskReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
 TaskReader::TaskReader(TaskReader &&) noexcept = default;
@@ -57,6 +66,7 @@ Result<TaskReader> TaskReader::load(const TaskCapacity &capacity)
 	if (cpus < 0)
 		return errno_error(-cpus, "cannot count the CPUs");
 	state->cpu_count = static_cast<unsigned>(cpus);
+	state->flag_bits = TRY(learn_thread_flags([&state] { return state->own_thread_flags(); }));
 	state->tree = TRY(IterLink::attach(object->progs.tree));
 	return TaskReader(std::move(state));
 }
@@ -143,6 +153,11 @@ TaskCapacity TaskReader::needed() const
 unsigned TaskReader::cpu_count() const
 {
 	return state_->cpu_count;
+}
+
+const ThreadFlagBits &TaskReader::flag_bits() const
+{
+	return state_->flag_bits;
 }
 
 } // namespace bpfckpt::iterators

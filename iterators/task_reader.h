@@ -8,6 +8,7 @@
 #include <string>
 
 #include "iterators/task_record.h"
+#include "iterators/thread_flags.h"
 #include "user/util/result.h"
 
 namespace bpfckpt::iterators {
@@ -49,6 +50,8 @@ public:
 	[[nodiscard]] TaskCapacity needed() const;
 	// nr_cpu_ids: bits of task_record.cpus beyond it mean nothing (cpumask_copy() does not copy them).
 	[[nodiscard]] unsigned cpu_count() const;
+	// Of task_record.attributes.thread_flags.
+	[[nodiscard]] const ThreadFlagBits &flag_bits() const;
 
 private:
 	struct State;

@@ -14,6 +14,7 @@
 #define TASK_CPU_WORDS    128 /* 8192 CPUs */
 #define TASK_RINGS        16  /* IO_RINGFD_REG_MAX */
 #define TASK_LIMITS       16  /* RLIM_NLIMITS */
+#define TASK_NODE_WORDS   16  /* 1024 NUMA nodes */
 #define TASK_SIGINFO_SIZE 48  /* sizeof(struct kernel_siginfo): what user space sees is zero beyond it */
 
 enum task_flag {
@@ -29,6 +30,18 @@ enum task_flag {
 	TASK_CPUS_TRUNCATED = 1 << 9, /* more CPUs than TASK_CPU_WORDS hold */
 	TASK_LOGINUID = 1 << 10,      /* `loginuid` is there (CONFIG_AUDIT) */
 	TASK_DISPATCH = 1 << 11,      /* PR_SET_SYSCALL_USER_DISPATCH */
+};
+
+/* What a thread can have that hardly any has, and that a dump refuses. */
+enum task_oddity {
+	TASK_IO_PORTS = 1 << 0,     /* iopl(2), ioperm(2) */
+	TASK_TLS_SEGMENTS = 1 << 1, /* set_thread_area(2) */
+	TASK_BREAKPOINTS = 1 << 2,  /* debug registers that a debugger has left */
+	TASK_CORE_COOKIE = 1 << 3,  /* PR_SCHED_CORE */
+	TASK_UCLAMP = 1 << 4,       /* SCHED_FLAG_UTIL_CLAMP */
+	TASK_KEYRING = 1 << 5,      /* a keyring of the thread or the process (keyctl) */
+	TASK_SEM_UNDO = 1 << 6,     /* SEM_UNDO operations of System V semaphores */
+	TASK_RSEQ_SLICE = 1 << 7,   /* PR_RSEQ_SLICE_EXTENSION */
 };
 
 /* Every task of the PID namespace, with what finds a tree's members and what they share. */
@@ -63,6 +76,20 @@ struct task_namespaces {
 	__u32 time_for_children;
 	__u32 cgroup;
 	__u32 user;
+};
+
+/* What prctl(2) and its kin set for a thread. */
+struct task_attributes {
+	__u64 css_set;                /* struct css_set: tasks of the same cgroups share it */
+	__u64 slice_ns;               /* sched_setattr(2) of a fair policy; 0: the kernel's choice */
+	__u64 nodes[TASK_NODE_WORDS]; /* of the memory policy, as the program gave them */
+	__u32 oddities;               /* enum task_oddity */
+	__u32 thread_flags;           /* TIF_*, whose numbers are learned: iterators/thread_flags.h */
+	__u32 atomic_flags;           /* PFA_* */
+	__u32 task_flags;             /* PF_* */
+	__u16 memory_policy;          /* set_mempolicy(2): MPOL_*; 0: none */
+	__u16 memory_policy_flags;
+	__u32 reserved;
 };
 
 /* A thread. */
@@ -121,11 +148,12 @@ struct task_record {
 	__u64 restart_rmtp;     /* nanosleep: where what remains is written */
 	__s32 restart_clock;    /* nanosleep */
 	__u32 reserved;
+	struct task_attributes attributes;
 	__u64 cpus[TASK_CPU_WORDS];
 	char comm[TASK_COMM_SIZE];
 };
 
-RECORD_LAYOUT(task_record, 1632, comm, 1616);
+RECORD_LAYOUT(task_record, 1800, comm, 1784);
 
 struct process_limit {
 	__u64 soft;
@@ -148,8 +176,9 @@ struct process_record {
 	__u32 child_subreaper;
 	__s32 oom_score_adj;
 	__u32 limit_count;
-	__u32 reserved;
-	__u64 mm_flags; /* the first word of MMF_*: dumpable is bits 0 and 1 */
+	__u16 has_terminal;       /* signal->tty: the session's controlling terminal */
+	__u16 restores_timer_ids; /* PR_TIMER_CREATE_RESTORE_IDS is on */
+	__u64 mm_flags;           /* the first word of MMF_*: dumpable is bits 0 and 1 */
 	struct process_limit limits[TASK_LIMITS];
 };
 

@@ -12,6 +12,13 @@
 /* AT_VECTOR_SIZE on x86-64 is at most 2 * (20 + 6 + 1) + 2 (include/linux/auxvec.h); 56 seen on 6.18. */
 #define MM_AUXV_WORDS 64
 
+/* Of an address space, what a dump refuses. */
+enum mm_oddity {
+	MM_LDT = 1 << 0,            /* modify_ldt(2) */
+	MM_TAGGED_ADDRESS = 1 << 1, /* ARCH_ENABLE_TAGGED_ADDR */
+	MM_KEYS = 1 << 2,           /* pkey_alloc(2) */
+};
+
 /* One per iterator pass that saw a VMA. */
 struct mm_record {
 	__u64 mm; /* struct mm_struct */
@@ -28,9 +35,13 @@ struct mm_record {
 	__u64 locked_vm; /* pages */
 	__u64 auxv[MM_AUXV_WORDS];
 	__u32 map_count;
-	__u32 auxv_words; /* valid ones in auxv */
+	__u32 auxv_words;  /* valid ones in auxv */
+	__u32 membarrier;  /* MEMBARRIER_STATE_* */
+	__u32 futex_slots; /* of the private hash, if the program chose them */
+	__u32 oddities;    /* enum mm_oddity */
+	__u32 reserved;
 };
-RECORD_LAYOUT(mm_record, 17 * 8 + MM_AUXV_WORDS * 8 + 8, auxv_words, 17 * 8 + MM_AUXV_WORDS * 8 + 4);
+RECORD_LAYOUT(mm_record, 17 * 8 + MM_AUXV_WORDS * 8 + 24, auxv_words, 17 * 8 + MM_AUXV_WORDS * 8 + 4);
 
 struct vma_record {
 	__u64 start, end;

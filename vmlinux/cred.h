@@ -19,6 +19,8 @@ typedef struct {
 	__u64 val;
 } kernel_cap_t;
 
+struct key;
+
 struct group_info {
 	int ngroups;
 	kgid_t gid[];
@@ -39,6 +41,8 @@ struct cred {
 	kernel_cap_t cap_effective;
 	kernel_cap_t cap_bset;
 	kernel_cap_t cap_ambient;
+	struct key *process_keyring; /* KEYS */
+	struct key *thread_keyring;
 	struct user_namespace *user_ns;
 	struct group_info *group_info;
 };

@@ -12,7 +12,25 @@ typedef struct {
 	unsigned long __mm_flags[1];
 } mm_flags_t;
 
+struct ldt_struct;
+
+/* v6.16: the private futex hash. */
+struct futex_private_hash {
+	unsigned int hash_mask;
+	_Bool custom; /* PR_FUTEX_HASH_SET_SLOTS */
+};
+
+typedef struct {
+	struct ldt_struct *ldt;          /* MODIFY_LDT_SYSCALL */
+	unsigned long lam_cr3_mask;      /* ADDRESS_MASKING, v6.4 */
+	unsigned short pkey_allocation_map; /* X86_INTEL_MEMORY_PROTECTION_KEYS */
+	short execute_only_pkey;
+} mm_context_t;
+
 struct mm_struct {
+	atomic_t membarrier_state; /* MEMBARRIER */
+	struct futex_private_hash *futex_phash;
+	mm_context_t context;
 	atomic_t mm_users;
 	int map_count;
 	unsigned long mmap_base;

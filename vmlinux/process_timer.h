@@ -19,12 +19,4 @@ struct process_timer {
 	struct task_struct *task;
 };
 
-struct thread_struct {
-	unsigned long sp; /* of the kernel stack, while the task is not running (arch/x86) */
-};
-
-struct task_struct___stack {
-	struct thread_struct thread;
-};
-
 #pragma clang attribute pop

@@ -76,7 +76,56 @@ enum syscall_work_bit {
 };
 
 struct sched_entity {
+	unsigned char custom_slice; /* v6.12, 857b158dc5e8 */
 	__u64 sum_exec_runtime;
+	__u64 slice; /* v6.6 */
+};
+
+struct uclamp_se {
+	unsigned int value : 11;
+	unsigned int bucket_id : 5;
+	unsigned int active : 1;
+	unsigned int user_defined : 1;
+};
+
+struct sem_undo_list {
+	refcount_t refcnt;
+	struct list_head list_proc;
+};
+
+struct sysv_sem {
+	struct sem_undo_list *undo_list;
+};
+
+typedef struct {
+	unsigned long bits[1]; /* MAX_NUMNODES bits: take the size from BTF */
+} nodemask_t;
+
+/* What set_mempolicy(2) was given: w.user_nodemask with MPOL_F_STATIC_NODES or _RELATIVE_NODES, else `nodes`. */
+struct mempolicy {
+	unsigned short mode;
+	unsigned short flags;
+	nodemask_t nodes;
+	union {
+		nodemask_t cpuset_mems_allowed;
+		nodemask_t user_nodemask;
+	} w;
+};
+
+struct css_set;
+struct io_bitmap;
+struct perf_event;
+
+struct desc_struct {
+	__u64 descriptor; /* never read by name: fields of 16 and 4 bits */
+};
+
+struct thread_struct {
+	unsigned long sp; /* of the kernel stack, while the task is not running (arch/x86) */
+	struct desc_struct tls_array[3];
+	struct perf_event *ptrace_bps[4];
+	struct io_bitmap *io_bitmap;
+	unsigned long iopl_emul;
 };
 
 struct task_struct {
@@ -148,6 +197,21 @@ struct task_struct {
 	__u64 timer_slack_ns;
 	__u64 default_timer_slack_ns;
 	struct io_context *io_context;
+	unsigned long core_cookie;      /* SCHED_CORE */
+	struct uclamp_se uclamp_req[2]; /* UCLAMP_TASK */
+	struct sysv_sem sysvsem;        /* SYSVIPC */
+	struct mempolicy *mempolicy;    /* NUMA */
+	struct css_set *cgroups;        /* CGROUPS */
+	struct thread_struct thread;
+};
+
+/* v7.0: the time slice extension. */
+union rseq_slice_state {
+	__u16 state;
+};
+
+struct rseq_slice {
+	union rseq_slice_state state;
 };
 
 /* v7.0: struct rseq_data holds what were three fields. */
@@ -155,6 +219,7 @@ struct rseq_data {
 	void *usrptr;
 	__u32 len;
 	__u32 sig;
+	struct rseq_slice slice;
 };
 
 struct task_struct___v70 {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // A target that does not hold still while it is being frozen: forks and reaps children, starts and joins threads, as
-// fast as it can.
+// fast as it can. argv[1]: so many threads that only sleep, besides.
 #include "selftests/scenarios/scenario.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,11 +54,30 @@ static void check(int round)
 		       "round %d: %u forks, %u threads", round, forks, threads);
 }
 
-int main(void)
+static void *sleep_forever(void *unused)
+{
+	for (;;)
+		pause();
+	return unused;
+}
+
+static void start_sleepers(int count)
+{
+	pthread_attr_t small;
+	pthread_t thread;
+
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 64 << 10);
+	for (int i = 0; i < count; i++)
+		SCENARIO_REQUIRE(!pthread_create(&thread, &small, sleep_forever, NULL), "%m");
+}
+
+int main(int argc, char **argv)
 {
 	pthread_t first, second;
 
 	scenario_init();
+	start_sleepers(argc > 1 ? atoi(argv[1]) : 0);
 	SCENARIO_REQUIRE(!pthread_create(&first, NULL, churn_processes, NULL), "%m");
 	SCENARIO_REQUIRE(!pthread_create(&second, NULL, churn_threads, NULL), "%m");
 	return scenario_main(check);

@@ -16,11 +16,18 @@ TEST_F(Fault, full_disk_fails_the_dump_and_not_the_target)
 {
 	Scenario target;
 	SCENARIO_START(target, "fault/fault_memory", {"16"});
-	// From no room for the first file to room for all but the last pages.
-	for (const char *size : {"4k", "32k", "256k", "4m", "15m", "16m"}) {
-		SCOPED_TRACE(std::string("tmpfs of ") + size);
+	// From no room for the first file to room for the pages and not for what comes after them.
+	std::vector<unsigned> kilobytes;
+	for (unsigned small = 4; small <= 32; small += 4)
+		kilobytes.push_back(small);
+	for (unsigned large = 256; large < 16384; large *= 2)
+		kilobytes.push_back(large);
+	for (unsigned last = 16384; last <= 16384 + 64; last += 4)
+		kilobytes.push_back(last);
+	for (unsigned size : kilobytes) {
+		SCOPED_TRACE("tmpfs of " + std::to_string(size) + " KiB");
 		std::string dir = target.new_image_dir();
-		Tmpfs full(dir, std::string("size=") + size);
+		Tmpfs full(dir, "size=" + std::to_string(size) + "k");
 		ASSERT_TRUE(full.mounted());
 		Output dumped = run_command(dump_command(target.pid(), dir));
 		expect_error(dumped, 1, "No space left");

@@ -4,6 +4,9 @@
 #include <filesystem>
 #include <fstream>
 
+#include <fcntl.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "selftests/fault/fault_test.h"
@@ -113,6 +116,64 @@ TEST_F(Fault, target_that_forks_and_starts_threads_during_dumps)
 		EXPECT_TRUE(is_checkpoint(dumped.dir));
 		expect_unharmed(target);
 	}
+}
+
+TEST_F(Fault, target_with_a_thousand_threads_that_come_and_go)
+{
+	Scenario target;
+	SCENARIO_START(target, "fault/fault_churn", {"1000"});
+	for (int i = 0; i < 3; i++) {
+		SCOPED_TRACE("dump " + std::to_string(i));
+		DumpResult dumped = target.dump({"-R"});
+		if (dumped.exit != 0)
+			break;
+		EXPECT_TRUE(is_checkpoint(dumped.dir));
+		expect_unharmed(target);
+	}
+}
+
+// As strace and gdb do it.
+TEST_F(Fault, target_of_a_debugger_is_refused)
+{
+	Scenario target;
+	SCENARIO_START(target, "harness_idle");
+	int told[2];
+	ASSERT_EQ(pipe2(told, O_CLOEXEC), 0);
+	pid_t debugger = fork();
+	if (debugger == 0) {
+		char seized = ptrace(PTRACE_SEIZE, target.pid(), nullptr, nullptr) == 0;
+		(void)!write(told[1], &seized, 1);
+		for (;;)
+			pause();
+	}
+	char seized = 0;
+	ASSERT_EQ(read(told[0], &seized, 1), 1);
+	ASSERT_TRUE(seized);
+	expect_error(refused(target.pid()), kGone, "is traced by pid " + std::to_string(debugger));
+	kill(debugger, SIGKILL);
+	waitpid(debugger, nullptr, 0);
+	close(told[0]);
+	close(told[1]);
+	expect_unharmed(target);
+}
+
+TEST_F(Fault, file_whose_name_is_covered_by_a_mount)
+{
+	Scenario target;
+	SCENARIO_START(target, "fault/fault_covered");
+	DumpResult before = target.dump({"-R"});
+	EXPECT_EQ(before.exit, 0) << before.err;
+	for (bool same_name : {false, true}) {
+		SCOPED_TRACE(same_name);
+		Tmpfs cover(target.work_dir() + "/sub", "size=1m");
+		ASSERT_TRUE(cover.mounted());
+		if (same_name)
+			touch(target.work_dir() + "/sub/file");
+		expect_error(run_command(dump_command(target.pid(), target.new_image_dir())), kUnsupported,
+			     same_name ? "leads to another file" : "leads nowhere");
+		EXPECT_EQ(bpfckpt({"check", "-t", std::to_string(target.pid())}).exit, kUnsupported);
+	}
+	expect_unharmed(target);
 }
 
 TEST_F(Fault, target_that_executes_itself_during_dumps)

@@ -216,4 +216,26 @@ TEST(File, locks_are_refused_by_kind)
 	run_refusal("file_lock", "FLOCK WRITE lock", {}, {"flock"});
 }
 
+struct RefusedFile {
+	const char *state, *message;
+};
+
+class FileRefused : public testing::TestWithParam<RefusedFile> {};
+
+TEST_P(FileRefused, by_name)
+{
+	run_refusal("file_refused", GetParam().message, {}, {GetParam().state});
+}
+
+INSTANTIATE_TEST_SUITE_P(
+	File, FileRefused,
+	testing::Values(RefusedFile{"lease", "LEASE READ lock"}, RefusedFile{"huge_memfd", "memfd of huge pages"},
+			RefusedFile{"terminal", "is a terminal"}, RefusedFile{"device", "has state in its driver"},
+			RefusedFile{"fanotify", "is fanotify"}, RefusedFile{"perf", "is a performance counter"},
+			RefusedFile{"bpf", "is a BPF object"}, RefusedFile{"userfault", "is userfaultfd"},
+			RefusedFile{"events", "unread events"}, RefusedFile{"owner", "F_SETOWN names pid 1,"},
+			RefusedFile{"pidfd", "outside of the tree"}, RefusedFile{"queue", "does not know"},
+			RefusedFile{"unknown", "does not know"}),
+	[](const auto &test) { return std::string(test.param.state); });
+
 } // namespace bpfckpt::selftests

@@ -263,4 +263,24 @@ TEST(Memory, pages_that_fork_left_shared_are_shared_again)
 	EXPECT_LT(number(dump.stats["page_bytes"]), 70u << 20);
 }
 
+struct RefusedMemory {
+	const char *state, *message;
+};
+
+class MemoryRefused : public testing::TestWithParam<RefusedMemory> {};
+
+TEST_P(MemoryRefused, by_name)
+{
+	run_refusal("memory_refused", GetParam().message, {}, {GetParam().state});
+}
+
+INSTANTIATE_TEST_SUITE_P(Memory, MemoryRefused,
+			 testing::Values(RefusedMemory{"hugetlb", "huge page memory"},
+					 RefusedMemory{"userfault", "is registered with a userfaultfd"},
+					 RefusedMemory{"segment", "System V shared memory"},
+					 RefusedMemory{"aio", "AIO context"}, RefusedMemory{"secret", "secret memory"},
+					 RefusedMemory{"mbind", "mbind"}, RefusedMemory{"pkey", "pkey_alloc"},
+					 RefusedMemory{"droppable", "MAP_DROPPABLE"}),
+			 [](const auto &test) { return std::string(test.param.state); });
+
 } // namespace bpfckpt::selftests

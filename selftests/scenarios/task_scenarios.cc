@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "selftests/scenarios/driver.h"
+#include "selftests/scenarios/process.h"
 
 namespace bpfckpt::selftests {
 
@@ -146,6 +147,73 @@ TEST(Task, scheduling_and_limits)
 	});
 }
 
+TEST(Task, what_prctl_and_its_kin_have_set)
+{
+	Scenario s;
+	SCENARIO_START(s, "task_attributes");
+	verify_all(s, [&](const Json &document) {
+		const Json &layout = document["memory"][0]["layout"];
+		EXPECT_EQ(layout["membarrier"], 1 << 4 | 1 << 2);
+		EXPECT_EQ(layout["mdwe"], s.fact("mdwe") == "1" ? 3 : 0);
+		EXPECT_EQ(layout["memory_merge"], s.fact("merge") == "1");
+		const Json &threads = document["processes"][0]["threads"];
+		ASSERT_EQ(threads.size(), 2u);
+		EXPECT_EQ(threads[0]["tsc_mode"], 0);
+		EXPECT_EQ(threads[1]["tsc_mode"], 2);
+		EXPECT_FALSE(threads[0]["mce_kill_set"]);
+		EXPECT_EQ(threads[1]["mce_kill"], 1);
+		EXPECT_EQ(number(threads[1]["scheduling"]["runtime_ns"]), s.fact("slice") == "1" ? 3000000u : 0);
+		if (s.fact("policy") == "1") {
+			EXPECT_EQ(threads[1]["memory_policy"]["mode"], 2 | 1 << 15);
+			EXPECT_EQ(threads[1]["memory_policy"]["nodes"], "AQ==");
+		}
+	});
+}
+
+TEST(Task, deadline_scheduling)
+{
+	run_scenario("task_oddities", {.args = {"deadline"}});
+}
+
+TEST(Task, hundreds_of_zombies)
+{
+	run_scenario("task_oddities", {.args = {"zombies"}});
+}
+
+TEST(Task, root_of_its_own_with_the_working_directory_outside)
+{
+	run_scenario("task_oddities", {.args = {"jail"}});
+}
+
+TEST(Task, working_directory_that_is_called_deleted)
+{
+	run_scenario("task_oddities", {.args = {"misnamed"}});
+}
+
+TEST(Task, program_that_is_deleted)
+{
+	run_scenario("task_oddities", {.args = {"exe"}});
+}
+
+TEST(Task, restartable_sequence_is_aborted)
+{
+	Scenario s;
+	SCENARIO_START(s, "task_rseq");
+	ASSERT_EQ(s.dump({"-R"}).exit, 0);
+	const Json threads = s.show()["processes"][0]["threads"];
+	ASSERT_EQ(threads.size(), 2u);
+	EXPECT_EQ(number(threads[0]["rseq"]["critical_section"]), 0u);
+	EXPECT_NE(number(threads[1]["rseq"]["critical_section"]), 0u);
+	EXPECT_TRUE(s.go());
+	if (!restore_obstacle().empty())
+		return;
+	for (int round = 0; round < 2; round++) {
+		ASSERT_EQ(s.dump({}).exit, 0);
+		ASSERT_TRUE(s.restore());
+		EXPECT_TRUE(s.go());
+	}
+}
+
 TEST(Task, tree_with_zombies_stopped_and_adopted_children)
 {
 	Scenario s;
@@ -190,7 +258,7 @@ TEST(Task, stopped_children_with_threads)
 
 TEST(Task, refused_by_name)
 {
-	run_refusal("task_refused", "1 seccomp filters", {}, {"seccomp"});
+	run_refusal("task_refused", "has seccomp filters", {}, {"seccomp"});
 	run_refusal("task_refused", "is in another uts namespace", {}, {"uts"});
 	run_refusal("task_refused", "is in another pid namespace", {}, {"pid"});
 	run_refusal("task_refused", "system call user dispatch", {}, {"dispatch"});
@@ -200,6 +268,26 @@ TEST(Task, refused_by_name)
 	run_refusal("task_refused", "has SIGTRAP pending", {}, {"sigtrap"});
 	run_refusal("task_refused", "its first thread has ended", {}, {"leader"});
 }
+
+// One test each: a kernel may lack any of them.
+struct Refused {
+	const char *state, *message;
+};
+
+class TaskRefused : public testing::TestWithParam<Refused> {};
+
+TEST_P(TaskRefused, by_name)
+{
+	run_refusal("task_marks", GetParam().message, {}, {GetParam().state});
+}
+
+INSTANTIATE_TEST_SUITE_P(Task, TaskRefused,
+			 testing::Values(Refused{"keyring", "has a keyring"}, Refused{"sem_undo", "SEM_UNDO"},
+					 Refused{"segment", "set_thread_area"}, Refused{"ldt", "modify_ldt"},
+					 Refused{"timers", "PR_TIMER_CREATE_RESTORE_IDS"},
+					 Refused{"terminal", "controlling terminal"},
+					 Refused{"private_files", "fd table of its own"}),
+			 [](const auto &test) { return std::string(test.param.state); });
 
 // A dump gives up at the freeze already; check says it without trying.
 TEST(Task, traced_by_another_is_found)

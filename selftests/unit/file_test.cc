@@ -113,7 +113,6 @@ TEST(FdIndexTest, shared_and_private_tables)
 	collect::FdIndex index(fds, document);
 	EXPECT_EQ(index.table_of(1).size(), 2u);
 	EXPECT_EQ(index.table_of(9).size(), 0u);
-	EXPECT_EQ(index.with_private_tables(), std::vector<uint32_t>{1});
 	EXPECT_EQ(index.holders_of(0xb).size(), 2u);
 	EXPECT_EQ(index.slots_of(0xb), 1u);
 	EXPECT_EQ(index.slots_of(0xc), 1u);
@@ -129,27 +128,30 @@ TEST(FdIndexTest, threads_of_a_dead_leader_tell_one_table)
 	std::vector<fd_record> fds = {slot(0xa, 0x10, 1, 3, 0), slot(0xa, 0x10, 1, 4, 0)};
 	collect::FdIndex index(fds, {});
 	EXPECT_EQ(index.table_of(1).size(), 1u);
-	EXPECT_TRUE(index.with_private_tables().empty());
 }
 
 class FileSupportTest : public testing::Test {
 protected:
 	FileSupportTest()
 	{
-		document_.add_processes()->set_pid(12);
+		images::Process *process = document_.add_processes();
+		process->set_pid(12);
+		process->set_comm("x");
 		file_ = document_.add_files();
 		file_->set_id(1);
+		images::FdEntry *entry = process->add_files();
+		entry->set_fd(3);
+		entry->set_file(1);
 	}
 
 	std::string refusal(const policy::Options &options = {})
 	{
-		std::vector<std::string> objects = {"", "fd 3 of pid 12 (x)"};
 		Findings findings;
-		policy::refuse_unsupported_files(document_, objects, options, findings);
+		policy::refuse_unsupported_files(document_, options, findings);
 		std::string text;
 		for (const Error &finding : findings) {
 			EXPECT_EQ(finding.code, Code::kUnsupported);
-			EXPECT_EQ(finding.object, objects[1]);
+			EXPECT_EQ(finding.object, "fd 3 of pid 12 (x)");
 			EXPECT_NE(finding.hint, "");
 			text += finding.message + "\n";
 		}

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -94,6 +95,46 @@ protected:
 	{
 		body += std::string(digest_of(as_bytes(body)).view());
 		overwrite(path("manifest.img"), body);
+	}
+
+	// Puts another file in the place of task.img, and its size and digest into the manifest.
+	void replace_tasks(const std::string &begin, off_t size)
+	{
+		overwrite(path("task.img"), begin);
+		UniqueFd fd = open_at(AT_FDCWD, path("task.img"), O_RDWR).value();
+		ASSERT_EQ(::ftruncate(fd.get(), size), 0);
+		std::string good = contents(path("manifest.img"));
+		Manifest manifest = read_manifest(good);
+		for (ImageFile &file : *manifest.mutable_files()) {
+			if (file.name() != "task.img")
+				continue;
+			file.set_size(static_cast<uint64_t>(size));
+			file.set_records(1);
+			file.set_xxh3_128(
+				std::string(digest_of_file(fd.get(), static_cast<uint64_t>(size)).value().view()));
+		}
+		replace_manifest(good.substr(0, sizeof(Header)) + manifest.SerializeAsString());
+	}
+	static Manifest read_manifest(const std::string &bytes)
+	{
+		Manifest manifest;
+		manifest.ParseFromString(bytes.substr(sizeof(Header), bytes.size() - sizeof(Header) - Digest::kSize));
+		return manifest;
+	}
+
+	// What reading says in a process that may have `room` bytes more than it has.
+	void expect_refused_with_little_memory(Code code, uint64_t room = uint64_t{128} << 20)
+	{
+		int status = in_child([&] {
+			uint64_t pages = std::stoull(contents("/proc/self/statm"));
+			rlimit limit = {.rlim_cur = pages * 4096 + room, .rlim_max = RLIM_INFINITY};
+			if (::setrlimit(RLIMIT_AS, &limit))
+				return 1;
+			Result<CheckpointImages> images = read_checkpoint(path());
+			return !images && images.error().code == code ? 0 : 2;
+		});
+		EXPECT_TRUE(WIFEXITED(status)) << "killed by signal " << WTERMSIG(status);
+		EXPECT_EQ(WEXITSTATUS(status), 0);
 	}
 
 	// A document that the writer takes and the reader must not.
@@ -237,6 +278,33 @@ TEST_F(Checkpoint, a_manifest_cannot_name_files_elsewhere)
 		overwrite(path("manifest.img"), good);
 	}
 }
+
+#ifndef __SANITIZE_ADDRESS__ // reserves terabytes of address space
+TEST_F(Checkpoint, what_is_allocated_follows_from_what_is_there)
+{
+	constexpr off_t kHuge = off_t{900} << 20;
+	ASSERT_EQ(::truncate(path("file.img").c_str(), kHuge), 0);
+	expect_refused_with_little_memory(Code::kCorrupt);
+	ASSERT_TRUE(write_checkpoint(root_ / "good", test::sample_document()));
+	std::filesystem::rename(root_ / "good/file.img", path("file.img"));
+
+	// A hole that its manifest knows.
+	std::string tasks = contents(path("task.img"));
+	replace_tasks(tasks.substr(0, sizeof(Header)), kHuge);
+	expect_refused_with_little_memory(Code::kCorrupt);
+
+	// Two bytes of a file that become an object each: a process with 8 million descriptors.
+	std::string record;
+	for (int i = 0; i < 8 << 20; i++)
+		record += std::string("\x62\0", 2);
+	std::string length;
+	for (size_t left = record.size(); left; left >>= 7)
+		length += static_cast<char>((left & 0x7f) | (left > 0x7f ? 0x80 : 0));
+	std::string file = tasks.substr(0, sizeof(Header)) + length + record;
+	replace_tasks(file, static_cast<off_t>(file.size()));
+	expect_refused_with_little_memory(Code::kLimit);
+}
+#endif
 
 TEST_F(Checkpoint, special_files_and_links_are_refused_without_waiting)
 {

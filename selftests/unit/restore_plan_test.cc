@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Document -> plan: the order of forks, and what is refused.
+#include "user/policy/task_support.h"
 #include "user/restore/plan.h"
 
 #include <algorithm>
@@ -113,7 +114,8 @@ TEST_F(RestorePlanTest, dump_hears_of_tasks_that_cannot_be_rebuilt)
 {
 	add(100, 1, 100, 100).set_dumpable(2);
 	add(101, 100, 100, 100).set_address_space(100);
-	Findings obstacles = find_tree_obstacles(document_);
+	Findings obstacles;
+	policy::refuse_unsupported_tasks(document_, obstacles);
 	ASSERT_EQ(obstacles.size(), 2u);
 	EXPECT_NE(obstacles[0].message.find("PR_SET_DUMPABLE 2"), std::string::npos);
 	EXPECT_NE(obstacles[1].message.find("shares its memory with pid 100"), std::string::npos);
@@ -155,14 +157,15 @@ TEST_F(RestorePlanTest, what_cannot_be_rebuilt_is_named)
 	images::File &file = *document_.add_files();
 	file.set_id(1);
 	file.set_kind("tty");
+	file.set_path("/dev/pts/0");
 	process.add_files()->set_file(1);
 	images::Vma &vma = *document_.mutable_memory(0)->add_vmas();
 	vma.set_kind(images::Vma::HUGETLB);
 	plan();
 	ASSERT_EQ(findings_.size(), 3u);
 	EXPECT_EQ(findings_[0].message, "has seccomp filters");
-	EXPECT_EQ(findings_[1].message, "is huge pages of hugetlbfs");
-	EXPECT_EQ(findings_[2].message, "is a file of kind tty");
+	EXPECT_EQ(findings_[1].message, "is huge page memory (hugetlbfs)");
+	EXPECT_EQ(findings_[2].message, "/dev/pts/0 is a terminal");
 	for (const Error &finding : findings_)
 		EXPECT_EQ(finding.code, Code::kUnsupported);
 }

@@ -19,6 +19,7 @@ Result<Findings> find_obstacles(const CheckTargetOptions &options)
 	TRY(snapshot.attach(tree.pids()));
 	TRY(snapshot.capture());
 	TRY(snapshot.observe_rings());
+	snapshot.look_at_names();
 	images::Document document;
 	collect::Context context;
 	context.document = &document;

@@ -84,6 +84,7 @@ private:
 	std::optional<images::DirectoryWriter> writer_;
 	std::optional<memory::PageDump> pages_;
 	std::optional<collect::Contents> contents_;
+	std::optional<collect::CriticalSections> sections_;
 	// Last, so that it is the first to be undone: nothing else is worth the target's time.
 	std::optional<target::FrozenTree> tree_;
 };
@@ -154,7 +155,9 @@ Result<> Dump::read()
 		TRY(snapshot_->capture());
 	stats_.drain = Clock::now() - drain_start;
 	stats_.drain_rounds = drained.rounds;
+	snapshot_->look_at_names();
 	contents_ = TRY(collect::Contents::capture(snapshot_->files()));
+	sections_ = collect::CriticalSections::read(snapshot_->tasks().tasks(), *tree_);
 	if (pages_) {
 		memory::PageDump::Parents parents;
 		for (const target::FrozenProcess &process : tree_->processes())
@@ -180,10 +183,12 @@ Result<> Dump::build()
 	document_.set_version(1);
 	document_.set_command("dump");
 	context_.document = &document_;
-	TRY(build_tree_document(
-		*snapshot_, policy(),
-		{.tree = &*tree_, .pages = pages_ ? &*pages_ : nullptr, .contents = contents_ ? &*contents_ : nullptr},
-		context_));
+	TRY(build_tree_document(*snapshot_, policy(),
+				{.tree = &*tree_,
+				 .pages = pages_ ? &*pages_ : nullptr,
+				 .contents = contents_ ? &*contents_ : nullptr,
+				 .sections = sections_ ? &*sections_ : nullptr},
+				context_));
 	count_objects();
 	log_.steps("built the messages: {} findings", context_.findings.size());
 	if (!context_.findings.empty() && !options_.forensic)

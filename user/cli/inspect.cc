@@ -28,7 +28,7 @@ Result<std::string> inspect_once(collect::Snapshot &snapshot, const InspectOptio
 	collect::Context context;
 	context.document = &document;
 	context.live = true;
-	TRY(snapshot.build({}, nullptr, context));
+	TRY(snapshot.build(nullptr, context));
 	if (options.json)
 		return render_json(document, options.sections);
 	return render_text(document, {.sections = options.sections, .colour = wants_colour(STDOUT_FILENO)});

@@ -5,7 +5,10 @@
 #include <vector>
 
 #include "user/collect/restarted_syscall.h"
+#include "user/policy/file_support.h"
 #include "user/policy/leak.h"
+#include "user/policy/memory_support.h"
+#include "user/policy/task_support.h"
 #include "user/restore/plan.h"
 
 namespace bpfckpt::cli {
@@ -38,15 +41,20 @@ std::vector<policy::SharedObjects> shared_objects(const iterators::TaskReader &t
 Result<> build_tree_document(collect::Snapshot &snapshot, const policy::Options &options, const FrozenParts &frozen,
 			     collect::Context &context)
 {
-	TRY(snapshot.build(options, frozen.pages, context));
+	TRY(snapshot.build(frozen.pages, context));
 	if (frozen.tree) {
 		add_registers(*frozen.tree, *context.document);
 		collect::name_restarted_syscalls(snapshot.tasks().tasks(), context);
 	}
+	if (frozen.sections)
+		frozen.sections->add_to(*context.document);
 	if (frozen.contents)
 		frozen.contents->add_to(context);
 	for (Error &obstacle : restore::find_tree_obstacles(*context.document))
 		context.findings.push_back(std::move(obstacle));
+	policy::refuse_unsupported_tasks(*context.document, context.findings);
+	policy::refuse_unsupported_memory(*context.document, context.findings);
+	policy::refuse_unsupported_files(*context.document, options, context.findings);
 	return policy::find_leaks(snapshot.files(), shared_objects(snapshot.tasks()), options, context);
 }
 

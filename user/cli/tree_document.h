@@ -3,6 +3,7 @@
 #pragma once
 
 #include "user/collect/contents.h"
+#include "user/collect/rseq.h"
 #include "user/collect/snapshot.h"
 #include "user/memory/page_transfer.h"
 #include "user/policy/options.h"
@@ -15,6 +16,7 @@ struct FrozenParts {
 	const target::FrozenTree *tree = nullptr;
 	const memory::PageDump *pages = nullptr; // NULL in a dry run
 	const collect::Contents *contents = nullptr;
+	const collect::CriticalSections *sections = nullptr;
 };
 
 // Fills context.document and context.findings, leaks included.

@@ -2,7 +2,6 @@
 #include "user/collect/fd_index.h"
 
 #include <algorithm>
-#include <set>
 
 #include <fmt/core.h>
 
@@ -22,21 +21,17 @@ FdIndex::FdIndex(std::span<const fd_record> fds, const images::Document &documen
 		if (fd.tid == fd.pid || !table_of_pid_.contains(fd.pid))
 			table_of_pid_[fd.pid] = fd.files;
 	std::unordered_map<uint64_t, uint32_t> teller; // a shared table counts once, by the first thread that tells it
-	std::set<uint32_t> with_private;
 	for (const fd_record &fd : fds) {
 		if (teller.try_emplace(fd.files, fd.tid).first->second == fd.tid)
 			slots_[fd.file]++;
-		if (table_of_pid_[fd.pid] != fd.files) {
-			with_private.insert(fd.pid);
+		if (table_of_pid_[fd.pid] != fd.files)
 			continue;
-		}
 		// Each thread of a process without a living leader tells the table anew.
 		if (!by_pid_fd_.emplace(key_of(fd.pid, fd.fd), fd.file).second)
 			continue;
 		holders_[fd.file].push_back({fd.pid, fd.fd});
 		tables_[fd.pid].push_back(&fd);
 	}
-	private_tables_.assign(with_private.begin(), with_private.end());
 }
 
 std::span<const fd_record *const> FdIndex::table_of(uint32_t pid) const

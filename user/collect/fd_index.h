@@ -25,8 +25,6 @@ public:
 
 	// Of the process's own table, by fd: a thread that has unshared its files is not the process.
 	[[nodiscard]] std::span<const fd_record *const> table_of(uint32_t pid) const;
-	// Processes with a thread that has a table of its own.
-	[[nodiscard]] const std::vector<uint32_t> &with_private_tables() const { return private_tables_; }
 	// Empty: no fd names it.
 	[[nodiscard]] std::span<const Fd> holders_of(uint64_t file) const;
 	// How many slots of different tables name it.
@@ -45,7 +43,6 @@ private:
 	std::unordered_map<uint64_t, std::vector<Fd>> holders_;
 	std::unordered_map<uint64_t, uint32_t> slots_;
 	std::unordered_map<uint64_t, uint64_t> by_pid_fd_;
-	std::vector<uint32_t> private_tables_;
 };
 
 } // namespace bpfckpt::collect

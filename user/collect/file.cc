@@ -9,7 +9,6 @@
 #include "user/collect/fd_index.h"
 #include "user/collect/file_detail.h"
 #include "user/memory/vma_kind.h"
-#include "user/policy/file_support.h"
 
 namespace bpfckpt::collect {
 
@@ -112,7 +111,7 @@ static void collect_locks(const iterators::FileReader &reader, const FdIndex &fd
 	}
 }
 
-static void collect_fds(const FdIndex &fds, Context &ctx)
+static void collect_fds(const FdIndex &fds, const Context &ctx)
 {
 	for (images::Process &process : *ctx.document->mutable_processes())
 		for (const fd_record *fd : fds.table_of(process.pid())) {
@@ -121,9 +120,6 @@ static void collect_fds(const FdIndex &fds, Context &ctx)
 			entry->set_file(ctx.ids.files.find(fd->file));
 			entry->set_cloexec(fd->cloexec != 0);
 		}
-	for (uint32_t pid : fds.with_private_tables())
-		ctx.refuse(fmt::format("pid {}", pid), "a thread has an fd table of its own (unshare(CLONE_FILES))",
-			   "there is no way round it yet");
 }
 
 // Where a path leads nowhere or elsewhere, by the walk itself.
@@ -141,8 +137,7 @@ static void check_path(const file_record &record, const std::string &object, Con
 		ctx.refuse(object, "it was opened in another mount namespace", "run bpfckpt in that mount namespace");
 }
 
-Result<> collect_files(const iterators::FileReader &reader, const Unlinked &unlinked, const policy::Options &options,
-		       Context &ctx)
+Result<> collect_files(const iterators::FileReader &reader, const Unlinked &unlinked, Context &ctx)
 {
 	FdIndex fds(reader.fds(), *ctx.document);
 	for (const file_record &record : reader.files())
@@ -155,7 +150,6 @@ Result<> collect_files(const iterators::FileReader &reader, const Unlinked &unli
 	std::ranges::sort(records, {}, [&](const file_record *record) { return ctx.ids.files.find(record->file); });
 
 	DetailCollector details(reader, fds, ctx);
-	std::vector<std::string> objects(by_id.size());
 	for (const file_record *record : records) {
 		images::File *file = ctx.document->add_files();
 		FileKind kind = iterators::kind_of(*record);
@@ -169,12 +163,10 @@ Result<> collect_files(const iterators::FileReader &reader, const Unlinked &unli
 		file->set_hidden(fds.holders_of(record->file).empty());
 		details.collect(*record, kind, *file);
 		by_id[file->id()] = file;
-		objects[file->id()] = fds.describe(record->file, file->id());
-		check_path(*record, objects[file->id()], ctx);
+		check_path(*record, fds.describe(record->file, file->id()), ctx);
 	}
 	collect_locks(reader, fds, ctx, by_id);
 	collect_fds(fds, ctx);
-	policy::refuse_unsupported_files(*ctx.document, objects, options, ctx.findings);
 	return {};
 }
 

@@ -5,13 +5,11 @@
 #include "iterators/file_reader.h"
 #include "user/collect/context.h"
 #include "user/collect/unlinked.h"
-#include "user/policy/options.h"
 
 namespace bpfckpt::collect {
 
 // Adds a File for every struct file that the reader described (those with an id in ctx.ids.files keep it), and fills
 // Process.files of the processes that are in the document by their pid. What dump cannot carry over is a finding.
-Result<> collect_files(const iterators::FileReader &reader, const Unlinked &unlinked, const policy::Options &options,
-		       Context &ctx);
+Result<> collect_files(const iterators::FileReader &reader, const Unlinked &unlinked, Context &ctx);
 
 } // namespace bpfckpt::collect

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include <linux/membarrier.h>
 #include <sys/mman.h>
 
 #include "user/memory/vma_kind.h"
@@ -30,7 +31,7 @@ constexpr NamedFlag kAdvice[] = {
 	{memory::kVmHugePage, "hg"},  {memory::kVmNoHugePage, "nh"},  {memory::kVmMergeable, "mg"},
 	{memory::kVmRandRead, "rr"},  {memory::kVmSeqRead, "sr"},     {memory::kVmAccount, "ac"},
 	{memory::kVmNoReserve, "nr"}, {memory::kVmUffdMissing, "um"}, {memory::kVmUffdWp, "uw"},
-	{memory::kVmSealed, "sl"},
+	{memory::kVmSealed, "sl"},    {memory::kVmShadowStack, "ss"},
 };
 
 class Collector {
@@ -45,6 +46,7 @@ private:
 	void name_vma(const vma_record &record, Vma &vma);
 	void add_object_of(const vma_record &record, Vma &vma);
 	void add_pages(const mm_record &mm, images::Memory &memory);
+	void check_space(const mm_record &mm, const std::string &owner);
 	void check_vma(const vma_record &record, Vma::Kind kind, const std::string &owner);
 
 	const iterators::VmaReader &reader_;
@@ -63,7 +65,7 @@ std::string process_name(const images::Document &document, pid_t pid)
 	return fmt::format("pid {}", pid);
 }
 
-void set_layout(const mm_record &mm, const iterators::VmaKinds &kinds, const Ids &ids, images::MmLayout &layout)
+void set_layout(const mm_record &mm, const Ids &ids, images::MmLayout &layout)
 {
 	layout.set_start_code(mm.start_code);
 	layout.set_end_code(mm.end_code);
@@ -77,13 +79,46 @@ void set_layout(const mm_record &mm, const iterators::VmaKinds &kinds, const Ids
 	layout.set_env_start(mm.env_start);
 	layout.set_env_end(mm.env_end);
 	layout.set_exe_file(ids.files.find(mm.exe_file));
-	layout.set_thp_disabled(mm.flags & kinds.thp_disabled);
 	// Pairs up to AT_NULL, which is told too (fs/proc/base.c: proc_pid_auxv).
 	uint32_t words = 0;
 	while (words + 2 <= mm.auxv_words && mm.auxv[words])
 		words += 2;
 	words = std::min(words + 2, mm.auxv_words);
 	layout.set_auxv(mm.auxv, words * sizeof(mm.auxv[0]));
+}
+
+struct Registration {
+	uint32_t state;   // include/linux/sched/mm.h: MEMBARRIER_STATE_*
+	uint32_t command; // include/uapi/linux/membarrier.h
+};
+
+constexpr Registration kRegistrations[] = {
+	{1 << 1, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED},
+	{1 << 3, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED},
+	{1 << 5, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE},
+	{1 << 7, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ},
+};
+
+// include/linux/mm_types.h: MMF_HAS_MDWE, MMF_HAS_MDWE_NO_INHERIT, MMF_VM_MERGE_ANY. From v6.4 to v6.6 the last one was
+// 29, alone: it is no state of the other two.
+constexpr uint32_t kMdweRefuseExecGain = 1 << 0; // PR_MDWE_REFUSE_EXEC_GAIN (v6.3)
+constexpr uint32_t kMdweNoInherit = 1 << 1;      // PR_MDWE_NO_INHERIT (v6.7)
+constexpr uint64_t kMmfMdwe = 1 << 28;
+constexpr uint64_t kMmfBit29 = 1 << 29;
+constexpr uint64_t kMmfMergeAny = 1 << 30;
+
+void set_attributes(const mm_record &mm, const iterators::VmaKinds &kinds, images::MmLayout &layout)
+{
+	uint32_t registered = 0;
+	for (const auto &[state, command] : kRegistrations)
+		if (mm.membarrier & state)
+			registered |= command;
+	layout.set_membarrier(registered);
+	layout.set_thp_disabled(mm.flags & kinds.thp_disabled);
+	if (mm.flags & kMmfMdwe)
+		layout.set_mdwe(kMdweRefuseExecGain | (mm.flags & kMmfBit29 ? kMdweNoInherit : 0));
+	layout.set_memory_merge(mm.flags & kMmfMergeAny || (mm.flags & kMmfBit29 && !(mm.flags & kMmfMdwe)));
+	layout.set_futex_slots(mm.futex_slots);
 }
 
 void add_runs(std::span<const CopiedRun> runs, google::protobuf::RepeatedPtrField<images::PageRun> &messages)
@@ -110,27 +145,6 @@ uint64_t resident_bytes(pid_t pid)
 	return pages * memory::kPageSize;
 }
 
-// Why a kind cannot be carried over; nullptr: it can.
-const char *obstacle_of(Vma::Kind kind)
-{
-	switch (kind) {
-	case Vma::HUGETLB:
-		return "is huge page memory (hugetlbfs)";
-	case Vma::SYSV_SHM:
-		return "is a System V shared memory segment";
-	case Vma::DEVICE:
-		return "is the memory of a device";
-	case Vma::AIO_RING:
-		return "is the ring of an AIO context (io_setup)";
-	case Vma::SECRETMEM:
-		return "is secret memory (memfd_secret), which nobody else can read";
-	case Vma::UNKNOWN:
-		return "is a special mapping that bpfckpt does not know";
-	default:
-		return nullptr;
-	}
-}
-
 } // namespace
 
 Collector::Collector(const iterators::VmaReader &reader, const PageDump *pages, Context &ctx)
@@ -148,8 +162,10 @@ void Collector::add_space(const AddressSpace &space)
 	for (pid_t pid : space.pids)
 		memory.add_pids(static_cast<uint32_t>(pid));
 	memory.set_def_flags(mm.def_flags & memory::kVmStableBits);
-	set_layout(mm, reader_.kinds(), ctx_.ids, *memory.mutable_layout());
+	set_layout(mm, ctx_.ids, *memory.mutable_layout());
+	set_attributes(mm, reader_.kinds(), *memory.mutable_layout());
 	std::string owner = process_name(*ctx_.document, space.pids.front());
+	check_space(mm, owner);
 	for (const vma_record &record : space.vmas)
 		add_vma(record, memory::kind_of(record, mm, reader_.kinds()), owner, memory);
 	images::MemoryTotals &totals = *memory.mutable_totals();
@@ -176,6 +192,9 @@ void Collector::add_vma(const vma_record &record, Vma::Kind kind, const std::str
 		if (record.flags & advice.flag)
 			vma.add_advice(advice.name);
 	}
+	// VM_UFFD_MINOR has been renumbered: what is registered and neither of the other two.
+	if (record.uffd && !(record.flags & (memory::kVmUffdMissing | memory::kVmUffdWp)))
+		vma.add_advice("ui");
 	name_vma(record, vma);
 	if (memory::maps_nameless_object(record, kind, reader_.kinds()))
 		add_object_of(record, vma);
@@ -232,6 +251,16 @@ void Collector::add_pages(const mm_record &mm, images::Memory &memory)
 	}
 }
 
+void Collector::check_space(const mm_record &mm, const std::string &owner)
+{
+	if (mm.oddities & MM_LDT)
+		ctx_.refuse(owner, "has a local descriptor table (modify_ldt)", "bpfckpt handles 64-bit programs only");
+	if (mm.oddities & MM_TAGGED_ADDRESS)
+		ctx_.refuse(owner, "uses tagged addresses (ARCH_ENABLE_TAGGED_ADDR)", "start it without");
+	if (mm.oddities & MM_KEYS)
+		ctx_.refuse(owner, "has memory protection keys (pkey_alloc)", "free them before the dump (pkey_free)");
+}
+
 void Collector::check_vma(const vma_record &record, Vma::Kind kind, const std::string &owner)
 {
 	auto refuse = [&](bool found, const char *state, const char *hint) {
@@ -239,15 +268,9 @@ void Collector::check_vma(const vma_record &record, Vma::Kind kind, const std::s
 			ctx_.refuse(fmt::format("mapping {:x}-{:x} of {}", record.start, record.end, owner), state,
 				    hint);
 	};
-	const char *obstacle = obstacle_of(kind);
 	bool from_kernel = kind == Vma::VDSO || kind == Vma::VVAR || kind == Vma::VVAR_VCLOCK;
-	refuse(obstacle, obstacle, "unmap it before the dump, or take a --forensic one");
-	refuse(record.uffd, "is registered with a userfaultfd", "unregister it before the dump");
-	refuse(record.policy, "has a NUMA policy (mbind)", "start the program under numactl instead");
 	refuse(record.flags & memory::kVmProtectionKey, "has a memory protection key",
 	       "give it key 0 again (pkey_mprotect) before the dump");
-	refuse(record.flags & memory::kVmShadowStack, "is a shadow stack",
-	       "start the program with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off");
 	refuse(record.flags & memory::kVmDroppable, "is droppable memory (MAP_DROPPABLE)", "unmap it before the dump");
 	refuse(record.anon_vma && from_kernel, "is a vDSO that was written to",
 	       "detach the debugger or tracer that did it");

@@ -242,15 +242,16 @@ void Snapshot::link_rings(Context &context) const
 	}
 }
 
-Result<> Snapshot::build(const policy::Options &options, const memory::PageDump *pages, Context &context)
+Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 {
 	context.time = time_;
 	for (uint64_t ring : ring_addresses())
 		context.ids.rings.id_of(ring);
 	TRY(collect_tasks(*tasks_, paths_, context));
 	collect_timers(*timers_, context);
-	TRY(collect_files(*files_, unlinked_, options, context));
+	TRY(collect_files(*files_, unlinked_, context));
 	collect_deleted_cwds(paths_, context);
+	names_.add_to(context);
 	collect_memory(*vmas_, pages, context);
 	if (layout_) {
 		ring_checks_.functions = queued_functions(rings_->records().requests);

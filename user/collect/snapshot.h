@@ -21,11 +21,11 @@
 #include "iterators/uring_reader.h"
 #include "iterators/vma_reader.h"
 #include "user/collect/context.h"
+#include "user/collect/named_files.h"
 #include "user/collect/task.h"
 #include "user/collect/unlinked.h"
 #include "user/collect/uring.h"
 #include "user/memory/page_transfer.h"
-#include "user/policy/options.h"
 #include "user/uring/drain.h"
 #include "user/util/result.h"
 
@@ -53,8 +53,11 @@ public:
 	// which something stays that a dump would wait for.
 	Result<> observe_rings();
 
+	// Inside the freeze, after capture(): whether names still lead to the files that are open.
+	void look_at_names() { names_.look(*files_); }
+
 	// Records to messages. `pages`: what was copied; NULL: nothing was (inspect).
-	Result<> build(const policy::Options &options, const memory::PageDump *pages, Context &context);
+	Result<> build(const memory::PageDump *pages, Context &context);
 
 	// Objects whose content only lives as long as they are open: memfds, files that have no name any more.
 	[[nodiscard]] std::vector<memory::SharedObject> shared_objects() const;
@@ -84,6 +87,7 @@ private:
 	std::vector<unsigned> pids_;
 	std::vector<ProcessPaths> paths_;
 	Unlinked unlinked_;
+	NamedFiles names_;
 	std::optional<iterators::KernelLayout> layout_; // once there was a ring
 	std::optional<iterators::PageFrames> frames_;   // once there was a registered buffer
 	RingChecks ring_checks_;

@@ -15,6 +15,8 @@
 
 namespace bpfckpt::collect {
 
+constexpr uint32_t kSchedDeadline = 6;
+constexpr uint32_t kDeadlineFlags = 6; // SCHED_FLAG_RECLAIM, SCHED_FLAG_DL_OVERRUN
 // include/linux/sched/signal.h
 constexpr uint32_t kSignalStopStopped = 1 << 0;
 constexpr uint32_t kSignalGroupExit = 1 << 2;
@@ -122,9 +124,15 @@ static void collect_scheduling(const task_record &task, unsigned cpu_count, imag
 	message->set_policy(task.policy);
 	message->set_nice(task.nice);
 	message->set_priority(task.rt_priority);
-	message->set_runtime_ns(task.dl_runtime);
-	message->set_deadline_ns(task.dl_deadline);
-	message->set_period_ns(task.dl_period);
+	// What remains of an earlier deadline policy means nothing.
+	if (task.policy == kSchedDeadline) {
+		message->set_runtime_ns(task.dl_runtime);
+		message->set_deadline_ns(task.dl_deadline);
+		message->set_period_ns(task.dl_period);
+		message->set_deadline_flags(task.dl_flags & kDeadlineFlags);
+	} else {
+		message->set_runtime_ns(task.attributes.slice_ns);
+	}
 	message->set_reset_on_fork(task.flags & TASK_RESET_ON_FORK);
 	message->set_ioprio(task.ioprio);
 	message->set_affinity(affinity_of(task, cpu_count));
@@ -166,6 +174,7 @@ static void collect_thread(const task_record &task, const TaskRecords &records, 
 	message->set_timer_slack_ns(task.timer_slack_ns);
 	message->set_parent_death_signal(task.pdeath_signal);
 	message->set_personality(task.personality);
+	collect_attributes(task, records.reader.flag_bits(), message);
 	for (uint32_t i = 0; i < TASK_RINGS; i++) {
 		if (!task.registered_rings[i])
 			continue;
@@ -250,6 +259,14 @@ static void collect_paths(std::span<const ProcessPaths> paths, Context &context,
 			       "there is no way round it yet");
 }
 
+// Restore puts the whole tree where bpfckpt is.
+static void check_cgroup(const task_record &root, const task_record &leader, Context &context)
+{
+	if (!leader.exit_state && leader.attributes.css_set != root.attributes.css_set)
+		context.refuse(name_of(leader), fmt::format("is in another cgroup than {}", name_of(root)),
+			       "move the whole tree into one cgroup, or stop what spreads it");
+}
+
 Result<> collect_tasks(const iterators::TaskReader &reader, std::span<const ProcessPaths> paths, Context &context)
 {
 	TaskRecords records(reader);
@@ -263,6 +280,8 @@ Result<> collect_tasks(const iterators::TaskReader &reader, std::span<const Proc
 		images::Process *message = context.document->add_processes();
 		collect_process(*process, records, context, message);
 		collect_paths(paths, context, message);
+		check_cgroup(*records.threads.at(processes.front()->pid).front(),
+			     *records.threads.at(process->pid).front(), context);
 		find_unsupported(*process, records, context);
 	}
 	return {};

@@ -36,6 +36,11 @@ void collect_actions(const TaskRecords &records, uint64_t sighand,
 void collect_namespaces(const TaskRecords &records, const task_namespaces &record,
 			google::protobuf::RepeatedPtrField<images::Namespace> *messages);
 
+// What a thread has set for itself by prctl(2) and its kin.
+void collect_attributes(const task_record &task, const iterators::ThreadFlagBits &bits, images::Thread *message);
+// And what of that a dump cannot carry over.
+void find_unsupported_attributes(const task_record &task, Context &context);
+
 // State of a process and its threads that a dump cannot carry over.
 void find_unsupported(const process_record &process, const TaskRecords &records, Context &context);
 

@@ -75,6 +75,7 @@ void collect_namespaces(const TaskRecords &records, const task_namespaces &recor
 	}
 }
 
+// Of a thread that is not where its process is.
 static void find_foreign_namespaces(const TaskRecords &records, const task_record &task, Context &context)
 {
 	for (const NamespaceKind &kind : kNamespaces) {
@@ -97,10 +98,6 @@ static void find_unsupported_in_thread(const task_record &task, Context &context
 		return;
 	if (task.flags & TASK_PTRACED)
 		refuse(fmt::format("is traced by pid {}", task.tracer), "let the debugger detach first");
-	if (task.seccomp_mode)
-		refuse(task.seccomp_mode == 1 ? std::string("is in seccomp strict mode")
-					      : fmt::format("has {} seccomp filters", task.seccomp_filters),
-		       "start it without seccomp");
 	if (task.flags & TASK_DISPATCH)
 		refuse("has system call user dispatch on (PR_SET_SYSCALL_USER_DISPATCH)", "start it without");
 	if (task.vfork_done)
@@ -113,6 +110,18 @@ static void find_unsupported_in_thread(const task_record &task, Context &context
 		refuse("has a 32-bit robust futex list", "bpfckpt handles 64-bit programs only");
 	if (task.nested_count > TASK_NESTED_MAX)
 		refuse(fmt::format("is {} PID namespaces deep", task.nested_count), "");
+	find_unsupported_attributes(task, context);
+}
+
+static void find_unsupported_of_process(const process_record &process, const task_record &leader, Context &context)
+{
+	if (process.has_terminal && process.sid == process.pid)
+		context.refuse(name_of(leader), "leads a session with a controlling terminal",
+			       "start the program without a terminal (setsid, input and output to files)");
+	if (process.restores_timer_ids)
+		context.refuse(name_of(leader),
+			       "is creating timers with IDs of its choice (PR_TIMER_CREATE_RESTORE_IDS)",
+			       "try again when it is done");
 }
 
 void find_unsupported(const process_record &process, const TaskRecords &records, Context &context)
@@ -123,13 +132,16 @@ void find_unsupported(const process_record &process, const TaskRecords &records,
 		context.refuse(name_of(leader),
 			       fmt::format("its first thread has ended, {} others live", process.live_threads),
 			       "a process cannot be rebuilt without its first thread");
+	find_unsupported_of_process(process, leader, context);
 	for (const task_record *task : threads) {
 		if (task->exit_state)
 			continue;
 		find_unsupported_in_thread(*task, context);
-		if (task == &leader || task->namespaces.mnt != leader.namespaces.mnt ||
-		    task->namespaces.net != leader.namespaces.net || task->namespaces.uts != leader.namespaces.uts ||
-		    task->namespaces.ipc != leader.namespaces.ipc ||
+		if (task->attributes.css_set != leader.attributes.css_set && !(task->flags & TASK_USER_WORKER))
+			context.refuse(name_of(*task), "is in another cgroup than the first thread of its process",
+				       "move all threads into one cgroup");
+		if (task->namespaces.mnt != leader.namespaces.mnt || task->namespaces.net != leader.namespaces.net ||
+		    task->namespaces.uts != leader.namespaces.uts || task->namespaces.ipc != leader.namespaces.ipc ||
 		    task->namespaces.cgroup != leader.namespaces.cgroup)
 			find_foreign_namespaces(records, *task, context);
 	}

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 #include <fmt/core.h>
 #include <sys/stat.h>
@@ -22,7 +24,8 @@ using Refusals = std::vector<Refusal>;
 
 struct Tree {
 	std::unordered_set<uint32_t> pids; // and tids
-	std::unordered_set<uint32_t> open_files;
+	// Those that an fd names, and the first of them, for people: "fd 7 of pid 12 (nginx)".
+	std::unordered_map<uint32_t, std::string> open_files;
 	std::unordered_set<uint64_t> own_namespaces; // bpfckpt's, by inode
 };
 
@@ -36,7 +39,9 @@ static Tree index_tree(const images::Document &document)
 		for (const images::Thread &thread : process.threads())
 			tree.pids.insert(thread.tid());
 		for (const images::FdEntry &entry : process.files())
-			tree.open_files.insert(entry.file());
+			if (!tree.open_files.contains(entry.file()))
+				tree.open_files[entry.file()] =
+					fmt::format("fd {} of pid {} ({})", entry.fd(), process.pid(), process.comm());
 		for (const images::Namespace &ns : process.namespaces())
 			if (ns.own())
 				tree.own_namespaces.insert(ns.inode());
@@ -66,9 +71,20 @@ static void refuse_kind(const images::File &file, const Tree &tree, Refusals &re
 		{"bpf", "a BPF object", "pin it, and close it before the dump"},
 		{"unknown", "a kind of file that bpfckpt does not know", "close it before the dump, and report it"},
 	};
-	for (const auto &refused : kRefused)
-		if (file.kind() == refused.kind)
-			refusals.push_back({fmt::format("{} is {}", file.path(), refused.what), refused.hint});
+	static constexpr std::array<std::string_view, 17> kKnown = {
+		"regular", "directory", "path",  "chardev", "pipe",  "fifo",     "eventfd", "timerfd",   "signalfd",
+		"epoll",   "inotify",   "memfd", "shm",     "pidfd", "io_uring", "socket",  "namespace",
+	};
+	bool named = std::ranges::find(kKnown, file.kind()) != kKnown.end();
+	for (const auto &refused : kRefused) {
+		if (file.kind() != refused.kind)
+			continue;
+		refusals.push_back({fmt::format("{} is {}", file.path(), refused.what), refused.hint});
+		named = true;
+	}
+	if (!named)
+		refusals.push_back({fmt::format("{} is a file of kind {}", file.path(), file.kind()),
+				    "use the version of bpfckpt that wrote it"});
 	if (file.kind() == "namespace" && !tree.own_namespaces.contains(file.inode()))
 		refusals.push_back({fmt::format("{} is a namespace other than bpfckpt's own", file.path()),
 				    "close it before the dump"});
@@ -195,8 +211,13 @@ static void refuse_socket(const images::File &file, const Options &options, Refu
 		refusals.push_back({fmt::format("{} socket", socket.family()), "close it before the dump"});
 }
 
-void refuse_unsupported_files(const images::Document &document, std::span<const std::string> objects,
-			      const Options &options, Findings &findings)
+static std::string object_of(const images::File &file, const Tree &tree)
+{
+	auto it = tree.open_files.find(file.id());
+	return it == tree.open_files.end() ? fmt::format("file {}", file.id()) : it->second;
+}
+
+void refuse_unsupported_files(const images::Document &document, const Options &options, Findings &findings)
 {
 	Tree tree = index_tree(document);
 	for (const images::File &file : document.files()) {
@@ -209,7 +230,7 @@ void refuse_unsupported_files(const images::Document &document, std::span<const 
 		refuse_socket(file, options, refusals);
 		for (Refusal &refusal : refusals)
 			findings.push_back(Error(Code::kUnsupported, std::move(refusal.message))
-						   .on(file.id() < objects.size() ? objects[file.id()] : "")
+						   .on(object_of(file, tree))
 						   .with_hint(std::move(refusal.hint)));
 	}
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-// Which open files restore can rebuild: docs/support.md as code. Pure: looks at messages only.
+// Which open files restore can rebuild: docs/support.md as code. Pure: looks at messages only, so dump asks it before
+// it writes them, and restore when it has read them.
 #pragma once
-
-#include <span>
-#include <string>
 
 #include "images/document.pb.h"
 #include "user/policy/options.h"
@@ -11,8 +9,7 @@
 
 namespace bpfckpt::policy {
 
-// Appends a finding for each file that cannot be rebuilt; objects[id] names File.id for people ("fd 7 of pid 12").
-void refuse_unsupported_files(const images::Document &document, std::span<const std::string> objects,
-			      const Options &options, Findings &findings);
+// Appends a finding for each file that cannot be rebuilt.
+void refuse_unsupported_files(const images::Document &document, const Options &options, Findings &findings);
 
 } // namespace bpfckpt::policy

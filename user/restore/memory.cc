@@ -21,7 +21,12 @@ using target::SyscallBatch;
 static constexpr int kArchMapVdso64 = 0x2003; // ARCH_MAP_VDSO_64 (arch/x86/include/uapi/asm/prctl.h)
 static constexpr int kGuardInstall = 102;     // MADV_GUARD_INSTALL
 static constexpr long kMseal = 462;
+static constexpr int kSetMdwe = 65;           // PR_SET_MDWE (v6.3)
+static constexpr int kSetMemoryMerge = 67;    // PR_SET_MEMORY_MERGE (v6.4)
+static constexpr int kFutexHash = 78;         // PR_FUTEX_HASH (v6.16)
+static constexpr int kFutexHashSetSlots = 1;  // PR_FUTEX_HASH_SET_SLOTS
 static constexpr uint64_t kVmLocked = 0x2000; // VM_LOCKED (include/linux/mm.h)
+static constexpr uint64_t kVmLockOnFault = 0x80000;
 
 namespace {
 
@@ -57,6 +62,7 @@ private:
 	void map_vdso(SyscallBatch &batch);
 	void finish(SyscallBatch &batch, const images::Vma &vma);
 	void set_layout(SyscallBatch &batch);
+	void set_attributes(SyscallBatch &batch);
 	Result<int> descriptor(SyscallBatch &batch, int source);
 	[[nodiscard]] int source_of(const images::Vma &vma) const;
 	[[nodiscard]] bool has_pages(const images::Vma &vma) const;
@@ -296,6 +302,23 @@ Result<> AddressSpace::restore_early(std::span<const images::Vma *const> vmas, s
 	return {};
 }
 
+// What prctl(2) and membarrier(2) have set for the whole address space.
+void AddressSpace::set_attributes(SyscallBatch &batch)
+{
+	const images::MmLayout &layout = memory_.layout();
+	for (uint32_t command = 1; command && command <= layout.membarrier(); command <<= 1)
+		if (layout.membarrier() & command)
+			batch.add(SYS_membarrier, command, 0, 0);
+	if (layout.memory_merge())
+		batch.add(SYS_prctl, kSetMemoryMerge, 1, 0, 0, 0);
+	if (layout.futex_slots())
+		batch.add(SYS_prctl, kFutexHash, kFutexHashSetSlots,
+			  layout.futex_slots() == 1 ? 0 : layout.futex_slots(), 0);
+	// Nothing becomes executable from here on.
+	if (layout.mdwe())
+		batch.add(SYS_prctl, kSetMdwe, layout.mdwe(), 0, 0, 0);
+}
+
 Result<> AddressSpace::restore()
 {
 	TRY(map_all());
@@ -309,8 +332,9 @@ Result<> AddressSpace::restore()
 			finish(batch, vma);
 	set_layout(batch);
 	batch.add(SYS_prctl, PR_SET_THP_DISABLE, memory_.layout().thp_disabled(), 0, 0, 0);
+	set_attributes(batch);
 	if (memory_.def_flags() & kVmLocked)
-		batch.add(SYS_mlockall, MCL_FUTURE);
+		batch.add(SYS_mlockall, MCL_FUTURE | (memory_.def_flags() & kVmLockOnFault ? MCL_ONFAULT : 0));
 	batch.add(SYS_close_range, 0, ~0U, 0);
 	return batch.run(member_.leader);
 }

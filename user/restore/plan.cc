@@ -127,9 +127,7 @@ static Result<> find_obstacles(Plan &plan, Findings &findings)
 {
 	TRY(index(plan));
 	TRY(find_root(plan));
-	TRY(plan_tree(plan, findings));
-	check_tasks(plan, findings);
-	return {};
+	return plan_tree(plan, findings);
 }
 
 Findings find_tree_obstacles(const images::Document &document)

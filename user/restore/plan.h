@@ -88,15 +88,13 @@ double ring_counter_seconds(const Plan &plan);
 // What --dry-run prints.
 [[nodiscard]] std::string plan_text(const Plan &plan);
 
-// What dump asks besides its own checks: the shape of the tree, and state of its processes, that restore could not
-// rebuild. The state of registers is left out: `check -t` stops nothing.
+// What dump asks besides policy/: a shape of the tree that restore could not rebuild.
 Findings find_tree_obstacles(const images::Document &document);
 
 // Parts of make_plan(), a file each.
 Result<> plan_tree(Plan &plan, Findings &findings);
 Result<> plan_rings(Plan &plan, Findings &findings);
 void check_support(const Plan &plan, Findings &findings);
-void check_tasks(const Plan &plan, Findings &findings); // the part of check_support() that dump leaves to it
 void check_files(const Plan &plan, Findings &findings);
 void check_timers(Plan &plan, const MachineOptions &options, Findings &findings);
 void check_rings(const Plan &plan, const MachineOptions &options, Findings &findings);

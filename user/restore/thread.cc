@@ -19,6 +19,7 @@ namespace bpfckpt::restore {
 using target::SyscallBatch;
 
 static constexpr uint64_t kDefaultSlack = 50'000; // kernel/fork.c; what a thread of restore has
+static constexpr int kArchSetCpuid = 0x1012;      // ARCH_SET_CPUID (arch/x86/include/uapi/asm/prctl.h)
 static constexpr int kIoprioWhoProcess = 1;
 
 namespace {
@@ -51,6 +52,29 @@ Result<> prepare_tiles(target::Tracee &tracee, const images::Thread &thread)
 	return tracee.wait_trap(tracee.stub().after_tile());
 }
 
+// What a thread has set by prctl(2) and its kin and that needs no order.
+static void add_settings(SyscallBatch &batch, const images::Thread &thread)
+{
+	if (thread.tsc_mode())
+		batch.add(SYS_prctl, PR_SET_TSC, thread.tsc_mode());
+	if (thread.cpuid_faults())
+		batch.add(SYS_arch_prctl, kArchSetCpuid, 0);
+	if (thread.mce_kill_set())
+		batch.add(SYS_prctl, PR_MCE_KILL, PR_MCE_KILL_SET, thread.mce_kill(), 0, 0);
+	if (thread.store_bypass())
+		batch.add(SYS_prctl, PR_SET_SPECULATION_CTRL, PR_SPEC_STORE_BYPASS, thread.store_bypass(), 0, 0);
+	if (thread.indirect_branch())
+		batch.add(SYS_prctl, PR_SET_SPECULATION_CTRL, PR_SPEC_INDIRECT_BRANCH, thread.indirect_branch(), 0, 0);
+	if (thread.has_memory_policy()) {
+		const images::MemoryPolicy &policy = thread.memory_policy();
+		std::vector<uint64_t> nodes(policy.nodes().size() / 8 + 1);
+		memcpy(nodes.data(), policy.nodes().data(), policy.nodes().size());
+		// The kernel takes one bit less than it is told (mm/mempolicy.c: get_nodes()).
+		uint64_t bits = policy.nodes().empty() ? 0 : nodes.size() * 64 + 1;
+		batch.add(SYS_set_mempolicy, policy.mode(), batch.data(std::as_bytes(std::span(nodes))), bits);
+	}
+}
+
 void add_thread_attributes(SyscallBatch &batch, const images::Thread &thread)
 {
 	batch.add(SYS_prctl, PR_SET_NAME, batch.text(thread.comm()));
@@ -67,6 +91,7 @@ void add_thread_attributes(SyscallBatch &batch, const images::Thread &thread)
 		batch.add(SYS_rseq, thread.rseq().address(), thread.rseq().length(), 0, thread.rseq().signature());
 	if (thread.timer_slack_ns() && thread.timer_slack_ns() != kDefaultSlack)
 		batch.add(SYS_prctl, PR_SET_TIMERSLACK, thread.timer_slack_ns());
+	add_settings(batch, thread);
 	if (thread.personality())
 		batch.add(SYS_personality, thread.personality());
 	if (thread.has_credentials())
@@ -121,7 +146,7 @@ Result<> set_scheduling(pid_t tid, const images::Scheduling &image)
 	SchedAttr attr = {};
 	attr.size = sizeof(attr);
 	attr.policy = image.policy();
-	attr.flags = image.reset_on_fork() ? SCHED_FLAG_RESET_ON_FORK : 0;
+	attr.flags = image.deadline_flags() | (image.reset_on_fork() ? SCHED_FLAG_RESET_ON_FORK : 0);
 	attr.nice = image.nice();
 	attr.priority = image.priority();
 	attr.runtime = image.runtime_ns();

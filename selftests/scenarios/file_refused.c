@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Open files that a dump refuses by name; argv[1] says which.
+#include "selftests/scenarios/scenario.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/perf_event.h>
+#include <mqueue.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fanotify.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static void check(int round)
+{
+	(void)round;
+}
+
+/* The kind of file is not there: a reason to skip. */
+static int some(int fd, const char *what)
+{
+	if (fd < 0)
+		scenario_skip("%s: %s", what, strerror(errno));
+	return fd;
+}
+
+static void take_lease(void)
+{
+	SCENARIO_REQUIRE(close(open("leased", O_CREAT | O_WRONLY, 0600)) == 0, "%s", strerror(errno));
+	if (fcntl(some(open("leased", O_RDONLY), "open"), F_SETLEASE, F_RDLCK))
+		scenario_skip("F_SETLEASE: %s", strerror(errno));
+}
+
+static void make_huge_memfd(void)
+{
+	some(memfd_create("huge", MFD_HUGETLB), "memfd_create");
+}
+
+static void open_deleted_directory(void)
+{
+	SCENARIO_REQUIRE(mkdir("gone", 0700) == 0, "%s", strerror(errno));
+	some(open("gone", O_RDONLY | O_DIRECTORY), "open");
+	SCENARIO_REQUIRE(rmdir("gone") == 0, "%s", strerror(errno));
+}
+
+static void open_deleted_with_other_name(void)
+{
+	some(open("first", O_CREAT | O_RDWR, 0600), "open");
+	SCENARIO_REQUIRE(link("first", "second") == 0 && unlink("first") == 0, "%s", strerror(errno));
+}
+
+static void open_terminal(void)
+{
+	some(posix_openpt(O_RDWR | O_NOCTTY), "posix_openpt");
+}
+
+static void open_device(void)
+{
+	some(open("/dev/kmsg", O_RDONLY), "/dev/kmsg");
+}
+
+static void open_fanotify(void)
+{
+	some(fanotify_init(FAN_CLASS_NOTIF, O_RDONLY), "fanotify_init");
+}
+
+static void open_counter(void)
+{
+	struct perf_event_attr attr = {.type = PERF_TYPE_SOFTWARE, .size = sizeof(attr), .config = PERF_COUNT_SW_DUMMY};
+
+	some((int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0), "perf_event_open");
+}
+
+static void open_map(void)
+{
+	union bpf_attr attr = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
+
+	some((int)syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof(attr)), "bpf");
+}
+
+static void open_userfault(void)
+{
+	some((int)syscall(SYS_userfaultfd, O_CLOEXEC), "userfaultfd");
+}
+
+static void leave_events(void)
+{
+	int fd = some(inotify_init1(0), "inotify");
+
+	SCENARIO_REQUIRE(inotify_add_watch(fd, ".", IN_CREATE) > 0, "%s", strerror(errno));
+	close(open("event", O_CREAT | O_WRONLY, 0600));
+}
+
+static void own_from_outside(void)
+{
+	SCENARIO_REQUIRE(fcntl(some(open("owned", O_CREAT | O_RDWR, 0600), "open"), F_SETOWN, 1) == 0, "%s",
+			 strerror(errno));
+}
+
+static void open_pidfd(void)
+{
+	some((int)syscall(SYS_pidfd_open, getppid(), 0), "pidfd_open");
+}
+
+static void open_queue(void)
+{
+	char name[64];
+	mqd_t queue;
+
+	snprintf(name, sizeof(name), "/bpfckpt-test-%d", getpid());
+	queue = mq_open(name, O_CREAT | O_EXCL | O_RDWR, 0600, NULL);
+	if (queue >= 0)
+		mq_unlink(name);
+	some(queue, "mq_open");
+}
+
+static void open_unknown(void)
+{
+	some((int)syscall(SYS_landlock_create_ruleset, &(unsigned long){1}, 8, 0), "landlock");
+}
+
+static const struct {
+	const char *name;
+	void (*set_up)(void);
+} states[] = {
+	{"lease", take_lease},
+	{"huge_memfd", make_huge_memfd},
+	{"deleted_directory", open_deleted_directory},
+	{"other_name", open_deleted_with_other_name},
+	{"terminal", open_terminal},
+	{"device", open_device},
+	{"fanotify", open_fanotify},
+	{"perf", open_counter},
+	{"bpf", open_map},
+	{"userfault", open_userfault},
+	{"events", leave_events},
+	{"owner", own_from_outside},
+	{"pidfd", open_pidfd},
+	{"queue", open_queue},
+	{"unknown", open_unknown},
+};
+
+int main(int argc, char **argv)
+{
+	scenario_init();
+	for (unsigned i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		if (argc > 1 && !strcmp(argv[1], states[i].name))
+			states[i].set_up();
+	}
+	return scenario_main(check);
+}

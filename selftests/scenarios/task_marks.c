@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What a thread or a process has in its task_struct only, and a dump refuses by name; argv[1] says which.
+#include "selftests/scenarios/scenario.h"
+
+#include <asm/ldt.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/sem.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int semaphores = -1;
+
+/* Semaphores outlive us, so they go in the round after the dump. */
+static void check(int round)
+{
+	(void)round;
+	if (semaphores >= 0)
+		semctl(semaphores, 0, IPC_RMID);
+	semaphores = -1;
+}
+
+static void make_keyring(void)
+{
+	/* KEY_SPEC_PROCESS_KEYRING */
+	if (syscall(SYS_add_key, "user", "bpfckpt-test", "secret", 6, -2) < 0)
+		scenario_skip("add_key: %s", strerror(errno));
+}
+
+static void owe_semaphore(void)
+{
+	struct sembuf give = {.sem_num = 0, .sem_op = 1, .sem_flg = SEM_UNDO};
+	int id = semget(IPC_PRIVATE, 1, 0600);
+
+	if (id < 0)
+		scenario_skip("semget: %s", strerror(errno));
+	SCENARIO_REQUIRE(semop(id, &give, 1) == 0, "%s", strerror(errno));
+	semaphores = id;
+}
+
+static void make_segment(void)
+{
+	struct user_desc segment = {
+		.entry_number = (unsigned)-1, .limit = 0xfffff, .seg_32bit = 1, .limit_in_pages = 1};
+
+	if (syscall(SYS_set_thread_area, &segment))
+		scenario_skip("set_thread_area: %s", strerror(errno));
+}
+
+static void make_descriptor_table(void)
+{
+	struct user_desc segment = {.entry_number = 0, .limit = 0xfffff, .seg_32bit = 1, .limit_in_pages = 1};
+
+	if (syscall(SYS_modify_ldt, 1, &segment, sizeof(segment)))
+		scenario_skip("modify_ldt: %s", strerror(errno));
+}
+
+static void restore_timer_ids(void)
+{
+	if (prctl(77 /* PR_TIMER_CREATE_RESTORE_IDS */, 1, 0, 0, 0))
+		scenario_skip("PR_TIMER_CREATE_RESTORE_IDS: %s", strerror(errno));
+}
+
+/* No descriptor of it is left: only the session knows. */
+static void take_terminal(void)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY);
+	pid_t pid;
+	int slave;
+
+	SCENARIO_REQUIRE(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0, "%s", strerror(errno));
+	pid = fork();
+	if (pid == 0) {
+		/* The master stays open in here: without it the terminal hangs up. It is refused as well. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		setsid();
+		slave = open(ptsname(master), O_RDWR);
+		ioctl(slave, TIOCSCTTY, 0);
+		close(slave);
+		for (;;)
+			pause();
+	}
+	close(master);
+	SCENARIO_REQUIRE(pid > 0, "fork");
+}
+
+static volatile bool unshared;
+
+static void *unshare_files(void *unused)
+{
+	(void)unused;
+	if (unshare(CLONE_FILES))
+		scenario_skip("unshare: %s", strerror(errno));
+	unshared = true;
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static void start_thread_with_files(void)
+{
+	pthread_t thread;
+
+	SCENARIO_REQUIRE(pthread_create(&thread, NULL, unshare_files, NULL) == 0, "thread");
+	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(unshared, 10), "unshare");
+}
+
+static const struct {
+	const char *name;
+	void (*set_up)(void);
+} states[] = {
+	{"keyring", make_keyring},
+	{"sem_undo", owe_semaphore},
+	{"segment", make_segment},
+	{"ldt", make_descriptor_table},
+	{"timers", restore_timer_ids},
+	{"terminal", take_terminal},
+	{"private_files", start_thread_with_files},
+};
+
+int main(int argc, char **argv)
+{
+	scenario_init();
+	for (unsigned i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		if (argc > 1 && !strcmp(argv[1], states[i].name))
+			states[i].set_up();
+	}
+	return scenario_main(check);
+}

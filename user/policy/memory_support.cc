@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/policy/memory_support.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+namespace bpfckpt::policy {
+
+using images::Vma;
+
+// Why a kind cannot be carried over; nullptr: it can.
+static const char *obstacle_of(Vma::Kind kind)
+{
+	switch (kind) {
+	case Vma::HUGETLB:
+		return "is huge page memory (hugetlbfs)";
+	case Vma::SYSV_SHM:
+		return "is a System V shared memory segment";
+	case Vma::DEVICE:
+		return "is the memory of a device";
+	case Vma::AIO_RING:
+		return "is the ring of an AIO context (io_setup)";
+	case Vma::SECRETMEM:
+		return "is secret memory (memfd_secret), which nobody else can read";
+	case Vma::UNKNOWN:
+		return "is a special mapping that bpfckpt does not know";
+	default:
+		return nullptr;
+	}
+}
+
+static bool has_advice(const Vma &vma, std::string_view name)
+{
+	return std::ranges::find(vma.advice(), name) != vma.advice().end();
+}
+
+static std::string owner_of(const images::Document &document, const images::Memory &memory)
+{
+	uint32_t pid = memory.pids_size() ? memory.pids(0) : 0;
+	for (const images::Process &process : document.processes())
+		if (process.pid() == pid)
+			return fmt::format("pid {} ({})", pid, process.comm());
+	return fmt::format("pid {}", pid);
+}
+
+static void refuse_mapping(const Vma &vma, const std::string &object, Findings &findings)
+{
+	auto refuse = [&](const char *state, const char *hint) {
+		findings.push_back(Error(Code::kUnsupported, state).on(object).with_hint(hint));
+	};
+	if (const char *obstacle = obstacle_of(vma.kind()))
+		refuse(obstacle, "unmap it before the dump, or take a --forensic one");
+	if (has_advice(vma, "um") || has_advice(vma, "uw") || has_advice(vma, "ui"))
+		refuse("is registered with a userfaultfd", "unregister it before the dump");
+	if (has_advice(vma, "ss"))
+		refuse("is a shadow stack", "start the program with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off");
+	if (vma.has_policy())
+		refuse("has a NUMA policy (mbind)", "start the program under numactl instead");
+}
+
+void refuse_unsupported_memory(const images::Document &document, Findings &findings)
+{
+	for (const images::Memory &memory : document.memory()) {
+		std::string owner = owner_of(document, memory);
+		for (const Vma &vma : memory.vmas())
+			refuse_mapping(vma, fmt::format("mapping {:x}-{:x} of {}", vma.start(), vma.end(), owner),
+				       findings);
+	}
+}
+
+} // namespace bpfckpt::policy

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/policy/task_support.h"
+
+#include <csignal>
+#include <string>
+#include <unordered_map>
+
+namespace bpfckpt::policy {
+
+namespace {
+
+class TaskSupport {
+public:
+	explicit TaskSupport(Findings &findings) : findings_(findings) {}
+	void check(const images::Process &process);
+
+private:
+	void check(const images::Process &process, const images::Thread &thread);
+	void check_pending(const google::protobuf::RepeatedPtrField<images::PendingSignal> &pending,
+			   const std::string &object);
+	void refuse(std::string object, std::string message, std::string hint)
+	{
+		findings_.push_back(
+			Error(Code::kUnsupported, std::move(message)).on(std::move(object)).with_hint(std::move(hint)));
+	}
+
+	Findings &findings_;
+	std::unordered_map<uint32_t, uint32_t> spaces_; // Memory.id -> pid
+};
+
+std::string name_of(const images::Process &process)
+{
+	return fmt::format("pid {} ({})", process.pid(), process.comm());
+}
+
+std::string name_of(const images::Process &process, const images::Thread &thread)
+{
+	if (thread.tid() == process.pid())
+		return name_of(process);
+	return fmt::format("thread {} ({}) of pid {}", thread.tid(), thread.comm(), process.pid());
+}
+
+void TaskSupport::check(const images::Process &process)
+{
+	std::string object = name_of(process);
+	for (const images::Namespace &ns : process.namespaces())
+		if (!ns.own())
+			refuse(object, fmt::format("is in another {} namespace (inode {})", ns.type(), ns.inode()),
+			       "run bpfckpt inside of the container, or wait for support of namespaces");
+	if (process.state() == images::Process::ZOMBIE)
+		return;
+	if (process.address_space()) {
+		auto [it, first] = spaces_.emplace(process.address_space(), process.pid());
+		if (!first)
+			refuse(object, fmt::format("shares its memory with pid {} (CLONE_VM)", it->second),
+			       "there is no way round it yet");
+	}
+	if (process.dumpable() == 2)
+		refuse(object, "is dumpable for root only (PR_SET_DUMPABLE 2), which no process can ask for",
+		       "set /proc/sys/fs/suid_dumpable to 0 or 1 and start it anew");
+	check_pending(process.pending_signals(), object);
+	for (const images::Thread &thread : process.threads())
+		check(process, thread);
+}
+
+// It would end in the code that rebuilds the thread (user/restore/signal.cc).
+void TaskSupport::check_pending(const google::protobuf::RepeatedPtrField<images::PendingSignal> &pending,
+				const std::string &object)
+{
+	for (const images::PendingSignal &signal : pending)
+		if (signal.signal() == SIGTRAP)
+			refuse(object, "has SIGTRAP pending", "try again when it is delivered");
+}
+
+void TaskSupport::check(const images::Process &process, const images::Thread &thread)
+{
+	if (thread.role() != images::Thread::USER)
+		return;
+	std::string object = name_of(process, thread);
+	if (thread.seccomp_mode())
+		refuse(object, thread.seccomp_mode() == 1 ? "is in seccomp strict mode" : "has seccomp filters",
+		       "start it without seccomp");
+	if (thread.fd_table() && thread.fd_table() != process.fd_table())
+		refuse(object, "has an fd table of its own (unshare(CLONE_FILES))", "there is no way round it yet");
+	if (thread.fs() && thread.fs() != process.fs())
+		refuse(object, "has a working directory of its own (unshare(CLONE_FS))",
+		       "there is no way round it yet");
+	check_pending(thread.pending_signals(), object);
+}
+
+} // namespace
+
+void refuse_unsupported_tasks(const images::Document &document, Findings &findings)
+{
+	TaskSupport support(findings);
+	for (const images::Process &process : document.processes())
+		support.check(process);
+}
+
+} // namespace bpfckpt::policy
