@@ -47,6 +47,17 @@ TEST_F(Fault, no_inodes_left_fails_the_dump)
 	expect_unharmed(target);
 }
 
+TEST_F(Fault, a_soft_limit_of_descriptors_is_no_obstacle)
+{
+	Scenario target;
+	SCENARIO_START(target, "harness_idle");
+	Args command = {"prlimit", "--nofile=16:4096"};
+	Args dump = dump_command(target.pid(), target.new_image_dir());
+	command.insert(command.end(), dump.begin(), dump.end());
+	EXPECT_EQ(run_command(command).exit, 0);
+	expect_unharmed(target);
+}
+
 TEST_F(Fault, directory_that_is_not_empty_is_left_alone)
 {
 	Scenario target;

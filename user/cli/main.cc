@@ -18,6 +18,7 @@
 #include "user/cli/report.h"
 #include "user/cli/restore.h"
 #include "user/cli/show.h"
+#include "user/util/io.h"
 
 namespace bpfckpt::cli {
 namespace {
@@ -239,6 +240,7 @@ int main(int argc, char **argv)
 {
 	// Libraries throw, we do not; what gets here is a lack of memory, or a bug.
 	try {
+		bpfckpt::raise_file_limit();
 		return bpfckpt::cli::run(argc, argv);
 	} catch (const std::exception &error) {
 		return bpfckpt::cli::report_error(bpfckpt::Error(bpfckpt::Code::kInternal, error.what()));

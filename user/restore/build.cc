@@ -5,7 +5,6 @@
 #include <ranges>
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -248,20 +247,10 @@ Result<BuildStats> Builder::run()
 	return stats_;
 }
 
-// Descriptors of the tree are opened here too.
-void raise_file_limit()
-{
-	rlimit limit = {};
-	getrlimit(RLIMIT_NOFILE, &limit);
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 } // namespace
 
 Result<BuildStats> build(const Plan &plan, const BuildOptions &options, const Log &log)
 {
-	raise_file_limit();
 	PageImage pages = TRY(PageImage::open(options.pages_fd, options.pages_size, options.deadline));
 	uint64_t hole = TRY(target::find_hole(plan.occupied, StubLayout::size_for(plan.max_threads)));
 	return Builder(plan, options, log, std::move(pages), StubLayout(hole, plan.max_threads)).run();

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +18,15 @@ Result<UniqueFd> open_at(int dir, const std::string &path, int flags, unsigned m
 		if (errno != EINTR)
 			return errno_error(errno, "cannot open").on(path);
 	}
+}
+
+void raise_file_limit()
+{
+	rlimit limit = {};
+	if (::getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 Result<> write_all(int fd, std::span<const std::byte> bytes)

@@ -14,6 +14,9 @@ namespace bpfckpt {
 // Opens below `dir` (AT_FDCWD for the working directory); O_CLOEXEC is added. Errors: that of openat(2), with the path.
 Result<UniqueFd> open_at(int dir, const std::string &path, int flags, unsigned mode = 0);
 
+// RLIMIT_NOFILE up to its hard limit: a tree has as many iterators and files as it has processes and objects.
+void raise_file_limit();
+
 // Writes all bytes. Errors: that of write(2); ENOSPC is Code::kLimit.
 Result<> write_all(int fd, std::span<const std::byte> bytes);
 Result<> pwrite_all(int fd, std::span<const std::byte> bytes, off_t offset);
