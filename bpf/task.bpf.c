@@ -18,6 +18,7 @@
 #define SIGNALS             64
 #define JOBCTL_STOP_SIGMASK 0xffff /* include/linux/sched/jobctl.h */
 #define PFA_NO_NEW_PRIVS    0      /* include/linux/sched.h: a bit of atomic_flags */
+#define MMF_DUMPABLE_MASK   3ULL   /* include/linux/mm_types.h, up to v7.1 */
 
 RECORD_MAP(trees, tree_record);
 RECORD_MAP(tasks, task_record);
@@ -236,6 +237,7 @@ static void read_scheduling(struct task_record *record, const struct task_struct
 static void read_user_pointers(struct task_record *record, const struct task_struct *task)
 {
 	const struct task_struct___v70 *task_v70 = (const void *)task;
+	const struct task_struct___v72 *task_v72 = (const void *)task;
 
 	record->altstack_sp = task->sas_ss_sp;
 	record->altstack_size = task->sas_ss_size;
@@ -246,6 +248,10 @@ static void read_user_pointers(struct task_record *record, const struct task_str
 	record->rseq = 0;
 	record->rseq_length = 0;
 	record->rseq_signature = 0;
+	if (bpf_core_field_exists(task_v72->futex)) {
+		record->robust_list = (__u64)BPF_CORE_READ(task_v72, futex.robust_list);
+		record->compat_robust_list = (__u64)BPF_CORE_READ(task_v72, futex.compat_robust_list);
+	}
 	if (bpf_core_field_exists(task->robust_list))
 		record->robust_list = (__u64)BPF_CORE_READ(task, robust_list);
 	if (bpf_core_field_exists(task->compat_robust_list))
@@ -329,8 +335,10 @@ static void read_thread(struct task_record *record, const struct own_pidns *own,
 
 /* --- a process --------------------------------------------------------------------------------------------------- */
 
-static __u64 mm_flags_of(const struct mm_struct *mm)
+static __u64 mm_flags_of(const struct task_struct *leader)
 {
+	const struct task_struct___v72 *leader_v72 = (const void *)leader;
+	const struct mm_struct *mm = BPF_CORE_READ(leader, mm);
 	const struct mm_struct___v617 *mm_v617 = (const void *)mm;
 	__u64 flags = 0;
 
@@ -338,6 +346,8 @@ static __u64 mm_flags_of(const struct mm_struct *mm)
 		bpf_core_read(&flags, sizeof(flags), &mm->flags.__mm_flags);
 	else
 		flags = BPF_CORE_READ(mm_v617, flags);
+	if (bpf_core_field_exists(leader_v72->exec_state))
+		flags = (flags & ~MMF_DUMPABLE_MASK) | BPF_CORE_READ(leader_v72, exec_state, dumpable);
 	return flags;
 }
 
@@ -360,7 +370,7 @@ static void read_process(struct process_record *record, const struct own_pidns *
 	record->limit_count = bpf_core_field_size(signal->rlim) / sizeof(struct process_limit);
 	bpf_core_read(record->limits, sizeof(record->limits), &signal->rlim);
 	record->exe_file = (__u64)BPF_CORE_READ(leader, mm, exe_file);
-	record->mm_flags = mm_flags_of(BPF_CORE_READ(leader, mm));
+	record->mm_flags = mm_flags_of(leader);
 	record->has_terminal = BPF_CORE_READ(signal, tty) != NULL;
 	record->restores_timer_ids = 0;
 	if (bpf_core_field_exists(signal->timer_create_restore_ids))

@@ -55,13 +55,26 @@ static int has_keys(const struct mm_struct *mm)
 	return keys != 0;
 }
 
+static struct futex_private_hash *futex_hash_of(const struct mm_struct *mm)
+{
+	const struct mm_struct___v72 *mm_v72 = (const void *)mm;
+
+	if (bpf_core_field_exists(mm_v72->futex))
+		return BPF_CORE_READ(mm_v72, futex.phash.hash);
+	if (bpf_core_field_exists(mm->futex_phash))
+		return BPF_CORE_READ(mm, futex_phash);
+	return NULL;
+}
+
 static void fill_attributes(struct mm_record *r, const struct mm_struct *mm)
 {
+	struct futex_private_hash *hash = futex_hash_of(mm);
+
 	r->membarrier = r->futex_slots = r->oddities = r->reserved = 0;
 	if (bpf_core_field_exists(mm->membarrier_state))
 		r->membarrier = mm->membarrier_state.counter;
-	if (bpf_core_field_exists(mm->futex_phash) && BPF_CORE_READ(mm, futex_phash, custom))
-		r->futex_slots = BPF_CORE_READ(mm, futex_phash, hash_mask) + 1;
+	if (hash && BPF_CORE_READ(hash, custom))
+		r->futex_slots = BPF_CORE_READ(hash, hash_mask) + 1;
 	if (bpf_core_field_exists(mm->context.ldt) && BPF_CORE_READ(mm, context.ldt))
 		r->oddities |= MM_LDT;
 	if (bpf_core_field_exists(mm->context.lam_cr3_mask) && BPF_CORE_READ(mm, context.lam_cr3_mask))

@@ -53,6 +53,19 @@ struct mm_struct {
 	struct file *exe_file;
 };
 
+/* v7.2 (BTF of Debian's 7.2.13) */
+struct futex_mm_phash {
+	struct futex_private_hash *hash;
+};
+
+struct futex_mm_data {
+	struct futex_mm_phash phash;
+};
+
+struct mm_struct___v72 {
+	struct futex_mm_data futex;
+};
+
 /* Up to v6.17: a plain word. */
 struct mm_struct___v617 {
 	unsigned long flags;

@@ -226,6 +226,27 @@ struct task_struct___v70 {
 	struct rseq_data rseq;
 };
 
+/* v7.2 (BTF of Debian's 7.2.13): the robust lists, and what the first bits of mm->flags were before. */
+struct futex_sched_data {
+	void *robust_list;
+	void *compat_robust_list;
+};
+
+enum task_dumpable {
+	TASK_DUMPABLE_OFF,
+	TASK_DUMPABLE_OWNER,
+	TASK_DUMPABLE_ROOT,
+};
+
+struct task_exec_state {
+	enum task_dumpable dumpable; /* the values of prctl(PR_GET_DUMPABLE) */
+};
+
+struct task_struct___v72 {
+	struct futex_sched_data futex;
+	struct task_exec_state *exec_state;
+};
+
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
