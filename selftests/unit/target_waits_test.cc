@@ -76,15 +76,19 @@ bool all_sleep(const std::vector<WaitCase> &cases, const WaitReport *reports)
 	return true;
 }
 
-void freeze_for(pid_t root, std::chrono::milliseconds time)
+// Loaded before the waits begin: that takes longer than a freeze, and both freezes are to hit the middle of them.
+struct Readers {
+	Result<iterators::SleeperReader> sleepers = iterators::SleeperReader::load();
+	Result<iterators::TaskReader> tasks = iterators::TaskReader::load();
+};
+
+void freeze_for(Readers &readers, pid_t root, std::chrono::milliseconds time)
 {
-	auto sleepers = iterators::SleeperReader::load();
-	auto tasks = iterators::TaskReader::load();
-	ASSERT_TRUE(sleepers && tasks);
+	auto &[sleepers, tasks] = readers;
 	SleepDeadlines deadlines;
 	FreezeOptions options;
 	options.root = root;
-	options.before_interrupt = [&] { return sleepers->run(); };
+	options.before_interrupt = [&readers] { return readers.sleepers->run(); };
 	options.deadline_of = [&](pid_t tid) -> std::optional<SleepDeadline> {
 		auto found = deadlines.find(static_cast<uint32_t>(tid));
 		return found == deadlines.end() ? std::nullopt : std::optional(found->second);
@@ -129,15 +133,17 @@ TEST(TargetWaitsTest, no_wait_notices_two_freezes)
 	auto *reports = static_cast<WaitReport *>(::mmap(nullptr, cases.size() * sizeof(WaitReport),
 							 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 	ASSERT_NE(reports, MAP_FAILED);
+	Readers readers;
+	ASSERT_TRUE(readers.sleepers && readers.tasks);
 	pid_t root = start_all(cases, reports);
 	auto deadline = Clock::now() + 10s;
 	while (!all_sleep(cases, reports) && Clock::now() < deadline)
 		std::this_thread::sleep_for(2ms);
 
 	std::this_thread::sleep_for(150ms);
-	freeze_for(root, 80ms);
+	freeze_for(readers, root, 80ms);
 	std::this_thread::sleep_for(100ms);
-	freeze_for(root, 80ms);
+	freeze_for(readers, root, 80ms);
 
 	for (size_t i = 0; i < cases.size(); i++)
 		EXPECT_FALSE(cases[i].kind == WaitCase::kForever && reports[i].done)
