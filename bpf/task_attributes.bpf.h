@@ -10,19 +10,18 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
+#define DR7_ENABLED     0xff /* L0, G0, ... G3: breakpoints that were switched off leave their addresses only */
 #define MPOL_USER_NODES (1 << 15 | 1 << 14) /* MPOL_F_STATIC_NODES | MPOL_F_RELATIVE_NODES */
 
 static __always_inline __u32 machine_oddities(const struct task_struct *task)
 {
 	__u64 segments[3] = {};
-	__u64 breakpoints[4] = {};
 	__u32 found = 0;
 
 	bpf_core_read(segments, sizeof(segments), &task->thread.tls_array);
 	if (segments[0] | segments[1] | segments[2])
 		found |= TASK_TLS_SEGMENTS;
-	bpf_core_read(breakpoints, sizeof(breakpoints), &task->thread.ptrace_bps);
-	if (breakpoints[0] | breakpoints[1] | breakpoints[2] | breakpoints[3])
+	if (BPF_CORE_READ(task, thread.ptrace_dr7) & DR7_ENABLED)
 		found |= TASK_BREAKPOINTS;
 	if (bpf_core_field_exists(task->thread.io_bitmap) && BPF_CORE_READ(task, thread.io_bitmap))
 		found |= TASK_IO_PORTS;

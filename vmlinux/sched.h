@@ -114,7 +114,6 @@ struct mempolicy {
 
 struct css_set;
 struct io_bitmap;
-struct perf_event;
 
 struct desc_struct {
 	__u64 descriptor; /* never read by name: fields of 16 and 4 bits */
@@ -123,7 +122,7 @@ struct desc_struct {
 struct thread_struct {
 	unsigned long sp; /* of the kernel stack, while the task is not running (arch/x86) */
 	struct desc_struct tls_array[3];
-	struct perf_event *ptrace_bps[4];
+	unsigned long ptrace_dr7;
 	struct io_bitmap *io_bitmap;
 	unsigned long iopl_emul;
 };

@@ -104,32 +104,29 @@ TEST_F(Fault, thread_in_vfork_is_refused)
 	expect_unharmed(target);
 }
 
+static void dump_again_and_again(Scenario &target, int times)
+{
+	for (int i = 0; i < times; i++) {
+		SCOPED_TRACE("dump " + std::to_string(i));
+		DumpResult dumped = target.dump({"-R"});
+		ASSERT_EQ(dumped.exit, 0);
+		EXPECT_TRUE(is_checkpoint(dumped.dir));
+		expect_unharmed(target);
+	}
+}
+
 TEST_F(Fault, target_that_forks_and_starts_threads_during_dumps)
 {
 	Scenario target;
 	SCENARIO_START(target, "fault/fault_churn");
-	for (int i = 0; i < 20; i++) {
-		SCOPED_TRACE("dump " + std::to_string(i));
-		DumpResult dumped = target.dump({"-R"});
-		if (dumped.exit != 0)
-			break;
-		EXPECT_TRUE(is_checkpoint(dumped.dir));
-		expect_unharmed(target);
-	}
+	dump_again_and_again(target, 20);
 }
 
 TEST_F(Fault, target_with_a_thousand_threads_that_come_and_go)
 {
 	Scenario target;
 	SCENARIO_START(target, "fault/fault_churn", {"1000"});
-	for (int i = 0; i < 3; i++) {
-		SCOPED_TRACE("dump " + std::to_string(i));
-		DumpResult dumped = target.dump({"-R"});
-		if (dumped.exit != 0)
-			break;
-		EXPECT_TRUE(is_checkpoint(dumped.dir));
-		expect_unharmed(target);
-	}
+	dump_again_and_again(target, 3);
 }
 
 // As strace and gdb do it.

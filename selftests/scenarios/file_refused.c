@@ -125,10 +125,7 @@ static void open_unknown(void)
 	some((int)syscall(SYS_landlock_create_ruleset, &(unsigned long){1}, 8, 0), "landlock");
 }
 
-static const struct {
-	const char *name;
-	void (*set_up)(void);
-} states[] = {
+static const struct scenario_state states[] = {
 	{"lease", take_lease},
 	{"huge_memfd", make_huge_memfd},
 	{"deleted_directory", open_deleted_directory},
@@ -148,10 +145,5 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-	scenario_init();
-	for (unsigned i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-		if (argc > 1 && !strcmp(argv[1], states[i].name))
-			states[i].set_up();
-	}
-	return scenario_main(check);
+	return scenario_state_main(argc, argv, states, sizeof(states) / sizeof(states[0]), check);
 }

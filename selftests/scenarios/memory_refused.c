@@ -97,10 +97,7 @@ static void map_droppable(void)
 	map(DROPPABLE_MAP | MAP_ANONYMOUS, -1);
 }
 
-static const struct {
-	const char *name;
-	void (*set_up)(void);
-} states[] = {
+static const struct scenario_state states[] = {
 	{"hugetlb", map_huge_pages}, {"userfault", register_userfault},
 	{"segment", attach_segment}, {"aio", make_aio_context},
 	{"secret", map_secret},      {"mbind", bind_to_node},
@@ -109,10 +106,5 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-	scenario_init();
-	for (unsigned i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-		if (argc > 1 && !strcmp(argv[1], states[i].name))
-			states[i].set_up();
-	}
-	return scenario_main(check);
+	return scenario_state_main(argc, argv, states, sizeof(states) / sizeof(states[0]), check);
 }

@@ -153,6 +153,18 @@ int scenario_main(void (*check)(int round))
 	return ok ? 0 : 1;
 }
 
+int scenario_state_main(int argc, char **argv, const struct scenario_state *states, int count, void (*check)(int round))
+{
+	int i;
+
+	scenario_init();
+	for (i = 0; i < count && (argc < 2 || strcmp(argv[1], states[i].name)); i++)
+		;
+	SCENARIO_REQUIRE(i < count, "no state %s", argc < 2 ? "" : argv[1]);
+	states[i].set_up();
+	return scenario_main(check);
+}
+
 void scenario_failed(const char *file, int line, const char *cond, const char *fmt, ...)
 {
 	int saved_errno = errno;

@@ -34,6 +34,16 @@ bool scenario_round_done(int round);
 /* All of the above: ready, then check(round) for each round until told to stop. Returns main()'s value. */
 int scenario_main(void (*check)(int round));
 
+/* A program that is one of several states: argv[1] names which. */
+struct scenario_state {
+	const char *name;
+	void (*set_up)(void);
+};
+
+/* scenario_init(), the state's set-up, then scenario_main(). */
+int scenario_state_main(int argc, char **argv, const struct scenario_state *states, int count,
+			void (*check)(int round));
+
 /* Records a failure of the current round and goes on. Any thread of the program may. */
 #define SCENARIO_CHECK(cond, ...)                                                \
 	do {                                                                     \

@@ -2,6 +2,7 @@
 // What prctl(2), arch_prctl(2), membarrier(2), set_mempolicy(2) and sched_setattr(2) have set: for the process, and for
 // one thread only.
 #include "selftests/scenarios/scenario.h"
+#include "selftests/scenarios/sched_parameters.h"
 
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -22,15 +23,6 @@
 #define MPOL_BIND_           2
 #define MPOL_F_STATIC_NODES_ (1 << 15)
 #define SLICE_NS             3000000
-
-struct sched_parameters { /* struct sched_attr (include/uapi/linux/sched/types.h) */
-	uint32_t size;
-	uint32_t policy;
-	uint64_t flags;
-	int32_t nice;
-	uint32_t priority;
-	uint64_t runtime, deadline, period;
-};
 
 static bool has_mdwe, has_merge, has_slice, has_policy, has_slots;
 static volatile int round_of_thread, thread_done;

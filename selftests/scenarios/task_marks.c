@@ -112,10 +112,7 @@ static void start_thread_with_files(void)
 	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(unshared, 10), "unshare");
 }
 
-static const struct {
-	const char *name;
-	void (*set_up)(void);
-} states[] = {
+static const struct scenario_state states[] = {
 	{"keyring", make_keyring},
 	{"sem_undo", owe_semaphore},
 	{"segment", make_segment},
@@ -127,10 +124,5 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-	scenario_init();
-	for (unsigned i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-		if (argc > 1 && !strcmp(argv[1], states[i].name))
-			states[i].set_up();
-	}
-	return scenario_main(check);
+	return scenario_state_main(argc, argv, states, sizeof(states) / sizeof(states[0]), check);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Processes that are unusual and restored all the same; argv[1] says which.
 #include "selftests/scenarios/scenario.h"
+#include "selftests/scenarios/sched_parameters.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,15 +21,6 @@
 #define DEADLINE     6 /* SCHED_DEADLINE */
 #define RECLAIM      2 /* SCHED_FLAG_RECLAIM */
 #define MILLISECONDS 1000000ULL
-
-struct sched_parameters { /* struct sched_attr (include/uapi/linux/sched/types.h) */
-	uint32_t size;
-	uint32_t policy;
-	uint64_t flags;
-	int32_t nice;
-	uint32_t priority;
-	uint64_t runtime, deadline, period;
-};
 
 static int last_round;
 

@@ -158,10 +158,7 @@ static void end_leader(void)
 	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(is_zombie(pid), 10), "the first thread does not end");
 }
 
-static const struct {
-	const char *name;
-	void (*set_up)(void);
-} states[] = {
+static const struct scenario_state states[] = {
 	{"seccomp", filter_syscalls}, {"traced", trace_child},         {"uts", enter_uts_namespace},
 	{"pid", make_pid_namespace},  {"dispatch", dispatch_syscalls}, {"vm", share_memory},
 	{"files", share_descriptors}, {"fs", share_directory},         {"sigtrap", block_sigtrap},
@@ -170,10 +167,5 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-	scenario_init();
-	for (unsigned i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-		if (argc > 1 && !strcmp(argv[1], states[i].name))
-			states[i].set_up();
-	}
-	return scenario_main(check);
+	return scenario_state_main(argc, argv, states, sizeof(states) / sizeof(states[0]), check);
 }

@@ -3,6 +3,9 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
 
 #include <gtest/gtest.h>
 
@@ -298,6 +301,32 @@ TEST(Task, traced_by_another_is_found)
 	EXPECT_NE(output.exit, 0);
 	EXPECT_NE((output.out + output.err).find("is traced by pid " + std::to_string(s.pid())), std::string::npos)
 		<< output.out << output.err;
+}
+
+static void set_debug_registers(pid_t pid, unsigned long address, unsigned long control)
+{
+	int status;
+	ASSERT_EQ(ptrace(PTRACE_SEIZE, pid, 0, 0), 0);
+	ASSERT_EQ(ptrace(PTRACE_INTERRUPT, pid, 0, 0), 0);
+	ASSERT_EQ(waitpid(pid, &status, __WALL), pid);
+	EXPECT_EQ(ptrace(PTRACE_POKEUSER, pid, offsetof(struct user, u_debugreg[0]), address), 0);
+	EXPECT_EQ(ptrace(PTRACE_POKEUSER, pid, offsetof(struct user, u_debugreg[7]), control), 0);
+	ASSERT_EQ(ptrace(PTRACE_DETACH, pid, 0, 0), 0);
+}
+
+// CRIU leaves some that are switched off, after every dump.
+TEST(Task, breakpoints_of_a_debugger_are_refused_while_they_are_on)
+{
+	constexpr unsigned long kOnWrite = 1 | 1 << 16; // L0, R/W0: a byte is written
+	Scenario s;
+	SCENARIO_START(s, "harness_idle");
+	set_debug_registers(s.pid(), 4096, kOnWrite);
+	Output output = bpfckpt({"check", "-t", std::to_string(s.pid())});
+	EXPECT_EQ(output.exit, 3);
+	EXPECT_NE(output.out.find("breakpoints"), std::string::npos) << output.out;
+	set_debug_registers(s.pid(), 4096, 0);
+	EXPECT_EQ(s.dump({"-R"}).exit, 0);
+	EXPECT_TRUE(s.go());
 }
 
 TEST(Task, nested_pid_namespace_is_shown)

@@ -114,4 +114,11 @@ static void waits_end(struct wait *waits, int count)
 		wait_end(&waits[i]);
 }
 
+/* A round of programs that do nothing else. */
+static inline void waits_again(struct wait *waits, int count)
+{
+	waits_end(waits, count);
+	waits_start(waits, count);
+}
+
 #endif

@@ -2,6 +2,7 @@
 #include "user/target/resume_timeout.h"
 
 #include <algorithm>
+#include <thread>
 
 #include <sched.h>
 #include <sys/uio.h>
@@ -34,6 +35,8 @@ bool write_remote(pid_t pid, uint64_t address, T value)
 constexpr uint64_t kGetEventsArgTs = 16; // offsetof(struct io_uring_getevents_arg, ts)
 // Some microseconds on an idle machine; on a busy one the thread has to get a CPU first.
 constexpr auto kReadWithin = std::chrono::milliseconds(20);
+// After that the thread is waiting for a CPU, and should not find us on it.
+constexpr auto kLookAt = std::chrono::microseconds(100);
 
 } // namespace
 
@@ -63,9 +66,13 @@ ShortenedTimeout ShortenedTimeout::apply(pid_t pid, const InterruptedSyscall &sy
 
 void wait_until_asleep(pid_t pid, pid_t tid, uint32_t nr)
 {
-	auto deadline = Clock::now() + kReadWithin;
-	while (!sleeps_in(pid, tid, nr) && Clock::now() < deadline)
-		::sched_yield();
+	auto start = Clock::now();
+	while (!sleeps_in(pid, tid, nr) && Clock::now() < start + kReadWithin) {
+		if (Clock::now() < start + kLookAt)
+			::sched_yield();
+		else
+			std::this_thread::sleep_for(kLookAt);
+	}
 }
 
 void ShortenedTimeout::put_back_when_read(pid_t pid, pid_t tid, uint32_t nr) const
