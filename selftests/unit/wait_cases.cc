@@ -113,8 +113,9 @@ sockaddr_un abstract_address(const char *name)
 {
 	sockaddr_un address = {};
 	address.sun_family = AF_UNIX;
-	// Abstract, and of this process alone.
-	snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "bpfckpt-%d-%s", ::getpid(), name);
+	// Abstract, of this process alone, and another one each time.
+	static int count;
+	snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "bpfckpt-%d-%s-%d", ::getpid(), name, count++);
 	return address;
 }
 

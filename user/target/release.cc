@@ -37,18 +37,22 @@ void FrozenTree::State::resolve_deadlines()
 	});
 }
 
+// Lets it enter its call with the timeout that is there for this one time, and has that put back.
+static void resume_with(const FrozenProcess &process, FrozenThread &thread, int64_t remaining,
+			const std::function<void()> &put_back)
+{
+	enter_again(process.pid, thread.tid, thread.syscall->message.nr(), remaining, put_back);
+	thread.in_stop = thread.seized = false;
+}
+
 // While all its kin are still stopped.
 static void resume_socket_wait(const FrozenProcess &process, FrozenThread &thread, int64_t remaining)
 {
 	const images::InterruptedSyscall &call = thread.syscall->message;
 	UniqueFd copy(static_cast<int>(::syscall(SYS_pidfd_getfd, process.ref.fd(), call.args(0), 0)));
 	auto shortened = ShortenedSocketTimeout::apply(copy.get(), call.nr(), remaining);
-	if (!shortened)
-		return;
-	detach(thread.tid);
-	thread.in_stop = thread.seized = false;
-	wait_until_asleep(process.pid, thread.tid, call.nr());
-	shortened->put_back(copy.get());
+	if (shortened)
+		resume_with(process, thread, remaining, [&] { shortened->put_back(copy.get()); });
 }
 
 // Timed calls that the kernel would start anew get what remains by now.
@@ -66,11 +70,8 @@ void FrozenTree::State::resume_timeouts()
 			resume_socket_wait(process, thread, remaining);
 		} else if (call.timeout != Timeout::kNone) {
 			auto change = ShortenedTimeout::apply(process.pid, call, remaining);
-			if (!change.temporary())
-				return;
-			detach(thread.tid);
-			thread.in_stop = thread.seized = false;
-			change.put_back_when_read(process.pid, thread.tid, call.message.nr());
+			if (change.temporary())
+				resume_with(process, thread, remaining, [&] { change.put_back(process.pid); });
 		}
 	});
 }

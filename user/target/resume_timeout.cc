@@ -2,10 +2,14 @@
 #include "user/target/resume_timeout.h"
 
 #include <algorithm>
+#include <csignal>
+#include <functional>
 #include <thread>
 
 #include <sched.h>
+#include <sys/ptrace.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 #include "user/target/pid_ref.h"
 #include "user/target/tree_scan.h"
@@ -33,10 +37,50 @@ bool write_remote(pid_t pid, uint64_t address, T value)
 }
 
 constexpr uint64_t kGetEventsArgTs = 16; // offsetof(struct io_uring_getevents_arg, ts)
+// A wait that ends so soon might have ended before anybody sees the thread asleep.
+constexpr int64_t kDueNs = 20'000'000;
 // Some microseconds on an idle machine; on a busy one the thread has to get a CPU first.
-constexpr auto kReadWithin = std::chrono::milliseconds(20);
+constexpr auto kReadWithin = std::chrono::seconds(1);
 // After that the thread is waiting for a CPU, and should not find us on it.
 constexpr auto kLookAt = std::chrono::microseconds(100);
+
+constexpr int kSyscallStop = SIGTRAP | 0x80; // PTRACE_O_TRACESYSGOOD
+
+bool happens(Clock::duration within, const std::function<bool()> &condition)
+{
+	auto start = Clock::now();
+	while (!condition()) {
+		auto waited = Clock::now() - start;
+		if (waited > within)
+			return false;
+		if (waited < kLookAt)
+			::sched_yield();
+		else
+			std::this_thread::sleep_for(kLookAt);
+	}
+	return true;
+}
+
+// To the next stop, that of a system call or what comes before; 0: the thread is gone.
+int next_stop(pid_t tid, Clock::duration within)
+{
+	int status = 0;
+	if (::ptrace(PTRACE_SYSCALL, tid, 0, 0) < 0)
+		return 0;
+	pid_t waited = 0;
+	auto reported = [&] { return (waited = ::waitpid(tid, &status, __WALL | WNOHANG)) != 0; };
+	if (!happens(within, reported)) {
+		::ptrace(PTRACE_INTERRUPT, tid, 0, 0);
+		waited = ::waitpid(tid, &status, __WALL);
+	}
+	return waited == tid && WIFSTOPPED(status) ? status : 0;
+}
+
+// A signal that came meanwhile has left the queue: it is delivered, and ends the call as it would have.
+int signal_of(int status)
+{
+	return status >> 16 == 0 && WSTOPSIG(status) != kSyscallStop ? WSTOPSIG(status) : 0;
+}
 
 } // namespace
 
@@ -64,20 +108,27 @@ ShortenedTimeout ShortenedTimeout::apply(pid_t pid, const InterruptedSyscall &sy
 	return change;
 }
 
-void wait_until_asleep(pid_t pid, pid_t tid, uint32_t nr)
+void enter_again(pid_t pid, pid_t tid, uint32_t nr, int64_t remaining_ns, const std::function<void()> &put_back)
 {
-	auto start = Clock::now();
-	while (!sleeps_in(pid, tid, nr) && Clock::now() < start + kReadWithin) {
-		if (Clock::now() < start + kLookAt)
-			::sched_yield();
-		else
-			std::this_thread::sleep_for(kLookAt);
+	std::chrono::nanoseconds remaining(std::max<int64_t>(remaining_ns, 0));
+	if (remaining_ns >= kDueNs) {
+		// Not from the stop before the call: detaching raises TIF_SIGPENDING (kernel/ptrace.c:
+		// __ptrace_unlink()), with which it would end by EINTR.
+		::ptrace(PTRACE_DETACH, tid, 0, 0);
+		happens(std::min<Clock::duration>(remaining, kReadWithin), [=] { return sleeps_in(pid, tid, nr); });
+		put_back();
+		return;
 	}
+	int status = next_stop(tid, kReadWithin);
+	if (status >> 8 == kSyscallStop)
+		status = next_stop(tid, remaining + kReadWithin);
+	put_back();
+	if (status)
+		::ptrace(PTRACE_DETACH, tid, 0, static_cast<unsigned long>(signal_of(status)));
 }
 
-void ShortenedTimeout::put_back_when_read(pid_t pid, pid_t tid, uint32_t nr) const
+void ShortenedTimeout::put_back(pid_t pid) const
 {
-	wait_until_asleep(pid, tid, nr);
 	// Whoever has changed it meanwhile knows better.
 	Value now;
 	if (read_remote(pid, address_, &now) && now == written_)

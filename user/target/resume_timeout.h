@@ -3,11 +3,12 @@
 // timeval).
 //
 // select(2) and its kin keep there what remains, so we do too. Others must find it as it was: it is changed, the one
-// thread goes on until it sleeps again and has read it, and it is put back while all its kin are still stopped. Memory
-// that the target cannot write (a constant) is left alone: then the wait starts anew.
+// thread goes on until it has read it, and it is put back while all its kin are still stopped. Memory that the target
+// cannot write (a constant) is left alone: then the wait starts anew.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include <sys/types.h>
 
@@ -15,17 +16,19 @@
 
 namespace bpfckpt::target {
 
-// Returns when the thread sleeps in the call (again), or after a moment that is long for that.
-void wait_until_asleep(pid_t pid, pid_t tid, uint32_t nr);
+// Lets one stopped thread enter its call `nr` again, of whose timeout `remaining_ns` are left, calls `put_back` when it
+// has read that, and detaches it. The end of a wait that is due is awaited: nobody has to be quick enough to see the
+// thread asleep in it.
+void enter_again(pid_t pid, pid_t tid, uint32_t nr, int64_t remaining_ns, const std::function<void()> &put_back);
 
 class ShortenedTimeout {
 public:
 	// Writes what remains; nothing if the call has no timeout in memory, or not more than what is there.
 	static ShortenedTimeout apply(pid_t pid, const InterruptedSyscall &syscall, int64_t remaining_ns);
 
-	// Whether it has to be put back once the thread sleeps in the call again.
+	// Whether it has to be put back once the thread has entered the call again.
 	[[nodiscard]] bool temporary() const { return temporary_; }
-	void put_back_when_read(pid_t pid, pid_t tid, uint32_t nr) const;
+	void put_back(pid_t pid) const;
 
 private:
 	uint64_t address_ = 0;
