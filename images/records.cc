@@ -44,7 +44,8 @@ Result<> check_manifest(const Manifest &manifest)
 	utsname machine;
 	::uname(&machine);
 	if (manifest.architecture() != machine.machine)
-		return make_error(Code::kMismatch, "is from another architecture: {}", manifest.architecture());
+		return make_error(Code::kMismatch, "is from another architecture: {}", manifest.architecture())
+			.with_hint("restore on a machine like the one of the dump");
 
 	std::set<std::string_view> names;
 	for (const ImageFile &file : manifest.files()) {

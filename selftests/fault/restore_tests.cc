@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // A restore that fails, or dies, at any of its steps: the half-built tree is gone, no file is left, and the images can
 // still be restored.
-#include <algorithm>
-#include <csignal>
-#include <filesystem>
 #include <fstream>
-#include <set>
 
 #include <fmt/core.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "selftests/fault/fault_test.h"
+#include "selftests/fault/restore_test.h"
 #include "selftests/fault/traced_command.h"
 
 namespace fs = std::filesystem;
@@ -21,87 +16,13 @@ namespace bpfckpt::selftests {
 
 namespace {
 
-// Dumped and gone; what restore makes of it is ours to end.
-class FaultRestore : public Fault {
+class FaultKill : public FaultRestore {
 protected:
-	// False: the test has failed or is skipped.
-	bool dumped(const std::string &program, const Args &args = {})
-	{
-		if (IsSkipped() || !program_.start(program, args))
-			return false;
-		DumpResult result = program_.dump({});
-		dir_ = result.dir;
-		if (result.exit != 0)
-			return false;
-		Json shown = program_.show();
-		for (const Json &process : shown["processes"])
-			pids_.push_back(static_cast<pid_t>(number(process["pid"])));
-		files_ = files();
-		return true;
-	}
-
-	[[nodiscard]] Args command(const Args &options = {}) const
-	{
-		Args args{bpfckpt_path(), "restore", "-d", "-D", dir_};
-		args.insert(args.end(), options.begin(), options.end());
-		return args;
-	}
-
-	[[nodiscard]] std::set<std::string> files() const
-	{
-		std::set<std::string> names;
-		for (const auto &entry : fs::directory_iterator(program_.work_dir()))
-			names.insert(entry.path().filename());
-		return names;
-	}
-
-	// Orphans of a dead bpfckpt, helpers among them, are ours to reap.
-	[[nodiscard]] bool all_gone() const
-	{
-		while (waitpid(-1, nullptr, WNOHANG | __WALL) > 0)
-			;
-		bool childless = waitpid(-1, nullptr, WNOHANG | __WALL) < 0;
-		return childless && std::ranges::none_of(pids_, [](pid_t pid) { return kill(pid, 0) == 0; });
-	}
-
-	void end_tree() const
-	{
-		for (pid_t pid : pids_)
-			kill(pid, SIGKILL);
-		EXPECT_TRUE(eventually([&] { return all_gone(); }, kDeadline));
-	}
-
-	// Every process is there and runs by itself.
-	void expect_whole()
-	{
-		for (pid_t pid : pids_)
-			EXPECT_EQ(status_field(pid, "TracerPid"), "0") << pid;
-		EXPECT_TRUE(program_.check_target());
-	}
-
-	void expect_nothing_left() const
-	{
-		EXPECT_TRUE(eventually([&] { return all_gone(); }, kDeadline)) << "a process was left behind";
-		EXPECT_EQ(files(), files_) << "a file was left behind";
-	}
-
-	// And what failed did no harm to the images.
-	void expect_restorable()
-	{
-		EXPECT_TRUE(program_.restore());
-		EXPECT_TRUE(program_.go());
-	}
-
-	// Killed at a system call of bpfckpt, spread over all of them and at each of the last ones.
+	// At a system call of bpfckpt, spread over all of them and at each of the last ones.
 	void kill_at_every_step(unsigned spread, unsigned last);
-
-	Scenario program_;
-	std::string dir_;
-	std::vector<pid_t> pids_;
-	std::set<std::string> files_;
 };
 
-void FaultRestore::kill_at_every_step(unsigned spread, unsigned last)
+void FaultKill::kill_at_every_step(unsigned spread, unsigned last)
 {
 	TracedOutput whole = run_traced(command());
 	ASSERT_EQ(whole.exit, 0) << whole.err;
@@ -130,19 +51,19 @@ void FaultRestore::kill_at_every_step(unsigned spread, unsigned last)
 
 } // namespace
 
-TEST_F(FaultRestore, sigkill_at_any_step_leaves_no_process)
+TEST_F(FaultKill, sigkill_at_any_step_leaves_no_process)
 {
 	ASSERT_TRUE(dumped("fault/fault_memory", {"4"}));
 	kill_at_every_step(25, 15);
 }
 
-TEST_F(FaultRestore, sigkill_at_any_step_leaves_no_tree)
+TEST_F(FaultKill, sigkill_at_any_step_leaves_no_tree)
 {
 	ASSERT_TRUE(dumped("restore_tree"));
 	kill_at_every_step(15, 10);
 }
 
-TEST_F(FaultRestore, sigkill_at_any_step_leaves_no_file)
+TEST_F(FaultKill, sigkill_at_any_step_leaves_no_file)
 {
 	ASSERT_TRUE(dumped("file_named"));
 	kill_at_every_step(25, 5);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // The plan of a restore from images that anybody could have written. The input is a list of edits of a small document,
 // field by field, so that what comes out is still near to something that makes sense. Of what the validator lets
-// through a plan is made: it must end, stay in proportion, and name no process and no file that the images do not.
+// through a plan is made and held against this machine: it must end, stay in proportion, and name no process and no
+// file that the images do not.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -13,6 +14,7 @@
 #include "images/validate.h"
 #include "selftests/unit/sample_document.cc" // of another test program, and small
 #include "user/restore/plan.h"
+#include "user/target/stub_process.h"
 
 using namespace bpfckpt;
 using google::protobuf::FieldDescriptor;
@@ -130,6 +132,16 @@ void check_plan(const restore::Plan &plan, const images::Document &document)
 		abort();
 }
 
+// The stub overlaps no mapping, whatever the mappings are.
+void check_stub(const restore::Plan &plan)
+{
+	uint64_t size = target::StubLayout::size_for(plan.max_threads);
+	Result<uint64_t> hole = target::find_hole(plan.occupied, size);
+	for (const target::RemoteRange &range : plan.occupied)
+		if (hole && *hole < range.end() && range.address < *hole + size)
+			abort();
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -146,8 +158,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!plan)
 		return 0;
 	check_plan(*plan, document);
+	// Asked whatever has been found already, as restore does; it looks at this machine, and leaves it as it is.
+	restore::check_machine(*plan, {}, findings);
+	if (!(restore::timer_id_seconds(*plan) >= 0 && restore::ring_counter_seconds(*plan) >= 0))
+		abort();
 	// Only a plan without findings is printed or carried out.
 	if (findings.empty())
 		(void)restore::plan_text(*plan);
+	check_stub(*plan);
 	return 0;
 }
