@@ -4,8 +4,12 @@
 #include "user/restore/plan.h"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace bpfckpt::restore {
 
@@ -179,6 +183,44 @@ TEST_F(RestorePlanTest, a_pid_in_use_names_its_holder)
 	ASSERT_NE(it, findings_.end());
 	EXPECT_EQ(it->code, Code::kMismatch);
 	EXPECT_NE(it->message.find("pid 1 ("), std::string::npos) << it->message;
+}
+
+static pid_t new_zombie()
+{
+	pid_t child = ::fork();
+	if (child == 0)
+		::_exit(0);
+	siginfo_t info;
+	::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT);
+	return child;
+}
+
+TEST_F(RestorePlanTest, a_zombie_that_is_reaped_soon_is_waited_for)
+{
+	pid_t child = new_zombie();
+	auto pid = static_cast<uint32_t>(child);
+	add(pid, 0, pid, pid);
+	Plan p = plan();
+	std::thread reaper([=] {
+		std::this_thread::sleep_for(std::chrono::milliseconds(100));
+		::waitpid(child, nullptr, 0);
+	});
+	check_pids(p, findings_);
+	reaper.join();
+	EXPECT_TRUE(findings_.empty()) << findings_[0].message;
+}
+
+TEST_F(RestorePlanTest, a_zombie_that_nobody_waits_for_is_named_with_its_parent)
+{
+	pid_t child = new_zombie();
+	auto pid = static_cast<uint32_t>(child);
+	add(pid, 0, pid, pid);
+	Plan p = plan();
+	check_pids(p, findings_);
+	::waitpid(child, nullptr, 0);
+	ASSERT_FALSE(findings_.empty());
+	EXPECT_NE(findings_[0].message.find(fmt::format("pid {} (", ::getpid())), std::string::npos);
+	EXPECT_NE(findings_[0].message.find("has not waited for it"), std::string::npos) << findings_[0].message;
 }
 
 TEST_F(RestorePlanTest, a_file_that_is_gone_is_named)

@@ -82,7 +82,7 @@ double timer_id_seconds(const Plan &plan);
 // The same for the counters of rings.
 double ring_counter_seconds(const Plan &plan);
 
-// Code::kMismatch, with the holder's name and a way round it.
+// Code::kMismatch, with the holder's name and a way round it. The check of all waits for zombies to be reaped.
 [[nodiscard]] Error pid_in_use(pid_t pid);
 
 // What --dry-run prints.
@@ -95,6 +95,7 @@ Findings find_tree_obstacles(const images::Document &document);
 Result<> plan_tree(Plan &plan, Findings &findings);
 Result<> plan_rings(Plan &plan, Findings &findings);
 void check_support(const Plan &plan, Findings &findings);
+void check_pids(const Plan &plan, Findings &findings);
 void check_files(const Plan &plan, Findings &findings);
 void check_timers(Plan &plan, const MachineOptions &options, Findings &findings);
 void check_rings(const Plan &plan, const MachineOptions &options, Findings &findings);

@@ -4,11 +4,9 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <unordered_set>
 
 #include <cpuid.h>
-#include <dirent.h>
 #include <linux/capability.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -23,84 +21,6 @@ namespace bpfckpt::restore {
 static void mismatch(Findings &findings, std::string object, std::string message, std::string hint)
 {
 	findings.push_back(Error(Code::kMismatch, std::move(message)).on(std::move(object)).with_hint(std::move(hint)));
-}
-
-static std::unordered_set<pid_t> wanted_ids(const Plan &plan)
-{
-	std::unordered_set<pid_t> wanted;
-	for (const images::Process &process : plan.document->processes()) {
-		wanted.insert(static_cast<pid_t>(process.pid()));
-		for (const images::Thread &thread : process.threads())
-			if (is_user(thread))
-				wanted.insert(static_cast<pid_t>(thread.tid()));
-	}
-	for (const TreeStep &step : plan.tree)
-		if (step.kind == TreeStep::kFork && step.pid > 0)
-			wanted.insert(step.pid);
-	return wanted;
-}
-
-// "pid (comm) S ppid pgrp session ..."; comm may hold anything.
-static bool parse_stat(const std::string &stat, int &group, int &session)
-{
-	size_t end = stat.rfind(')');
-	char state = 0;
-	int parent = 0;
-	return end != std::string::npos &&
-	       sscanf(stat.c_str() + end + 1, " %c %d %d %d", &state, &parent, &group, &session) == 4;
-}
-
-static std::string holder(pid_t pid)
-{
-	Result<std::string> comm = read_file(fmt::format("/proc/{}/comm", pid));
-	if (!comm)
-		return fmt::format("pid {}", pid);
-	return fmt::format("pid {} ({})", pid, comm->substr(0, comm->find('\n')));
-}
-
-static constexpr char kPidHint[] =
-	"end that process, or restore in a new PID namespace (unshare --pid --fork --mount-proc)";
-
-Error pid_in_use(pid_t pid)
-{
-	return Error(Code::kMismatch, fmt::format("is in use by {}", holder(pid)))
-		.on(fmt::format("pid {}", pid))
-		.with_hint(kPidHint);
-}
-
-// Process or thread.
-static bool is_task(pid_t id)
-{
-	return getpgid(id) >= 0 || errno != ESRCH;
-}
-
-// A number is taken as long as it is a process, a thread, or anybody's group or session (kernel/pid.c: struct pid lives
-// on).
-static void check_pids(const Plan &plan, Findings &findings)
-{
-	std::unordered_set<pid_t> wanted = wanted_ids(plan);
-	for (pid_t pid : wanted)
-		if (is_task(pid))
-			findings.push_back(pid_in_use(pid));
-	DIR *proc = opendir("/proc");
-	if (!proc)
-		return;
-	for (const dirent *entry = readdir(proc); entry; entry = readdir(proc)) {
-		int group = 0;
-		int session = 0;
-		Result<std::string> stat = entry->d_name[0] >= '1' && entry->d_name[0] <= '9'
-						   ? read_file(fmt::format("/proc/{}/stat", entry->d_name))
-						   : Result<std::string>(std::string());
-		if (!stat || !parse_stat(*stat, group, session))
-			continue;
-		pid_t pid = atoi(entry->d_name);
-		for (int id : {group, session})
-			if (id != pid && wanted.contains(id) && !is_task(id))
-				mismatch(findings, fmt::format("pid {}", id),
-					 fmt::format("is in use as process group or session of {}", holder(pid)),
-					 kPidHint);
-	}
-	closedir(proc);
 }
 
 static bool may_raise_limits()

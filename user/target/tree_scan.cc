@@ -119,6 +119,11 @@ Result<TaskStat> read_thread_stat(pid_t pid, pid_t tid)
 	return read_task_stat(fmt::format("/proc/{}/task/{}/stat", pid, tid));
 }
 
+Result<std::vector<pid_t>> list_processes()
+{
+	return numbers_in("/proc");
+}
+
 Result<std::vector<pid_t>> list_threads(pid_t pid)
 {
 	return numbers_in(fmt::format("/proc/{}/task", pid));
@@ -138,7 +143,7 @@ Result<std::vector<ChildProcess>> list_children(std::span<const ParentTasks> par
 	for (const ParentTasks &parent : parents)
 		sorted.push_back(parent.pid);
 	std::sort(sorted.begin(), sorted.end());
-	for (pid_t pid : TRY(numbers_in("/proc"))) {
+	for (pid_t pid : TRY(list_processes())) {
 		auto stat = read_task_stat(fmt::format("/proc/{}/stat", pid));
 		if (stat && std::binary_search(sorted.begin(), sorted.end(), stat->ppid))
 			out.push_back({pid, stat->ppid});

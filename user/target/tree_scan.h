@@ -33,6 +33,7 @@ struct TaskStat {
 Result<TaskStat> read_task_stat(const std::string &path);
 Result<TaskStat> read_thread_stat(pid_t pid, pid_t tid);
 
+Result<std::vector<pid_t>> list_processes();
 // Threads of a process, in the order of /proc: the leader first.
 Result<std::vector<pid_t>> list_threads(pid_t pid);
 
