@@ -84,7 +84,9 @@ int main(int argc, char **argv)
 	timers = argc > 1 ? atoi(argv[1]) : 50;
 	far = argc > 2;
 	for (int id = 0; id < FIRST + timers; id++) {
-		SCENARIO_REQUIRE(create(id) == id, "the kernel does not count from 0");
+		int created = create(id);
+
+		SCENARIO_REQUIRE(created == id, "timer %d: %d", id, created);
 		if (is_kept(id))
 			arm(id);
 		else

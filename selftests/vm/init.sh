@@ -30,6 +30,8 @@ trap - EXIT
 exec switch_root /root /bin/sh -c '
 	cd "$(cat /run/directory)"
 	export HOME=/tmp PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+	# What a machine with more memory has by itself.
+	prlimit --pid $$ --sigpending=65536 --nofile=65536:1048576
 	setsid -c -w sh /run/command </dev/ttyS1 >/dev/ttyS1 2>&1
 	echo "guest: exit status $?" >/dev/ttyS1
 	sync
