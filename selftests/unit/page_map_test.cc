@@ -2,6 +2,8 @@
 // Page maps of this process, whose pages we know.
 #include "user/memory/page_map.h"
 
+#include <fstream>
+
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
@@ -69,6 +71,22 @@ TEST_P(PageMapTest, unreadable_pages_hold_content)
 	page(1) = 1;
 	mprotect(address(0), 4 * kPageSize, PROT_NONE);
 	EXPECT_EQ(scan(Backing::kAnonymous).data, (Ranges{{1, 2}}));
+}
+
+TEST_P(PageMapTest, the_huge_zero_page_holds_no_content)
+{
+	constexpr uint64_t kHuge = 2UL << 20;
+	std::ifstream file("/sys/kernel/mm/transparent_hugepage/use_zero_page");
+	std::string used;
+	if (file >> used; used != "1")
+		GTEST_SKIP() << "the huge zero page is not used here: " << used;
+	map(2 * kHuge / kPageSize);
+	size_t first = (kHuge - reinterpret_cast<uint64_t>(address(0)) % kHuge) / kPageSize;
+	madvise(address(first), kHuge, MADV_HUGEPAGE);
+	read_page(first + 3);
+	EXPECT_TRUE(scan(Backing::kAnonymous).data.empty());
+	page(first + 5) = 1;
+	EXPECT_FALSE(scan(Backing::kAnonymous).data.empty());
 }
 
 TEST_P(PageMapTest, pages_of_the_file_are_left_out)

@@ -18,24 +18,57 @@ static constexpr uint64_t kEntryExclusive = 1ULL << 56;
 static constexpr uint64_t kEntryGuard = 1ULL << 58;
 static constexpr uint64_t kEntryFrame = (1ULL << 55) - 1;
 
+static constexpr size_t kHugePageSize = 2UL << 20;
 static constexpr size_t kRegions = 2048;
 static constexpr size_t kEntries = 8192;
 
-// The frame of the kernel's zero page: what a page of our own that was only read maps to. 0 without CAP_SYS_ADMIN.
-static uint64_t find_zero_frame()
+// Where no huge zero page is used, what was read is a page of our own, whose frame will be somebody else's.
+static bool is_zero_page(uint64_t frame)
 {
-	Result<Mapping> page = Mapping::create(kPageSize, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS);
+	constexpr uint64_t kZeroPage = 1 << 24; // KPF_ZERO_PAGE, fs/proc/page.c: stable_page_flags()
+	Result<UniqueFd> fd = open_at(AT_FDCWD, "/proc/kpageflags", O_RDONLY);
+	uint64_t flags = 0;
+	return fd &&
+	       pread_exact(fd->get(), std::as_writable_bytes(std::span(&flags, 1)),
+			   static_cast<off_t>(frame * sizeof(flags))) &&
+	       flags & kZeroPage;
+}
+
+// The frame of a page of our own that was only read: the kernel's zero page, or one of the huge zero page's. 0 without
+// CAP_SYS_ADMIN.
+static uint64_t find_zero_frame(size_t size, int advice)
+{
+	Result<Mapping> pages = Mapping::create(2 * size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS);
 	Result<UniqueFd> fd = open_at(AT_FDCWD, "/proc/self/pagemap", O_RDONLY);
-	if (!page || !fd)
+	if (!pages || !fd)
 		return 0;
-	madvise(page->data(), kPageSize, MADV_NOHUGEPAGE);
-	[[maybe_unused]] volatile char touched = *static_cast<const volatile char *>(page->data());
+	uint64_t address = (reinterpret_cast<uint64_t>(pages->data()) + size - 1) / size * size;
+	madvise(reinterpret_cast<void *>(address), size, advice);
+	[[maybe_unused]] volatile char touched = *reinterpret_cast<const volatile char *>(address);
 	uint64_t entry = 0;
-	auto offset = static_cast<off_t>(reinterpret_cast<uint64_t>(page->data()) / kPageSize * sizeof(entry));
+	auto offset = static_cast<off_t>(address / kPageSize * sizeof(entry));
 	if (!pread_exact(fd->get(), std::as_writable_bytes(std::span(&entry, 1)), offset))
 		return 0;
-	return entry & kEntryFrame;
+	uint64_t frame = entry & kEntryFrame;
+	return is_zero_page(frame) ? frame : 0;
 }
+
+namespace {
+
+// The huge zero page is freed when no process has seen it any more (mm/huge_memory.c: mm_get_huge_zero_folio()); we
+// have.
+struct ZeroFrames {
+	uint64_t small = find_zero_frame(kPageSize, MADV_NOHUGEPAGE);
+	uint64_t huge = find_zero_frame(kHugePageSize, MADV_HUGEPAGE);
+
+	[[nodiscard]] bool have(uint64_t frame) const
+	{
+		constexpr uint64_t kFrames = kHugePageSize / kPageSize;
+		return (small && frame == small) || (huge % kFrames == 0 && huge && frame / kFrames == huge / kFrames);
+	}
+};
+
+} // namespace
 
 Result<PageMap> PageMap::open(pid_t pid)
 {
@@ -123,8 +156,7 @@ Result<> PageMap::read_entries(uint64_t address, std::span<uint64_t> entries)
 
 Result<> PageMap::read(Range range, Backing backing, PageRanges &pages)
 {
-	if (!zero_frame_)
-		zero_frame_ = find_zero_frame();
+	static const ZeroFrames zero;
 	std::vector<uint64_t> entries(std::min<uint64_t>(range.size() / kPageSize, kEntries));
 	while (!range.empty()) {
 		auto part = std::span(entries).first(std::min<uint64_t>(range.size() / kPageSize, entries.size()));
@@ -135,7 +167,7 @@ Result<> PageMap::read(Range range, Backing backing, PageRanges &pages)
 			if (!(entry & (kEntryPresent | kEntrySwapped)) ||
 			    (backing == Backing::kFile && entry & kEntryFile))
 				continue;
-			if (entry & kEntryPresent && zero_frame_ && (entry & kEntryFrame) == zero_frame_)
+			if (entry & kEntryPresent && zero.have(entry & kEntryFrame))
 				continue;
 			append(entry & kEntryGuard ? pages.guards : pages.data, page);
 		}

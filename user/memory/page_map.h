@@ -58,8 +58,7 @@ private:
 	pid_t pid_;
 	UniqueFd fd_;
 	bool has_scan_ = false;
-	uint64_t guard_ = 0;      // kPageIsGuard where the kernel knows it
-	uint64_t zero_frame_ = 0; // entry of a page that was only read; for read()
+	uint64_t guard_ = 0; // kPageIsGuard where the kernel knows it
 	std::vector<PageRegion> regions_;
 };
 
