@@ -26,8 +26,11 @@ protected:
 		if (result.exit != 0)
 			return false;
 		Json shown = program_.show();
-		for (const Json &process : shown["processes"])
+		for (const Json &process : shown["processes"]) {
 			pids_.push_back(static_cast<pid_t>(number(process["pid"])));
+			if (process["state"] != "ZOMBIE")
+				threads_ += static_cast<unsigned>(process["threads"].size());
+		}
 		files_ = files();
 		return true;
 	}
@@ -87,6 +90,7 @@ protected:
 	Scenario program_;
 	std::string dir_;
 	std::vector<pid_t> pids_;
+	unsigned threads_ = 0; // that run
 	std::set<std::string> files_;
 };
 

@@ -4,7 +4,9 @@
 #include <fstream>
 
 #include <fmt/core.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "selftests/fault/restore_test.h"
@@ -20,6 +22,21 @@ class FaultKill : public FaultRestore {
 protected:
 	// At a system call of bpfckpt, spread over all of them and at each of the last ones.
 	void kill_at_every_step(unsigned spread, unsigned last);
+	// From the first thread that is let go to the last.
+	void kill_while_it_lets_go();
+
+private:
+	// Each restored program is in its first round.
+	void expect_checks_hold() const
+	{
+		std::string ok = program_.work_dir() + "/ok.1";
+		std::string failed = program_.work_dir() + "/fail.1";
+		touch(program_.work_dir() + "/go.1");
+		EXPECT_TRUE(eventually([&] { return fs::exists(ok) || fs::exists(failed); }, kDeadline));
+		EXPECT_FALSE(fs::exists(failed)) << slurp(failed);
+		for (const std::string &file : {program_.work_dir() + "/go.1", ok, failed})
+			fs::remove(file);
+	}
 };
 
 void FaultKill::kill_at_every_step(unsigned spread, unsigned last)
@@ -38,7 +55,6 @@ void FaultKill::kill_at_every_step(unsigned spread, unsigned last)
 		EXPECT_TRUE(killed.exit == 128 + SIGKILL || killed.exit == 0) << killed.exit << killed.err;
 		// How many calls it takes varies, as it polls: it may have been killed when the tree ran already.
 		if (!eventually([&] { return all_gone(); }, milliseconds(300))) {
-			EXPECT_GT(point, whole.syscalls / 8);
 			expect_whole();
 			end_tree();
 		}
@@ -49,7 +65,46 @@ void FaultKill::kill_at_every_step(unsigned spread, unsigned last)
 	expect_restorable();
 }
 
+void FaultKill::kill_while_it_lets_go()
+{
+	std::string pidfile = program_.work_dir() + "/pidfile";
+	auto killed_at = [&](unsigned request, unsigned nth) {
+		return run_traced(command({"--pidfile", pidfile}), SIGKILL, {SYS_ptrace, request, nth}).exit != 0;
+	};
+	unsigned step = 1 + threads_ / 12;
+	for (unsigned nth = 1; nth <= threads_ && !HasFailure(); nth += step) {
+		SCOPED_TRACE(fmt::format("killed before thread {} of {} may outlive bpfckpt", nth, threads_));
+		EXPECT_TRUE(killed_at(PTRACE_SETOPTIONS, nth));
+		expect_nothing_left();
+	}
+	for (unsigned nth = 1; nth <= threads_ && !HasFailure(); nth += step) {
+		SCOPED_TRACE(fmt::format("killed before thread {} of {} is let go", nth, threads_));
+		EXPECT_TRUE(killed_at(PTRACE_DETACH, nth));
+		expect_whole();
+		expect_checks_hold();
+		EXPECT_EQ(slurp(pidfile), std::to_string(program_.pid()));
+		fs::remove(pidfile);
+		end_tree();
+	}
+	EXPECT_FALSE(killed_at(PTRACE_DETACH, threads_ + 1)) << "there are more threads than were counted";
+	expect_checks_hold();
+	fs::remove(pidfile);
+	end_tree();
+}
+
 } // namespace
+
+TEST_F(FaultKill, sigkill_while_processes_are_let_go_leaves_none_or_all)
+{
+	ASSERT_TRUE(dumped("restore_tree"));
+	kill_while_it_lets_go();
+}
+
+TEST_F(FaultKill, sigkill_while_threads_are_let_go_leaves_none_or_all)
+{
+	ASSERT_TRUE(dumped("restore_threads"));
+	kill_while_it_lets_go();
+}
 
 TEST_F(FaultKill, sigkill_at_any_step_leaves_no_process)
 {

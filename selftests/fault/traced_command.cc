@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <functional>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -26,8 +27,16 @@ constexpr unsigned kSecondsToLive = 60;
 	_exit(127);
 }
 
+// Of a thread that enters one.
+static bool enters(pid_t pid, const TracedCall &call)
+{
+	__ptrace_syscall_info info = {};
+	return ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0 &&
+	       info.entry.nr == static_cast<uint64_t>(call.nr) && info.entry.args[0] == call.first_argument;
+}
+
 // Lets the tracee run to its end; counts entries, and signals at the one asked for. Returns its wait status.
-static int drive(pid_t pid, int signal, unsigned at_syscall, unsigned &syscalls)
+static int drive(pid_t pid, int signal, const std::function<bool()> &here, unsigned &syscalls)
 {
 	int status = 0;
 	long deliver = 0;
@@ -45,13 +54,16 @@ static int drive(pid_t pid, int signal, unsigned at_syscall, unsigned &syscalls)
 			deliver = WSTOPSIG(status);
 			continue;
 		}
-		if (entry && ++syscalls == at_syscall && signal)
-			kill(pid, signal);
+		if (entry) {
+			syscalls++;
+			if (signal && here())
+				kill(pid, signal);
+		}
 		entry = !entry;
 	}
 }
 
-TracedOutput run_traced(const Args &command, int signal, unsigned at_syscall)
+static TracedOutput run(const Args &command, int signal, const std::function<bool(pid_t, unsigned)> &here)
 {
 	UniqueFd out(memfd_create("stdout", MFD_CLOEXEC)), err(memfd_create("stderr", MFD_CLOEXEC));
 	std::vector<char *> argv;
@@ -62,11 +74,22 @@ TracedOutput run_traced(const Args &command, int signal, unsigned at_syscall)
 	if (pid == 0)
 		become_tracee(argv.data(), out.get(), err.get());
 	TracedOutput result;
-	int status = drive(pid, signal, at_syscall, result.syscalls);
+	int status = drive(pid, signal, [&] { return here(pid, result.syscalls); }, result.syscalls);
 	result.exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	result.out = contents_of(out.get());
 	result.err = contents_of(err.get());
 	return result;
+}
+
+TracedOutput run_traced(const Args &command, int signal, unsigned at_syscall)
+{
+	return run(command, signal, [=](pid_t, unsigned syscalls) { return syscalls == at_syscall; });
+}
+
+TracedOutput run_traced(const Args &command, int signal, const TracedCall &at)
+{
+	unsigned seen = 0;
+	return run(command, signal, [&](pid_t pid, unsigned) { return enters(pid, at) && ++seen == at.nth; });
 }
 
 } // namespace bpfckpt::selftests

@@ -11,7 +11,16 @@ struct TracedOutput : Output {
 	unsigned syscalls = 0; // entered by the command's first thread
 };
 
+// A system call by its number and first argument, and the how-manyeth of them it is.
+struct TracedCall {
+	long nr;
+	uint64_t first_argument;
+	unsigned nth;
+};
+
 // signal 0: only counts. A command that takes longer than a minute is ended (SIGALRM).
 TracedOutput run_traced(const Args &command, int signal = 0, unsigned at_syscall = 0);
+// The signal comes before the call does anything.
+TracedOutput run_traced(const Args &command, int signal, const TracedCall &at);
 
 } // namespace bpfckpt::selftests

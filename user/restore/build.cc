@@ -2,6 +2,7 @@
 #include "user/restore/build.h"
 
 #include <chrono>
+#include <csignal>
 #include <ranges>
 
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "user/restore/file.h"
+#include "user/restore/guard.h"
 #include "user/restore/interrupted.h"
 #include "user/restore/memory.h"
 #include "user/restore/memory_fork.h"
@@ -54,7 +56,8 @@ private:
 	Result<> finish_thread(const Member &member, Tracee &tracee, const images::Thread &thread);
 	Result<user_regs_struct> prepare_registers(const Member &member, Tracee &tracee, const images::Thread &thread);
 	[[nodiscard]] int file_of_call(const Member &member, const images::Thread &thread) const;
-	Result<> write_pidfile() const;
+	[[nodiscard]] Result<> write_pidfile() const;
+	Result<> go();
 
 	const Plan &plan_;
 	const BuildOptions &options_;
@@ -218,6 +221,29 @@ Result<> Builder::write_pidfile() const
 	return written;
 }
 
+// A kill of bpfckpt leaves either all of it, or nothing.
+Result<> Builder::go()
+{
+	std::unique_ptr<Guard> guard = TRY(Guard::start({
+		.prepare = [this] { return write_pidfile(); },
+		.undo =
+			[this] {
+				for (pid_t pid : tree_.pids())
+					::kill(pid, SIGKILL);
+				if (!options_.pidfile.empty())
+					unlink(options_.pidfile.c_str());
+			},
+		.finish =
+			[this] {
+				for (const LentTimeout &lent : lent_ | std::views::reverse)
+					give_back(lent);
+			},
+	}));
+	TRY(tree_.detach(options_.leave_stopped, *guard));
+	guard->finish();
+	return {};
+}
+
 Result<BuildStats> Builder::run()
 {
 	TRY(files_.open());
@@ -239,10 +265,7 @@ Result<BuildStats> Builder::run()
 	for (Member *member : others)
 		TRY(finish(*member));
 	TRY(check_time());
-	TRY(write_pidfile());
-	TRY(tree_.detach(options_.leave_stopped));
-	for (const LentTimeout &lent : lent_ | std::views::reverse)
-		give_back(lent);
+	TRY(go());
 	log_.steps("the tree runs");
 	return stats_;
 }

@@ -312,20 +312,26 @@ Result<> Tree::end_zombies()
 	return {};
 }
 
-Result<> Tree::detach(bool leave_stopped)
+// A tracer that dies kills those that have EXITKILL still and lets the others go, so first none is left that has it;
+// meanwhile the guard kills. From then on all go, now or by the tracer's death.
+Result<> Tree::detach(bool leave_stopped, Guard &guard)
 {
-	std::vector<Member *> all = living();
-	for (Member *one : all)
+	std::vector<Tracee *> tracees;
+	for (Member *one : living()) {
 		if (!one->stopped && (leave_stopped || one->image->state() == images::Process::STOPPED))
 			::kill(one->pid(), SIGSTOP);
+		for (auto &[image, tracee] : one->all_threads())
+			tracees.push_back(tracee);
+	}
+	for (Tracee *tracee : tracees)
+		TRY(tracee->outlive_tracer());
+	guard.commit();
 	released_ = true;
 	Result<> first;
-	for (Member *one : all) {
-		for (auto &[image, tracee] : one->all_threads()) {
-			Result<> done = tracee->detach();
-			if (!done && first)
-				first = std::move(done);
-		}
+	for (Tracee *tracee : tracees) {
+		Result<> done = tracee->detach();
+		if (!done && first)
+			first = std::move(done);
 	}
 	return first;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-// The tree under construction: every process and thread a stopped tracee. Until release() its destructor kills them
-// all; if bpfckpt itself is killed the kernel does (PTRACE_O_EXITKILL).
+// The tree under construction: every process and thread a stopped tracee. Until detach() its destructor kills them all;
+// if bpfckpt itself is killed the kernel does (PTRACE_O_EXITKILL).
 #pragma once
 
 #include <map>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "user/memory/range.h"
+#include "user/restore/guard.h"
 #include "user/restore/plan.h"
 #include "user/target/remote.h"
 
@@ -73,8 +74,10 @@ public:
 	// Zombies left out, parents before children.
 	[[nodiscard]] std::vector<Member *> living();
 
-	// All go on by themselves from now on.
-	Result<> detach(bool leave_stopped);
+	// Every process that there is, helpers and zombies too.
+	[[nodiscard]] const std::vector<pid_t> &pids() const { return order_; }
+	// All go on by themselves from now on: all of them, or none if bpfckpt is killed meanwhile.
+	Result<> detach(bool leave_stopped, Guard &guard);
 
 private:
 	Result<> create_root();

@@ -295,6 +295,13 @@ Result<> Tracee::enter_group_stop(int signal)
 	}
 }
 
+Result<> Tracee::outlive_tracer() const
+{
+	if (request(PTRACE_SETOPTIONS, tid_, 0, 0))
+		return errno_error(errno, "cannot let go of thread {} of pid {}", tid_, pid_);
+	return {};
+}
+
 Result<> Tracee::detach() const
 {
 	return resume(PTRACE_DETACH);

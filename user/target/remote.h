@@ -69,6 +69,8 @@ public:
 	Result<> enter_group_stop(int signal);
 	Result<int> wait_status();
 
+	// Without EXITKILL from now on.
+	Result<> outlive_tracer() const;
 	Result<> detach() const;
 
 private:
