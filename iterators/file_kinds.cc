@@ -97,7 +97,7 @@ FileKind kind_of(const file_record &record)
 		return FILE_KIND_PATH;
 	if (record.kind == FILE_KIND_PIPE && record.s_magic != kPipefs)
 		return FILE_KIND_FIFO;
-	if (record.kind != FILE_KIND_UNKNOWN)
+	if (record.kind != FILE_KIND_UNKNOWN && record.kind < FILE_KIND_COUNT)
 		return static_cast<FileKind>(record.kind);
 	switch (record.i_mode & S_IFMT) {
 	case S_IFREG:

@@ -13,12 +13,13 @@
 #include "iterators/address_set.h"
 #include "iterators/bpf_object.h"
 #include "iterators/file_kinds.h"
+#include "iterators/file_path.h"
 #include "iterators/record_map.h"
 
 namespace bpfckpt::iterators {
 
 // The same in bpf/file.bpf.c.
-constexpr size_t kNameRoom = 256;
+constexpr size_t kNameRoom = kMaxName;
 constexpr size_t kPageSize = 4096;
 
 struct FileReader::Impl {
@@ -40,14 +41,16 @@ struct FileReader::Impl {
 	uint32_t described = 0; // files asked for, also those that found no room
 	AddressSet seen;
 	mutable std::unordered_map<uint64_t, const file_record *> by_file;
-	mutable std::unordered_map<uint64_t, const socket_record *> socket_by_file;
 
 	Result<> map_records();
 	Result<> learn();
 	Result<> describe_new(std::span<const uint64_t> addresses);
 	Result<> describe_batch(std::span<const uint64_t> addresses);
 	[[nodiscard]] Result<> check_room() const;
-	[[nodiscard]] std::vector<std::string_view> names_at(uint64_t offset, uint32_t count) const;
+	[[nodiscard]] std::string_view all_names() const
+	{
+		return {static_cast<const char *>(names.data()), names.size()};
+	}
 };
 
 static Result<> set_entries(bpf_map *map, uint32_t entries)
@@ -159,7 +162,6 @@ Result<> FileReader::run()
 	impl.described = 0;
 	impl.seen.clear();
 	impl.by_file.clear();
-	impl.socket_by_file.clear();
 	for (const IterLink &link : impl.links)
 		TRY(link.run());
 	return impl.check_room();
@@ -263,17 +265,9 @@ std::span<const epoll_item_record> FileReader::epoll_items() const
 {
 	return impl_->epoll_items.records();
 }
-std::span<const inotify_mark_record> FileReader::inotify_marks() const
-{
-	return impl_->inotify_marks.records();
-}
 std::span<const pipe_buffer_record> FileReader::pipe_buffers() const
 {
 	return impl_->pipe_buffers.records();
-}
-std::span<const lock_record> FileReader::locks() const
-{
-	return impl_->locks.records();
 }
 std::span<const socket_record> FileReader::sockets() const
 {
@@ -289,107 +283,34 @@ std::span<const holder_record> FileReader::holders() const
 }
 
 // Records are only appended between two runs: what is indexed stays valid.
-template <class Record>
-static const Record *find_in(std::unordered_map<uint64_t, const Record *> &index, std::span<const Record> records,
-			     uint64_t file)
-{
-	for (const Record &record : records.subspan(index.size()))
-		index.emplace(record.file, &record);
-	auto it = index.find(file);
-	return it == index.end() ? nullptr : it->second;
-}
-
 const file_record *FileReader::find(uint64_t file) const
 {
-	return find_in(impl_->by_file, files(), file);
-}
-
-const socket_record *FileReader::find_socket(uint64_t file) const
-{
-	return find_in(impl_->socket_by_file, sockets(), file);
-}
-
-std::vector<std::string_view> FileReader::Impl::names_at(uint64_t offset, uint32_t count) const
-{
-	std::vector<std::string_view> result;
-	const char *base = static_cast<const char *>(names.data());
-	for (uint32_t i = 0; i < count && offset < bpf->rodata->names_size; i++) {
-		size_t length = strnlen(base + offset, kNameRoom);
-		result.emplace_back(base + offset, length);
-		offset += length + 1;
-	}
-	return result;
-}
-
-static std::string join_reversed(const std::vector<std::string_view> &names)
-{
-	std::string path;
-	for (std::string_view name : std::views::reverse(names))
-		path.append("/").append(name);
-	return path;
-}
-
-static std::string pseudo_path(const file_record &record, std::string_view name)
-{
-	constexpr uint64_t kAnonInodeFs = 0x09041934;
-	constexpr uint64_t kPidfs = 0x50494446;
-	switch (kind_of(record)) {
-	case FILE_KIND_PIPE:
-		return fmt::format("pipe:[{}]", record.ino);
-	case FILE_KIND_NAMESPACE:
-		return fmt::format("{}:[{}]", name, record.ino);
-	case FILE_KIND_MEMFD:
-	case FILE_KIND_SHM:
-		return fmt::format("/{}", name);
-	default:
-		if (record.s_magic == kAnonInodeFs)
-			return fmt::format("anon_inode:{}", name);
-		return record.s_magic == kPidfs ? fmt::format("pidfd:[{}]", record.ino) : std::string(name);
-	}
+	for (const file_record &record : files().subspan(impl_->by_file.size()))
+		impl_->by_file.emplace(record.file, &record);
+	auto it = impl_->by_file.find(file);
+	return it == impl_->by_file.end() ? nullptr : it->second;
 }
 
 std::string FileReader::path_of(const file_record &record) const
 {
-	switch (record.kind) { // no name was read for these (bpf/file.bpf.c: describe_one())
-	case FILE_KIND_SOCKET:
-		return fmt::format("socket:[{}]", record.ino);
-	case FILE_KIND_EVENTFD:
-		return "anon_inode:[eventfd]";
-	case FILE_KIND_TIMERFD:
-		return "anon_inode:[timerfd]";
-	case FILE_KIND_SIGNALFD:
-		return "anon_inode:[signalfd]";
-	case FILE_KIND_EPOLL:
-		return "anon_inode:[eventpoll]";
-	case FILE_KIND_INOTIFY:
-		return "anon_inode:inotify";
-	case FILE_KIND_PIDFD:
-		return "anon_inode:[pidfd]";
-	case FILE_KIND_IO_URING:
-		return "anon_inode:[io_uring]";
-	default:
-		break;
-	}
-	auto names = impl_->names_at(record.names, record.name_count);
-	if (record.path_flags & FILE_PATH_PSEUDO)
-		return pseudo_path(record, names.empty() ? "" : names.front());
-	return names.empty() ? "/" : join_reversed(names);
+	return iterators::path_of(record, impl_->all_names());
 }
 
-std::string FileReader::path_of(const inotify_mark_record &record) const
+FileRecords FileReader::records() const
 {
-	if (record.path_flags & (FILE_PATH_DETACHED | FILE_PATH_TRUNCATED | FILE_PATH_UNLINKED))
-		return {};
-	auto names = impl_->names_at(record.names, record.name_count);
-	return names.empty() ? "/" : join_reversed(names);
-}
-
-int64_t FileReader::jiffies_to_ns(uint64_t jiffies) const
-{
-	uint64_t hz = std::max<uint64_t>(impl_->bpf->bss->learned_receive_timeo / SampleFiles::kReceiveTimeout, 1);
-	if (jiffies >= LONG_MAX / 2)
-		return 0; // MAX_SCHEDULE_TIMEOUT: none
-	return static_cast<int64_t>(jiffies * (1'000'000'000 / hz));
+	const Impl &impl = *impl_;
+	return {
+		.fds = impl.fds.records(),
+		.files = impl.files.records(),
+		.epoll_items = impl.epoll_items.records(),
+		.inotify_marks = impl.inotify_marks.records(),
+		.pipe_buffers = impl.pipe_buffers.records(),
+		.locks = impl.locks.records(),
+		.sockets = impl.sockets.records(),
+		.messages = impl.messages.records(),
+		.names = impl.all_names(),
+		.hz = impl.bpf->bss->learned_receive_timeo / SampleFiles::kReceiveTimeout,
+	};
 }
 
 // What was large enough stays as it is; what was not gets a quarter more than it needed.

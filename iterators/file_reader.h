@@ -37,6 +37,20 @@ struct FileCapacity {
 	uint32_t name_bytes = 1 << 20; // rounded up to a power of two
 };
 
+// All that one round has read: views of the maps, valid until the next one.
+struct FileRecords {
+	std::span<const fd_record> fds = {};
+	std::span<const file_record> files = {};
+	std::span<const epoll_item_record> epoll_items = {};
+	std::span<const inotify_mark_record> inotify_marks = {};
+	std::span<const pipe_buffer_record> pipe_buffers = {};
+	std::span<const lock_record> locks = {};
+	std::span<const socket_record> sockets = {};
+	std::span<const socket_message_record> messages = {};
+	std::string_view names = {}; // of path_of()
+	uint64_t hz = 0;             // jiffies of a second
+};
+
 class FileReader {
 public:
 	// Learns the kinds of files from files of our own and loads the programs.
@@ -61,22 +75,16 @@ public:
 	[[nodiscard]] std::span<const fd_record> fds() const;
 	[[nodiscard]] std::span<const file_record> files() const;
 	[[nodiscard]] std::span<const epoll_item_record> epoll_items() const;
-	[[nodiscard]] std::span<const inotify_mark_record> inotify_marks() const;
 	[[nodiscard]] std::span<const pipe_buffer_record> pipe_buffers() const;
-	[[nodiscard]] std::span<const lock_record> locks() const;
 	[[nodiscard]] std::span<const socket_record> sockets() const;
 	[[nodiscard]] std::span<const socket_message_record> messages() const;
 	[[nodiscard]] std::span<const holder_record> holders() const;
 
 	// NULL if it was not described.
 	[[nodiscard]] const file_record *find(uint64_t file) const;
-	[[nodiscard]] const socket_record *find_socket(uint64_t file) const;
-	// As readlink(2) on /proc/PID/fd/N shows it, but without " (deleted)".
+	// As iterators::path_of().
 	[[nodiscard]] std::string path_of(const file_record &record) const;
-	// Below the root of its file system: "/a/b"; empty if no name is known.
-	[[nodiscard]] std::string path_of(const inotify_mark_record &record) const;
-	// Seconds of a socket's timeout in jiffies; this kernel's HZ is learned, too.
-	[[nodiscard]] int64_t jiffies_to_ns(uint64_t jiffies) const;
+	[[nodiscard]] FileRecords records() const;
 
 	// For a load() anew, after Code::kLimit: at least the present capacity.
 	[[nodiscard]] FileCapacity needed() const;

@@ -113,29 +113,17 @@ std::span<const tree_record> TaskReader::trees() const
 	return state_->trees.records();
 }
 
-std::span<const task_record> TaskReader::tasks() const
+TaskRecords TaskReader::records() const
 {
-	return state_->tasks.records();
-}
-
-std::span<const process_record> TaskReader::processes() const
-{
-	return state_->processes.records();
-}
-
-std::span<const group_record> TaskReader::groups() const
-{
-	return state_->groups.records();
-}
-
-std::span<const sigaction_record> TaskReader::actions() const
-{
-	return state_->actions.records();
-}
-
-std::span<const pending_record> TaskReader::pending() const
-{
-	return state_->pending.records();
+	return {
+		.tasks = state_->tasks.records(),
+		.processes = state_->processes.records(),
+		.groups = state_->groups.records(),
+		.actions = state_->actions.records(),
+		.pending = state_->pending.records(),
+		.cpu_count = state_->cpu_count,
+		.flag_bits = state_->flag_bits,
+	};
 }
 
 TaskCapacity TaskReader::needed() const
@@ -148,16 +136,6 @@ TaskCapacity TaskReader::needed() const
 		.actions = state_->actions.needed(),
 		.pending = state_->pending.needed(),
 	};
-}
-
-unsigned TaskReader::cpu_count() const
-{
-	return state_->cpu_count;
-}
-
-const ThreadFlagBits &TaskReader::flag_bits() const
-{
-	return state_->flag_bits;
 }
 
 } // namespace bpfckpt::iterators

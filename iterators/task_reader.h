@@ -24,6 +24,17 @@ struct TaskCapacity {
 	uint32_t pending = 1024;
 };
 
+// All that one round has read of the attached processes: views of the maps, valid until the next one.
+struct TaskRecords {
+	std::span<const task_record> tasks = {};
+	std::span<const process_record> processes = {};
+	std::span<const group_record> groups = {};
+	std::span<const sigaction_record> actions = {};
+	std::span<const pending_record> pending = {};
+	unsigned cpu_count = 0;        // nr_cpu_ids: bits of task_record.cpus beyond it mean nothing (cpumask_copy())
+	ThreadFlagBits flag_bits = {}; // of task_record.attributes.thread_flags
+};
+
 class TaskReader {
 public:
 	static Result<TaskReader> load(const TaskCapacity &capacity = {});
@@ -42,16 +53,9 @@ public:
 
 	// Valid until the next run() or run_tree().
 	[[nodiscard]] std::span<const tree_record> trees() const;
-	[[nodiscard]] std::span<const task_record> tasks() const;
-	[[nodiscard]] std::span<const process_record> processes() const;
-	[[nodiscard]] std::span<const group_record> groups() const;
-	[[nodiscard]] std::span<const sigaction_record> actions() const;
-	[[nodiscard]] std::span<const pending_record> pending() const;
+	[[nodiscard]] std::span<const task_record> tasks() const { return records().tasks; }
+	[[nodiscard]] TaskRecords records() const;
 	[[nodiscard]] TaskCapacity needed() const;
-	// nr_cpu_ids: bits of task_record.cpus beyond it mean nothing (cpumask_copy() does not copy them).
-	[[nodiscard]] unsigned cpu_count() const;
-	// Of task_record.attributes.thread_flags.
-	[[nodiscard]] const ThreadFlagBits &flag_bits() const;
 
 private:
 	struct State;

@@ -57,14 +57,9 @@ Result<> TimerReader::run()
 	return {};
 }
 
-std::span<const timer_record> TimerReader::timers() const
+TimerRecords TimerReader::records() const
 {
-	return state_->timers.records();
-}
-
-std::span<const itimer_record> TimerReader::itimers() const
-{
-	return state_->itimers.records();
+	return {.timers = state_->timers.records(), .itimers = state_->itimers.records()};
 }
 
 TimerCapacity TimerReader::needed() const

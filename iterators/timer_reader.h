@@ -17,6 +17,12 @@ struct TimerCapacity {
 	uint32_t processes = 256;
 };
 
+// All that one round has read: views of the maps, valid until the next one.
+struct TimerRecords {
+	std::span<const timer_record> timers = {};
+	std::span<const itimer_record> itimers = {};
+};
+
 class TimerReader {
 public:
 	static Result<TimerReader> load(const TimerCapacity &capacity = {});
@@ -29,9 +35,7 @@ public:
 	Result<> attach(std::span<const unsigned> pids);
 	Result<> run();
 
-	// Valid until the next run().
-	[[nodiscard]] std::span<const timer_record> timers() const;
-	[[nodiscard]] std::span<const itimer_record> itimers() const;
+	[[nodiscard]] TimerRecords records() const;
 	[[nodiscard]] TimerCapacity needed() const;
 
 private:

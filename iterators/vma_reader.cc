@@ -38,7 +38,6 @@ struct VmaReader::State {
 	Result<std::span<const vma_record>> run(const IterLink &link);
 	Result<> learn_kinds();
 	Result<uint64_t> own_mm_flags(const IterLink &link);
-	void add_space(const Pass &pass, std::span<const vma_record> vmas);
 };
 
 VmaReader::VmaReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -102,8 +101,7 @@ Result<> VmaReader::run()
 	state_->spaces.clear();
 	for (const Pass &pass : state_->passes) {
 		std::span<const vma_record> vmas = TRY(state_->run(pass.link));
-		if (!vmas.empty())
-			state_->add_space(pass, vmas);
+		add_space(state_->spaces, state_->mm_map.records(), vmas, pass.pid, pass.tid);
 	}
 	if (state_->vma_map.overflowed() || state_->mm_map.overflowed())
 		return make_error(Code::kLimit, "more than {} mappings", state_->vma_map.capacity());
@@ -117,17 +115,18 @@ Result<std::span<const vma_record>> VmaReader::State::run(const IterLink &link)
 	return vma_map.records().subspan(before);
 }
 
-void VmaReader::State::add_space(const Pass &pass, std::span<const vma_record> vmas)
+void add_space(std::vector<AddressSpace> &spaces, std::span<const mm_record> mms, std::span<const vma_record> vmas,
+	       pid_t pid, pid_t tid)
 {
-	uint32_t index = vmas[0].space;
-	if (index >= mm_map.records().size())
-		return; // overflowed: run() says so
-	const mm_record &mm = mm_map.records()[index];
+	// Without VMAs it has no address space; without its mm_record there was no room: run() says so.
+	if (vmas.empty() || vmas[0].space >= mms.size() || !mms[vmas[0].space].mm)
+		return;
+	const mm_record &mm = mms[vmas[0].space];
 	auto known = std::ranges::find(spaces, mm.mm, [](const AddressSpace &space) { return space.mm->mm; });
 	if (known != spaces.end())
-		known->pids.push_back(pass.pid);
+		known->pids.push_back(pid);
 	else
-		spaces.push_back({&mm, vmas, {pass.pid}, pass.tid});
+		spaces.push_back({&mm, vmas, {pid}, tid});
 }
 
 Result<uint64_t> VmaReader::State::own_mm_flags(const IterLink &link)

@@ -36,6 +36,17 @@ struct VmaKinds {
 	uint32_t shmem_device = 0; // s_dev of the kernel's own tmpfs: memfd, shared anonymous and SysV memory
 };
 
+// What a pass over one process has told, which `tid` has its memory: a space of its own, or one more of an mm that is
+// there. `mms` are those of all passes.
+void add_space(std::vector<AddressSpace> &spaces, std::span<const mm_record> mms, std::span<const vma_record> vmas,
+	       pid_t pid, pid_t tid);
+
+// All that one round has read: views of the maps, valid until the next one.
+struct VmaRecords {
+	std::span<const AddressSpace> spaces = {};
+	VmaKinds kinds = {};
+};
+
 class VmaReader {
 public:
 	// Room for `capacity` VMAs of all processes together. Before the freeze; takes some ms.
@@ -52,6 +63,7 @@ public:
 
 	[[nodiscard]] std::span<const vma_record> vmas() const;
 	[[nodiscard]] std::span<const AddressSpace> spaces() const;
+	[[nodiscard]] VmaRecords records() const { return {spaces(), kinds()}; }
 	// struct file of every mapping and executable, each once.
 	[[nodiscard]] std::vector<uint64_t> files() const;
 	[[nodiscard]] uint32_t needed() const;

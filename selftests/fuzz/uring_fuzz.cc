@@ -4,45 +4,19 @@
 //
 // A record follows a byte that tells its kind; what is missing of the last one is zero. Addresses are cut down to a
 // few, so that records name each other.
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
 #include <cstdlib>
-#include <cstring>
 
 #include "images/validate.h"
+#include "selftests/fuzz/record_input.h"
 #include "user/cli/json.h"
 #include "user/cli/view.h"
 #include "user/collect/uring.h"
 
 using namespace bpfckpt;
+using fuzz::cut_down;
+using fuzz::Input;
 
 namespace {
-
-class Input {
-public:
-	Input(const uint8_t *data, size_t size) : bytes_(data, size) {}
-	[[nodiscard]] bool empty() const { return bytes_.empty(); }
-	template <class T>
-	T take()
-	{
-		T value = {};
-		size_t size = std::min(sizeof(T), bytes_.size());
-		if (size)
-			memcpy(&value, bytes_.data(), size);
-		bytes_ = bytes_.subspan(size);
-		return value;
-	}
-
-private:
-	std::span<const uint8_t> bytes_;
-};
-
-template <class... Addresses>
-void cut_down(Addresses &...addresses)
-{
-	((addresses &= 7), ...);
-}
 
 struct Records {
 	std::vector<uring_ring_record> rings;

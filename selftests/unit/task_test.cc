@@ -31,6 +31,60 @@ TEST(Task, descendants_come_after_their_parents)
 	EXPECT_THAT(descendants(tasks, 7), ElementsAre(7));
 }
 
+TEST(Task, a_number_that_is_used_again_makes_no_loop)
+{
+	// 6 was a child of 5, ended, and 5's number went to a child of the next 6.
+	std::vector<tree_record> tasks = {task(5, 5, 1), task(6, 6, 5), task(5, 5, 6), task(6, 6, 6)};
+	EXPECT_THAT(descendants(tasks, 5), ElementsAre(5, 6));
+	EXPECT_THAT(descendants(tasks, 6), ElementsAre(6));
+}
+
+static task_record leader(unsigned pid)
+{
+	task_record record = {};
+	record.pid = pid;
+	record.tid = pid;
+	record.task = 0x1000 + pid;
+	return record;
+}
+
+static process_record process(unsigned pid)
+{
+	process_record record = {};
+	record.pid = pid;
+	record.signal = 0x2000 + pid;
+	record.live_threads = 1;
+	return record;
+}
+
+TEST(Task, a_process_that_is_told_twice_is_one)
+{
+	std::vector<task_record> tasks = {leader(5), leader(6)};
+	std::vector<process_record> processes = {process(5), process(6), process(5), process(7)};
+	images::Document document;
+	Context context;
+	context.document = &document;
+	collect_tasks({.tasks = tasks, .processes = processes}, {}, context);
+	ASSERT_EQ(document.processes_size(), 2); // and 7 has no thread
+	EXPECT_EQ(document.processes(0).pid(), 5u);
+	EXPECT_EQ(document.processes(1).pid(), 6u);
+}
+
+TEST(Task, an_endless_queue_of_signals_is_that_of_its_owner)
+{
+	std::vector<task_record> tasks = {leader(5), leader(6)};
+	std::vector<process_record> processes = {process(5), process(6)};
+	std::vector<pending_record> pending(1);
+	pending[0].owner = processes[1].signal;
+	pending[0].flags = PENDING_INCOMPLETE;
+	images::Document document;
+	Context context;
+	context.document = &document;
+	collect_tasks({.tasks = tasks, .processes = processes, .pending = pending}, {}, context);
+	ASSERT_EQ(context.findings.size(), 1u);
+	EXPECT_EQ(context.findings[0].object, "pid 6 ()");
+}
+
 TEST(Task, a_thread_id_or_no_process_has_no_descendants)
 {
 	std::vector<tree_record> tasks = {task(5, 5, 1), task(5, 6, 1), task(0, 0, 0)};

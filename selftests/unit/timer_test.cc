@@ -110,6 +110,21 @@ TEST(Timer, expiry_at_this_very_moment_is_the_next_period)
 	EXPECT_EQ(collected(record).remaining_ns(), 2 * kSecond);
 }
 
+TEST(Timer, times_that_no_sum_holds)
+{
+	timer_record record = monotonic_timer();
+	record.flags = TIMER_REQUEUE_PENDING;
+	record.interval_ns = 1;
+	record.expires_ns = INT64_MIN;
+	record.overrun = INT64_MAX;
+	EXPECT_EQ(collected(record).remaining_ns(), 1);
+	EXPECT_EQ(collected(record).overrun(), INT64_MAX);
+	record = monotonic_timer();
+	record.flags = TIMER_ARMED;
+	record.expires_ns = INT64_MAX; // KTIME_MAX: it never expires
+	EXPECT_EQ(collected(record).remaining_ns(), INT64_MAX - 100 * kSecond);
+}
+
 TEST(Timer, silent_timer_is_never_queued)
 {
 	timer_record record = monotonic_timer();

@@ -67,6 +67,7 @@ struct Context {
 	Ids ids;
 	Findings findings;
 	CaptureTime time;
+	std::unordered_set<uint64_t> own_namespaces; // inodes; nsfs numbers are unique among all types
 	bool live = false; // the target was not stopped: small contradictions are races, not losses
 
 	// State that a dump cannot carry over.

@@ -6,6 +6,8 @@
 
 #include <sys/stat.h>
 
+#include "iterators/file_path.h"
+#include "iterators/record_text.h"
 #include "user/collect/fd_index.h"
 #include "user/collect/file_detail.h"
 #include "user/memory/vma_kind.h"
@@ -26,6 +28,9 @@ static std::string anonymous_kind(std::string_view path)
 		{"anon_inode:bpf", "bpf"},
 		{"anon_inode:btf", "bpf"},
 		{"anon_inode:[pidfd]", "pidfd"},
+		{"[aio]", "aio"},             // fs/aio.c: aio_private_file()
+		{"anon_hugepage", "hugetlb"}, // include/linux/hugetlb.h: HUGETLB_ANON_FILE
+		{"secretmem", "secretmem"},   // mm/secretmem.c: secretmem_file_create()
 	};
 	for (auto [prefix, kind] : kKinds)
 		if (path.starts_with(prefix))
@@ -77,7 +82,7 @@ static void collect_common(const file_record &record, FileKind kind, images::Fil
 	file.set_links(record.nlink);
 	file.set_rdev(static_cast<uint32_t>(memory::device_number(record.rdev))); // as st_rdev
 	file.set_mount(record.mount_id);
-	file.set_filesystem(record.filesystem);
+	file.set_filesystem(std::string(iterators::text_of(record.filesystem)));
 	file.set_mtime_ns(record.mtime_ns);
 	file.set_file_mode(record.f_mode);
 	collect_owner(record, file);
@@ -93,16 +98,22 @@ static const char *lock_kind_name(const lock_record &lock)
 	return lock.flags & kOfd ? "OFD" : "POSIX";
 }
 
-static void collect_locks(const iterators::FileReader &reader, const FdIndex &fds, Context &ctx,
+static void collect_locks(const iterators::FileRecords &records, const FdIndex &fds, Context &ctx,
 			  std::span<images::File *const> by_id)
 {
-	for (const lock_record &lock : reader.locks()) {
+	for (const lock_record &lock : records.locks) {
 		std::string kind = lock_kind_name(lock);
 		uint32_t pid = fds.owner_of(lock.owner);
 		// A POSIX lock is its process's: through a file that we share, an outsider may have taken it.
 		if (kind == "POSIX" && !pid)
 			continue;
-		images::FileLock *out = by_id[ctx.ids.files.find(lock.file)]->add_locks();
+		images::File *file = by_id[ctx.ids.files.find(lock.file)];
+		if (!file) {
+			ctx.findings.push_back(Error(Code::kInternal, "has a lock, and was not described")
+						       .on(fmt::format("file {}", ctx.ids.files.find(lock.file))));
+			continue;
+		}
+		images::FileLock *out = file->add_locks();
 		out->set_kind(std::move(kind));
 		out->set_type(lock.type == 0 ? "READ" : "WRITE");
 		out->set_start(lock.start);
@@ -125,7 +136,6 @@ static void collect_fds(const FdIndex &fds, const Context &ctx)
 // Where a path leads nowhere or elsewhere, by the walk itself.
 static void check_path(const file_record &record, const std::string &object, Context &ctx)
 {
-	struct stat own = {};
 	if (record.path_flags & FILE_PATH_PSEUDO || !record.mount_id)
 		return;
 	if (record.path_flags & FILE_PATH_TRUNCATED)
@@ -133,28 +143,31 @@ static void check_path(const file_record &record, const std::string &object, Con
 	else if (record.path_flags & FILE_PATH_DETACHED)
 		ctx.refuse(object, "it is on a file system that is unmounted",
 			   "close it, or mount the file system again");
-	else if (::stat("/proc/self/ns/mnt", &own) == 0 && record.mount_namespace != own.st_ino)
+	else if (!ctx.own_namespaces.contains(record.mount_namespace))
 		ctx.refuse(object, "it was opened in another mount namespace", "run bpfckpt in that mount namespace");
 }
 
-Result<> collect_files(const iterators::FileReader &reader, const Unlinked &unlinked, Context &ctx)
+void collect_files(const iterators::FileRecords &records, const Unlinked &unlinked, Context &ctx)
 {
-	FdIndex fds(reader.fds(), *ctx.document);
-	for (const file_record &record : reader.files())
+	FdIndex fds(records.fds, *ctx.document);
+	for (const file_record &record : records.files)
 		ctx.ids.files.id_of(record.file);
 
 	// Others may have given out ids of files that were not described: those have no message.
 	std::vector<images::File *> by_id(ctx.ids.files.all().size() + 1, nullptr);
-	std::vector<const file_record *> records(reader.files().size());
-	std::ranges::transform(reader.files(), records.begin(), [](const file_record &record) { return &record; });
-	std::ranges::sort(records, {}, [&](const file_record *record) { return ctx.ids.files.find(record->file); });
+	std::vector<const file_record *> in_order(records.files.size());
+	std::ranges::transform(records.files, in_order.begin(), [](const file_record &record) { return &record; });
+	std::ranges::sort(in_order, {}, [&](const file_record *record) { return ctx.ids.files.find(record->file); });
 
-	DetailCollector details(reader, fds, ctx);
-	for (const file_record *record : records) {
+	DetailCollector details(records, fds, ctx);
+	for (const file_record *record : in_order) {
+		uint32_t id = ctx.ids.files.find(record->file);
+		if (!id || by_id[id])
+			continue;
 		images::File *file = ctx.document->add_files();
 		FileKind kind = iterators::kind_of(*record);
-		file->set_id(ctx.ids.files.find(record->file));
-		file->set_path(reader.path_of(*record));
+		file->set_id(id);
+		file->set_path(iterators::path_of(*record, records.names));
 		collect_common(*record, kind, *file);
 		unlinked.add_to(*record, *file);
 		if (record->s_magic != kAnonInodeFs) // one inode for all
@@ -162,12 +175,11 @@ Result<> collect_files(const iterators::FileReader &reader, const Unlinked &unli
 		file->set_references(fds.slots_of(record->file));
 		file->set_hidden(fds.holders_of(record->file).empty());
 		details.collect(*record, kind, *file);
-		by_id[file->id()] = file;
-		check_path(*record, fds.describe(record->file, file->id()), ctx);
+		by_id[id] = file;
+		check_path(*record, fds.describe(record->file, id), ctx);
 	}
-	collect_locks(reader, fds, ctx, by_id);
+	collect_locks(records, fds, ctx, by_id);
 	collect_fds(fds, ctx);
-	return {};
 }
 
 } // namespace bpfckpt::collect

@@ -8,8 +8,8 @@
 
 namespace bpfckpt::collect {
 
-// Adds a File for every struct file that the reader described (those with an id in ctx.ids.files keep it), and fills
+// Adds a File for every struct file that was described (those with an id in ctx.ids.files keep it), and fills
 // Process.files of the processes that are in the document by their pid. What dump cannot carry over is a finding.
-Result<> collect_files(const iterators::FileReader &reader, const Unlinked &unlinked, Context &ctx);
+void collect_files(const iterators::FileRecords &records, const Unlinked &unlinked, Context &ctx);
 
 } // namespace bpfckpt::collect

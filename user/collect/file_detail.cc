@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/collect/file_detail.h"
 
+#include <algorithm>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "user/collect/mount_table.h"
 #include "user/memory/vma_kind.h"
+#include "user/util/saturate.h"
 
 namespace bpfckpt::collect {
 
@@ -20,7 +22,7 @@ images::Timerfd timerfd_at(const file_timerfd &timer, int64_t now)
 	result.set_interval_ns(timer.interval);
 	result.set_ticks(timer.ticks);
 	result.set_settime_flags(timer.settime_flags);
-	int64_t late = now - timer.expires;
+	int64_t late = saturating_sub(now, timer.expires);
 	if (timer.armed || !timer.expired) {
 		result.set_armed(timer.armed != 0);
 		if (timer.armed)
@@ -44,13 +46,13 @@ static void group_by_file(Map &map, std::span<const Record> records)
 		map[record.file].push_back(&record);
 }
 
-DetailCollector::DetailCollector(const iterators::FileReader &reader, const FdIndex &fds, Context &ctx)
-	: reader_(reader), fds_(fds), ctx_(ctx), sockets_(reader, ctx.ids.files)
+DetailCollector::DetailCollector(const iterators::FileRecords &records, const FdIndex &fds, Context &ctx)
+	: fds_(fds), ctx_(ctx), sockets_(records, ctx.ids.files)
 {
-	for (const epoll_item_record &item : reader.epoll_items())
+	for (const epoll_item_record &item : records.epoll_items)
 		epoll_items_[item.epoll].push_back(&item);
-	group_by_file(marks_, reader.inotify_marks());
-	group_by_file(buffers_, reader.pipe_buffers());
+	group_by_file(marks_, records.inotify_marks);
+	group_by_file(buffers_, records.pipe_buffers);
 }
 
 template <class Map>
@@ -73,36 +75,16 @@ void DetailCollector::collect_epoll(const file_record &record, images::Epoll &ep
 	}
 }
 
-// A path of the process under which the watched inode is found now.
-static std::string watched_path(unsigned pid, const MountTable &mounts, const images::InotifyWatch &watch,
-				std::string_view path)
-{
-	for (std::string &candidate : mounts.paths_of(watch.device(), path)) {
-		struct stat found = {};
-		std::string as_seen = fmt::format("/proc/{}/root{}", pid, candidate);
-		if (::stat(as_seen.c_str(), &found) == 0 && found.st_ino == watch.inode() &&
-		    found.st_dev == watch.device())
-			return candidate;
-	}
-	return {};
-}
-
 void DetailCollector::collect_inotify(const file_record &record, images::Inotify &inotify) const
 {
 	inotify.set_pending_events(record.inotify.queued);
 	inotify.set_next_wd(record.inotify.next_wd);
-	auto holders = fds_.holders_of(record.file);
-	unsigned pid = holders.empty() ? static_cast<unsigned>(::getpid()) : holders.front().pid;
-	auto mounts = MountTable::of_process(pid);
 	for (const inotify_mark_record *mark : of_file(marks_, record.file)) {
 		images::InotifyWatch *watch = inotify.add_watches();
 		watch->set_wd(mark->wd);
 		watch->set_mask(mark->mask);
 		watch->set_device(memory::device_number(mark->s_dev));
 		watch->set_inode(mark->ino);
-		std::string path = reader_.path_of(*mark);
-		if (mounts && !path.empty())
-			watch->set_path(watched_path(pid, *mounts, *watch, path));
 	}
 }
 

@@ -18,7 +18,7 @@ images::Timerfd timerfd_at(const file_timerfd &timer, int64_t now);
 
 class DetailCollector {
 public:
-	DetailCollector(const iterators::FileReader &reader, const FdIndex &fds, Context &ctx);
+	DetailCollector(const iterators::FileRecords &records, const FdIndex &fds, Context &ctx);
 
 	void collect(const file_record &record, iterators::FileKind kind, images::File &file) const;
 
@@ -30,7 +30,6 @@ private:
 	template <class Record>
 	using ByFile = std::unordered_map<uint64_t, std::vector<const Record *>>;
 
-	const iterators::FileReader &reader_;
 	const FdIndex &fds_;
 	Context &ctx_;
 	SocketCollector sockets_;

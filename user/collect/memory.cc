@@ -7,6 +7,7 @@
 #include <linux/membarrier.h>
 #include <sys/mman.h>
 
+#include "iterators/record_text.h"
 #include "user/memory/vma_kind.h"
 #include "user/util/io.h"
 
@@ -36,7 +37,7 @@ constexpr NamedFlag kAdvice[] = {
 
 class Collector {
 public:
-	Collector(const iterators::VmaReader &reader, const PageDump *pages, Context &ctx);
+	Collector(const iterators::VmaRecords &vmas, const PageDump *pages, Context &ctx);
 	void add_space(const AddressSpace &space);
 	void add_shared_memory();
 	void check_complete();
@@ -49,7 +50,7 @@ private:
 	void check_space(const mm_record &mm, const std::string &owner);
 	void check_vma(const vma_record &record, Vma::Kind kind, const std::string &owner);
 
-	const iterators::VmaReader &reader_;
+	const iterators::VmaRecords &vmas_;
 	const PageDump *pages_;
 	Context &ctx_;
 	std::unordered_map<uint32_t, const images::File *> files_;
@@ -80,10 +81,11 @@ void set_layout(const mm_record &mm, const Ids &ids, images::MmLayout &layout)
 	layout.set_env_end(mm.env_end);
 	layout.set_exe_file(ids.files.find(mm.exe_file));
 	// Pairs up to AT_NULL, which is told too (fs/proc/base.c: proc_pid_auxv).
+	uint32_t told = std::min<uint32_t>(mm.auxv_words, MM_AUXV_WORDS);
 	uint32_t words = 0;
-	while (words + 2 <= mm.auxv_words && mm.auxv[words])
+	while (words + 2 <= told && mm.auxv[words])
 		words += 2;
-	words = std::min(words + 2, mm.auxv_words);
+	words = std::min(words + 2, told);
 	layout.set_auxv(mm.auxv, words * sizeof(mm.auxv[0]));
 }
 
@@ -147,8 +149,8 @@ uint64_t resident_bytes(pid_t pid)
 
 } // namespace
 
-Collector::Collector(const iterators::VmaReader &reader, const PageDump *pages, Context &ctx)
-	: reader_(reader), pages_(pages), ctx_(ctx)
+Collector::Collector(const iterators::VmaRecords &vmas, const PageDump *pages, Context &ctx)
+	: vmas_(vmas), pages_(pages), ctx_(ctx)
 {
 	for (const images::File &file : ctx.document->files())
 		files_.emplace(file.id(), &file);
@@ -163,18 +165,16 @@ void Collector::add_space(const AddressSpace &space)
 		memory.add_pids(static_cast<uint32_t>(pid));
 	memory.set_def_flags(mm.def_flags & memory::kVmStableBits);
 	set_layout(mm, ctx_.ids, *memory.mutable_layout());
-	set_attributes(mm, reader_.kinds(), *memory.mutable_layout());
+	set_attributes(mm, vmas_.kinds, *memory.mutable_layout());
 	std::string owner = process_name(*ctx_.document, space.pids.front());
 	check_space(mm, owner);
 	for (const vma_record &record : space.vmas)
-		add_vma(record, memory::kind_of(record, mm, reader_.kinds()), owner, memory);
+		add_vma(record, memory::kind_of(record, mm, vmas_.kinds), owner, memory);
 	images::MemoryTotals &totals = *memory.mutable_totals();
 	totals.set_virtual_bytes(mm.total_vm * memory::kPageSize);
 	totals.set_locked_bytes(mm.locked_vm * memory::kPageSize);
 	if (pages_)
 		add_pages(mm, memory);
-	else
-		totals.set_resident_bytes(resident_bytes(space.pids.front()));
 }
 
 void Collector::add_vma(const vma_record &record, Vma::Kind kind, const std::string &owner, images::Memory &memory)
@@ -196,14 +196,14 @@ void Collector::add_vma(const vma_record &record, Vma::Kind kind, const std::str
 	if (record.uffd && !(record.flags & (memory::kVmUffdMissing | memory::kVmUffdWp)))
 		vma.add_advice("ui");
 	name_vma(record, vma);
-	if (memory::maps_nameless_object(record, kind, reader_.kinds()))
+	if (memory::maps_nameless_object(record, kind, vmas_.kinds))
 		add_object_of(record, vma);
 	check_vma(record, kind, owner);
 }
 
 void Collector::name_vma(const vma_record &record, Vma &vma)
 {
-	vma.set_name(record.name);
+	vma.set_name(std::string(iterators::text_of(record.name)));
 	if (!record.file)
 		return;
 	vma.set_offset(record.pgoff * memory::kPageSize);
@@ -214,6 +214,11 @@ void Collector::name_vma(const vma_record &record, Vma &vma)
 
 void Collector::add_object_of(const vma_record &record, Vma &vma)
 {
+	if (!record.inode) {
+		ctx_.findings.push_back(Error(Code::kInternal, "what it maps was not found")
+						.on(fmt::format("mapping {:x}-{:x}", record.start, record.end)));
+		return;
+	}
 	uint32_t id = ctx_.ids.shared_memory.id_of(record.inode);
 	vma.set_shared_memory(id);
 	if (shared_.contains(id))
@@ -322,13 +327,19 @@ void Collector::check_complete()
 	}
 }
 
-void collect_memory(const iterators::VmaReader &vmas, const PageDump *pages, Context &ctx)
+void collect_memory(const iterators::VmaRecords &vmas, const PageDump *pages, Context &ctx)
 {
 	Collector collector(vmas, pages, ctx);
-	for (const AddressSpace &space : vmas.spaces())
+	for (const AddressSpace &space : vmas.spaces)
 		collector.add_space(space);
 	collector.add_shared_memory();
 	collector.check_complete();
+}
+
+void collect_resident_bytes(Context &ctx)
+{
+	for (images::Memory &memory : *ctx.document->mutable_memory())
+		memory.mutable_totals()->set_resident_bytes(resident_bytes(static_cast<pid_t>(memory.pids(0))));
 }
 
 } // namespace bpfckpt::collect

@@ -12,6 +12,7 @@
 #include "user/collect/memory.h"
 #include "user/collect/timer.h"
 #include "user/collect/uring.h"
+#include "user/collect/watches.h"
 #include "user/memory/vma_kind.h"
 #include "user/uring/restorable.h"
 
@@ -66,7 +67,7 @@ std::vector<uint64_t> Snapshot::ring_addresses() const
 std::vector<uint64_t> Snapshot::files_of_tasks() const
 {
 	std::vector<uint64_t> files;
-	for (const process_record &process : tasks_->processes())
+	for (const process_record &process : tasks_->records().processes)
 		files.push_back(process.exe_file);
 	for (const task_record &task : tasks_->tasks())
 		for (uint64_t ring : task.registered_rings)
@@ -247,12 +248,17 @@ Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 	context.time = time_;
 	for (uint64_t ring : ring_addresses())
 		context.ids.rings.id_of(ring);
-	TRY(collect_tasks(*tasks_, paths_, context));
-	collect_timers(*timers_, context);
-	TRY(collect_files(*files_, unlinked_, context));
+	context.own_namespaces = own_namespaces();
+	collect_tasks(tasks_->records(), paths_, context);
+	collect_cgroups(context);
+	collect_timers(timers_->records(), context);
+	collect_files(files_->records(), unlinked_, context);
+	name_watches(files_->records(), context);
 	collect_deleted_cwds(paths_, context);
 	names_.add_to(context);
-	collect_memory(*vmas_, pages, context);
+	collect_memory(vmas_->records(), pages, context);
+	if (!pages)
+		collect_resident_bytes(context);
 	if (layout_) {
 		ring_checks_.functions = queued_functions(rings_->records().requests);
 		collect_rings(rings_->records(), *layout_, files_->files(), ring_checks_, context);

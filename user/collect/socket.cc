@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/collect/socket.h"
 
+#include <algorithm>
+#include <climits>
+
 #include <sys/socket.h>
 
 #include "user/collect/socket_name.h"
@@ -9,17 +12,32 @@ namespace bpfckpt::collect {
 
 constexpr unsigned kListen = 10; // TCP_LISTEN
 
-SocketCollector::SocketCollector(const iterators::FileReader &reader, const IdTable &files)
-	: reader_(reader), files_(files)
+SocketCollector::SocketCollector(const iterators::FileRecords &records, const IdTable &files)
+	: files_(files), hz_(records.hz)
 {
-	for (const socket_record &record : reader.sockets())
+	for (const socket_record &record : records.sockets) {
+		by_file_.emplace(record.file, &record);
 		by_sk_.emplace(record.sk, &record);
-	for (const socket_message_record &message : reader.messages())
+	}
+	for (const socket_message_record &message : records.messages)
 		messages_[message.file].push_back(&message);
 }
 
-static void collect_options(const socket_record &record, const iterators::FileReader &reader,
-			    images::SocketOptions &options)
+static int64_t ns_of(uint64_t jiffies, uint64_t hz)
+{
+	constexpr uint64_t kSecond = 1'000'000'000;
+	hz = std::max<uint64_t>(hz, 1);
+	if (jiffies >= LONG_MAX / 2)
+		return 0; // MAX_SCHEDULE_TIMEOUT: none
+	return jiffies > INT64_MAX / (kSecond / hz) ? INT64_MAX : static_cast<int64_t>(jiffies * (kSecond / hz));
+}
+
+static uint32_t seconds_of(uint64_t jiffies, uint64_t hz)
+{
+	return static_cast<uint32_t>(jiffies / std::max<uint64_t>(hz, 1));
+}
+
+static void collect_options(const socket_record &record, uint64_t hz, images::SocketOptions &options)
 {
 	auto has = [&](uint32_t option) { return (record.options & option) != 0; };
 	options.set_receive_buffer(record.receive_buffer);
@@ -32,15 +50,15 @@ static void collect_options(const socket_record &record, const iterators::FileRe
 	options.set_pass_security(has(SOCKET_PASS_SECURITY));
 	options.set_priority(static_cast<int32_t>(record.priority));
 	options.set_mark(record.mark);
-	options.set_receive_timeout_ns(reader.jiffies_to_ns(record.receive_timeo));
-	options.set_send_timeout_ns(reader.jiffies_to_ns(record.send_timeo));
+	options.set_receive_timeout_ns(ns_of(record.receive_timeo, hz));
+	options.set_send_timeout_ns(ns_of(record.send_timeo, hz));
 	options.set_linger_on(has(SOCKET_LINGER));
 	if (options.linger_on())
-		options.set_linger(static_cast<uint32_t>(reader.jiffies_to_ns(record.linger) / 1'000'000'000));
+		options.set_linger(seconds_of(record.linger, hz));
 	options.set_bound_device(record.bound_device);
 	options.set_no_delay(has(SOCKET_NO_DELAY));
-	options.set_keep_idle(static_cast<uint32_t>(reader.jiffies_to_ns(record.keep_idle) / 1'000'000'000));
-	options.set_keep_interval(static_cast<uint32_t>(reader.jiffies_to_ns(record.keep_interval) / 1'000'000'000));
+	options.set_keep_idle(seconds_of(record.keep_idle, hz));
+	options.set_keep_interval(seconds_of(record.keep_interval, hz));
 	options.set_keep_count(record.keep_count);
 	options.set_ipv6_only(has(SOCKET_IPV6_ONLY));
 	options.set_locks(record.locks & 3); // the others say that it is bound
@@ -49,9 +67,10 @@ static void collect_options(const socket_record &record, const iterators::FileRe
 
 void SocketCollector::collect(const file_record &file, images::Socket &socket) const
 {
-	const socket_record *record = reader_.find_socket(file.file);
-	if (!record)
+	auto found = by_file_.find(file.file);
+	if (found == by_file_.end())
 		return;
+	const socket_record *record = found->second;
 	socket.set_family(socket_family_name(record->family));
 	socket.set_type(socket_type_name(record->type));
 	socket.set_protocol(record->protocol);
@@ -75,7 +94,7 @@ void SocketCollector::collect(const file_record &file, images::Socket &socket) c
 	socket.set_peek_offset(record->peek_offset);
 	socket.set_urgent_data((record->options & SOCKET_OOB_PENDING) != 0);
 	socket.set_network_namespace(record->network_namespace);
-	collect_options(*record, reader_, *socket.mutable_options());
+	collect_options(*record, hz_, *socket.mutable_options());
 	auto messages = messages_.find(file.file);
 	if (messages == messages_.end())
 		return;

@@ -10,16 +10,17 @@
 
 namespace bpfckpt::collect {
 
-// All sockets of the reader at once, because peers name each other. Files are those in ctx.ids.files.
+// All sockets at once, because peers name each other. Files are those in ctx.ids.files.
 class SocketCollector {
 public:
-	SocketCollector(const iterators::FileReader &reader, const IdTable &files);
+	SocketCollector(const iterators::FileRecords &records, const IdTable &files);
 
 	void collect(const file_record &file, images::Socket &socket) const;
 
 private:
-	const iterators::FileReader &reader_;
 	const IdTable &files_;
+	uint64_t hz_;
+	std::unordered_map<uint64_t, const socket_record *> by_file_;
 	std::unordered_map<uint64_t, const socket_record *> by_sk_;
 	std::unordered_map<uint64_t, std::vector<const socket_message_record *>> messages_;
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <unordered_map>
+#include <unordered_set>
 
 #include <fmt/format.h>
 #include <linux/magic.h>
@@ -68,24 +69,27 @@ std::vector<ProcessPaths> read_process_paths(std::span<const unsigned> pids)
 
 std::vector<unsigned> descendants(std::span<const tree_record> tasks, unsigned root)
 {
-	std::unordered_multimap<unsigned, unsigned> children;
+	// By the pid, once: the pass goes over a running system, and a number may be used again meanwhile.
+	std::unordered_map<unsigned, std::vector<unsigned>> children;
+	std::unordered_set<unsigned> seen = {root};
 	bool found = false;
 	for (const tree_record &task : tasks) {
 		if (task.tid != task.pid || task.pid == 0)
 			continue;
 		found |= task.pid == root;
-		children.emplace(task.ppid, task.pid);
+		if (seen.insert(task.pid).second)
+			children[task.ppid].push_back(task.pid);
 	}
 	std::vector<unsigned> result;
 	if (!found)
 		return result;
 	result.push_back(root);
 	for (size_t i = 0; i < result.size(); i++) {
-		auto [begin, end] = children.equal_range(result[i]);
-		size_t first = result.size();
-		for (auto it = begin; it != end; ++it)
-			result.push_back(it->second);
-		std::sort(result.begin() + static_cast<ptrdiff_t>(first), result.end());
+		auto it = children.find(result[i]);
+		if (it == children.end())
+			continue;
+		std::ranges::sort(it->second);
+		result.insert(result.end(), it->second.begin(), it->second.end());
 	}
 	return result;
 }
@@ -155,8 +159,7 @@ static void collect_user_pointers(const task_record &task, images::Thread *messa
 	}
 }
 
-static void collect_thread(const task_record &task, const TaskRecords &records, Context &context,
-			   images::Thread *message)
+static void collect_thread(const task_record &task, const TaskIndex &index, Context &context, images::Thread *message)
 {
 	message->set_tid(task.tid);
 	message->set_comm(task.comm, strnlen(task.comm, sizeof(task.comm)));
@@ -164,17 +167,17 @@ static void collect_thread(const task_record &task, const TaskRecords &records, 
 		message->add_ns_tids(task.nested[i]);
 	message->set_role(role_of(task));
 	message->set_signal_mask(task.blocked);
-	collect_pending(records, task.task, message->mutable_pending_signals());
+	collect_pending(index, task.task, message->mutable_pending_signals());
 	collect_user_pointers(task, message);
-	collect_scheduling(task, records.reader.cpu_count(), message->mutable_scheduling());
-	collect_credentials(task.credentials, records.reader.groups(), message->mutable_credentials());
+	collect_scheduling(task, index.records.cpu_count, message->mutable_scheduling());
+	collect_credentials(task.credentials, index.records.groups, message->mutable_credentials());
 	message->mutable_credentials()->set_no_new_privs(task.flags & TASK_NO_NEW_PRIVS);
 	message->mutable_credentials()->set_user_namespace(task.namespaces.user);
 	message->set_seccomp_mode(task.seccomp_mode);
 	message->set_timer_slack_ns(task.timer_slack_ns);
 	message->set_parent_death_signal(task.pdeath_signal);
 	message->set_personality(task.personality);
-	collect_attributes(task, records.reader.flag_bits(), message);
+	collect_attributes(task, index.records.flag_bits, message);
 	for (uint32_t i = 0; i < TASK_RINGS; i++) {
 		if (!task.registered_rings[i])
 			continue;
@@ -201,10 +204,10 @@ static void collect_state(const process_record &process, const task_record &lead
 	}
 }
 
-static void collect_process(const process_record &process, const TaskRecords &records, Context &context,
+static void collect_process(const process_record &process, const TaskIndex &index, Context &context,
 			    images::Process *message)
 {
-	const task_record &leader = *records.threads.at(process.pid).front();
+	const task_record &leader = *index.threads.at(process.pid).front();
 	message->set_pid(process.pid);
 	message->set_comm(leader.comm, strnlen(leader.comm, sizeof(leader.comm)));
 	message->set_ppid(process.ppid);
@@ -219,10 +222,10 @@ static void collect_process(const process_record &process, const TaskRecords &re
 	message->set_address_space(context.ids.address_spaces.id_of(leader.mm));
 	message->set_sighand(context.ids.sighands.id_of(leader.sighand));
 	message->set_exe_file(context.ids.files.id_of(process.exe_file));
-	for (const task_record *task : records.threads.at(process.pid))
-		collect_thread(*task, records, context, message->add_threads());
-	collect_actions(records, leader.sighand, message->mutable_signal_actions());
-	collect_pending(records, process.signal, message->mutable_pending_signals());
+	for (const task_record *task : index.threads.at(process.pid))
+		collect_thread(*task, index, context, message->add_threads());
+	collect_actions(index, leader.sighand, message->mutable_signal_actions());
+	collect_pending(index, process.signal, message->mutable_pending_signals());
 	for (uint32_t i = 0; i < std::min<uint32_t>(process.limit_count, TASK_LIMITS); i++) {
 		images::ResourceLimit *limit = message->add_limits();
 		limit->set_resource(i);
@@ -236,7 +239,7 @@ static void collect_process(const process_record &process, const TaskRecords &re
 	message->set_oom_score_adj(process.oom_score_adj);
 	if (leader.flags & TASK_LOGINUID)
 		message->set_loginuid(leader.loginuid);
-	collect_namespaces(records, leader.namespaces, message->mutable_namespaces());
+	collect_namespaces(context, leader.namespaces, message->mutable_namespaces());
 }
 
 static void collect_paths(std::span<const ProcessPaths> paths, Context &context, images::Process *message)
@@ -247,7 +250,6 @@ static void collect_paths(std::span<const ProcessPaths> paths, Context &context,
 		message->set_root(it->root);
 		message->set_exe(it->exe);
 	}
-	message->set_cgroup(read_file(fmt::format("/proc/{}/cgroup", message->pid())).value_or(""));
 	if (it != paths.end() && it->cwd_lost && it->cwd_deleted)
 		context.refuse(
 			fmt::format("pid {} ({})", message->pid(), message->comm()),
@@ -267,24 +269,30 @@ static void check_cgroup(const task_record &root, const task_record &leader, Con
 			       "move the whole tree into one cgroup, or stop what spreads it");
 }
 
-Result<> collect_tasks(const iterators::TaskReader &reader, std::span<const ProcessPaths> paths, Context &context)
+void collect_tasks(const iterators::TaskRecords &records, std::span<const ProcessPaths> paths, Context &context)
 {
-	TaskRecords records(reader);
+	TaskIndex index(records);
 	std::vector<const process_record *> processes;
-	for (const process_record &process : reader.processes()) {
+	std::unordered_set<uint32_t> seen;
+	for (const process_record &process : records.processes) {
 		// Without its leader: it ended between two passes over a running system.
-		if (process.pid && records.threads.contains(process.pid))
+		if (process.pid && index.threads.contains(process.pid) && seen.insert(process.pid).second)
 			processes.push_back(&process);
 	}
 	for (const process_record *process : processes) {
 		images::Process *message = context.document->add_processes();
-		collect_process(*process, records, context, message);
+		collect_process(*process, index, context, message);
 		collect_paths(paths, context, message);
-		check_cgroup(*records.threads.at(processes.front()->pid).front(),
-			     *records.threads.at(process->pid).front(), context);
-		find_unsupported(*process, records, context);
+		check_cgroup(*index.threads.at(processes.front()->pid).front(), *index.threads.at(process->pid).front(),
+			     context);
+		find_unsupported(*process, index, context);
 	}
-	return {};
+}
+
+void collect_cgroups(Context &context)
+{
+	for (images::Process &process : *context.document->mutable_processes())
+		process.set_cgroup(read_file(fmt::format("/proc/{}/cgroup", process.pid())).value_or(""));
 }
 
 } // namespace bpfckpt::collect

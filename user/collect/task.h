@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "iterators/task_reader.h"
@@ -32,6 +33,9 @@ struct ProcessPaths {
 // As readlink(2) on /proc/PID/cwd ends then.
 inline constexpr std::string_view kDeletedMark = " (deleted)";
 
+// Of those that bpfckpt itself is in: for Context.own_namespaces.
+std::unordered_set<uint64_t> own_namespaces();
+
 // Empty strings for what cannot be read (a zombie has none of it).
 std::vector<ProcessPaths> read_process_paths(std::span<const unsigned> pids);
 
@@ -40,7 +44,10 @@ std::vector<unsigned> descendants(std::span<const tree_record> tasks, unsigned r
 
 // Adds a Process for every process record, parents before their children, with all its threads. Left to others:
 // registers, system calls, files, timers, and RegisteredRing.ring. What a dump cannot carry over is a finding.
-Result<> collect_tasks(const iterators::TaskReader &reader, std::span<const ProcessPaths> paths, Context &context);
+void collect_tasks(const iterators::TaskRecords &records, std::span<const ProcessPaths> paths, Context &context);
+
+// Process.cgroup, of a tree that is there.
+void collect_cgroups(Context &context);
 
 // For other collectors: a struct cred with its groups.
 void collect_credentials(const task_credentials &record, std::span<const group_record> groups,

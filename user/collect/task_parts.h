@@ -12,28 +12,24 @@
 
 namespace bpfckpt::collect {
 
-// Inode numbers of the namespaces that bpfckpt itself is in; nsfs numbers are unique among all types.
-std::unordered_set<uint64_t> own_namespaces();
-
 // The records of one capture, indexed.
-struct TaskRecords {
-	explicit TaskRecords(const iterators::TaskReader &reader_in);
+struct TaskIndex {
+	explicit TaskIndex(const iterators::TaskRecords &records_in);
 
-	const iterators::TaskReader &reader;
+	const iterators::TaskRecords &records;
 	std::unordered_map<uint32_t, std::vector<const task_record *>> threads;      // pid -> the leader first
 	std::unordered_map<uint64_t, std::vector<const pending_record *>> pending;   // owner -> in order
 	std::unordered_map<uint64_t, std::vector<const sigaction_record *>> actions; // struct sighand_struct
-	std::unordered_set<uint64_t> own_namespaces = collect::own_namespaces();
 };
 
 // "pid 12 (nginx)", "thread 13 (worker) of pid 12".
 std::string name_of(const task_record &task);
 
-void collect_pending(const TaskRecords &records, uint64_t owner,
+void collect_pending(const TaskIndex &index, uint64_t owner,
 		     google::protobuf::RepeatedPtrField<images::PendingSignal> *messages);
-void collect_actions(const TaskRecords &records, uint64_t sighand,
+void collect_actions(const TaskIndex &index, uint64_t sighand,
 		     google::protobuf::RepeatedPtrField<images::SignalAction> *messages);
-void collect_namespaces(const TaskRecords &records, const task_namespaces &record,
+void collect_namespaces(const Context &context, const task_namespaces &record,
 			google::protobuf::RepeatedPtrField<images::Namespace> *messages);
 
 // What a thread has set for itself by prctl(2) and its kin.
@@ -42,6 +38,6 @@ void collect_attributes(const task_record &task, const iterators::ThreadFlagBits
 void find_unsupported_attributes(const task_record &task, Context &context);
 
 // State of a process and its threads that a dump cannot carry over.
-void find_unsupported(const process_record &process, const TaskRecords &records, Context &context);
+void find_unsupported(const process_record &process, const TaskIndex &index, Context &context);
 
 } // namespace bpfckpt::collect

@@ -62,7 +62,7 @@ std::unordered_set<uint64_t> own_namespaces()
 	return inodes;
 }
 
-void collect_namespaces(const TaskRecords &records, const task_namespaces &record,
+void collect_namespaces(const Context &context, const task_namespaces &record,
 			google::protobuf::RepeatedPtrField<images::Namespace> *messages)
 {
 	for (const NamespaceKind &kind : kNamespaces) {
@@ -71,16 +71,16 @@ void collect_namespaces(const TaskRecords &records, const task_namespaces &recor
 		images::Namespace *message = messages->Add();
 		message->set_type(kind.type);
 		message->set_inode(record.*kind.inode);
-		message->set_own(records.own_namespaces.contains(record.*kind.inode));
+		message->set_own(context.own_namespaces.contains(record.*kind.inode));
 	}
 }
 
 // Of a thread that is not where its process is.
-static void find_foreign_namespaces(const TaskRecords &records, const task_record &task, Context &context)
+static void find_foreign_namespaces(const task_record &task, Context &context)
 {
 	for (const NamespaceKind &kind : kNamespaces) {
 		uint32_t inode = task.namespaces.*kind.inode;
-		if (inode && !records.own_namespaces.contains(inode))
+		if (inode && !context.own_namespaces.contains(inode))
 			context.refuse(name_of(task),
 				       fmt::format("is in another {} namespace (inode {})", kind.type, inode),
 				       "run bpfckpt inside of the container, or wait for support of namespaces");
@@ -124,9 +124,17 @@ static void find_unsupported_of_process(const process_record &process, const tas
 			       "try again when it is done");
 }
 
-void find_unsupported(const process_record &process, const TaskRecords &records, Context &context)
+static void find_endless_queue(const TaskIndex &index, uint64_t owner, const task_record &task, Context &context)
 {
-	const auto &threads = records.threads.at(process.pid);
+	auto queue = index.pending.find(owner);
+	if (queue != index.pending.end() && queue->second.back()->flags & PENDING_INCOMPLETE)
+		context.refuse(name_of(task), "has more pending signals than can be read",
+			       "try again when it has taken some");
+}
+
+void find_unsupported(const process_record &process, const TaskIndex &index, Context &context)
+{
+	const auto &threads = index.threads.at(process.pid);
 	const task_record &leader = *threads.front();
 	if (leader.exit_state && process.live_threads > 0)
 		context.refuse(name_of(leader),
@@ -137,18 +145,16 @@ void find_unsupported(const process_record &process, const TaskRecords &records,
 		if (task->exit_state)
 			continue;
 		find_unsupported_in_thread(*task, context);
+		find_endless_queue(index, task->task, *task, context);
 		if (task->attributes.css_set != leader.attributes.css_set && !(task->flags & TASK_USER_WORKER))
 			context.refuse(name_of(*task), "is in another cgroup than the first thread of its process",
 				       "move all threads into one cgroup");
 		if (task->namespaces.mnt != leader.namespaces.mnt || task->namespaces.net != leader.namespaces.net ||
 		    task->namespaces.uts != leader.namespaces.uts || task->namespaces.ipc != leader.namespaces.ipc ||
 		    task->namespaces.cgroup != leader.namespaces.cgroup)
-			find_foreign_namespaces(records, *task, context);
+			find_foreign_namespaces(*task, context);
 	}
-	for (const auto &[owner, list] : records.pending) {
-		if (list.back()->flags & PENDING_INCOMPLETE)
-			context.refuse(name_of(leader), "has more pending signals than can be read", "");
-	}
+	find_endless_queue(index, process.signal, leader, context);
 }
 
 } // namespace bpfckpt::collect

@@ -9,25 +9,25 @@
 
 namespace bpfckpt::collect {
 
-TaskRecords::TaskRecords(const iterators::TaskReader &reader_in) : reader(reader_in)
+TaskIndex::TaskIndex(const iterators::TaskRecords &records_in) : records(records_in)
 {
-	for (const task_record &task : reader.tasks()) {
+	for (const task_record &task : records.tasks) {
 		auto &list = threads[task.pid];
 		list.insert(task.tid == task.pid ? list.begin() : list.end(), &task);
 	}
-	for (const pending_record &record : reader.pending())
+	for (const pending_record &record : records.pending)
 		pending[record.owner].push_back(&record);
-	for (const sigaction_record &record : reader.actions())
+	for (const sigaction_record &record : records.actions)
 		actions[record.sighand].push_back(&record);
 	// On a running system a leader may be missing: exec by another thread in the middle of the pass.
 	std::erase_if(threads, [](const auto &entry) { return entry.second.front()->tid != entry.first; });
 }
 
-void collect_pending(const TaskRecords &records, uint64_t owner,
+void collect_pending(const TaskIndex &index, uint64_t owner,
 		     google::protobuf::RepeatedPtrField<images::PendingSignal> *messages)
 {
-	auto it = records.pending.find(owner);
-	if (it == records.pending.end())
+	auto it = index.pending.find(owner);
+	if (it == index.pending.end())
 		return;
 	for (const pending_record *record : it->second) {
 		if (record->flags & PENDING_INCOMPLETE)
@@ -47,11 +47,11 @@ void collect_pending(const TaskRecords &records, uint64_t owner,
 	}
 }
 
-void collect_actions(const TaskRecords &records, uint64_t sighand,
+void collect_actions(const TaskIndex &index, uint64_t sighand,
 		     google::protobuf::RepeatedPtrField<images::SignalAction> *messages)
 {
-	auto it = records.actions.find(sighand);
-	if (it == records.actions.end())
+	auto it = index.actions.find(sighand);
+	if (it == index.actions.end())
 		return;
 	uint32_t last = 0;
 	for (const sigaction_record *record : it->second) {

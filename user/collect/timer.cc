@@ -12,6 +12,8 @@
 
 #include <fmt/format.h>
 
+#include "user/util/saturate.h"
+
 namespace bpfckpt::collect {
 
 // Layout of a CPU clockid (include/linux/posix-timers_types.h).
@@ -62,6 +64,12 @@ static images::PosixTimer::Notify notify_of(const timer_record &record)
 	return static_cast<images::PosixTimer::Notify>(record.notify);
 }
 
+// Of a periodic timer that is due: whole periods go by until it expires next.
+static int64_t next_expiry(int64_t remaining, int64_t interval)
+{
+	return interval - -remaining % interval;
+}
+
 void collect_timer(const timer_record &record, const CaptureTime &time, images::PosixTimer *message)
 {
 	message->set_id(record.id);
@@ -77,14 +85,14 @@ void collect_timer(const timer_record &record, const CaptureTime &time, images::
 	message->set_overrun_last(record.overrun_last);
 
 	int64_t now = record.flags & TIMER_CPU ? record.cpu_now_ns : time.on(record.base_clock);
-	int64_t remaining = record.expires_ns - now;
+	int64_t remaining = saturating_sub(record.expires_ns, now);
 	int64_t overrun = record.overrun;
 	bool silent = record.notify == SIGEV_NONE;
 	// Not queued, but running: its expiry stands where it was and moves on when somebody looks.
 	if (record.interval_ns > 0 && remaining <= 0 && (silent || record.flags & TIMER_REQUEUE_PENDING)) {
-		int64_t periods = -remaining / record.interval_ns + 1;
-		overrun += periods;
-		remaining += periods * record.interval_ns;
+		overrun = saturating_add(overrun, -remaining / record.interval_ns);
+		overrun = saturating_add(overrun, 1);
+		remaining = next_expiry(remaining, record.interval_ns);
 	}
 	// it_overrun is -1 as long as there is none.
 	message->set_overrun(std::max<int64_t>(overrun, 0));
@@ -104,7 +112,7 @@ static void add_interval_timer(const char *which, int64_t interval, int64_t rema
 {
 	// Expired, and queued again only when its signal is taken.
 	if (remaining <= 0 && interval > 0)
-		remaining += (-remaining / interval + 1) * interval;
+		remaining = next_expiry(remaining, interval);
 	images::IntervalTimer *message = process->add_interval_timers();
 	message->set_which(which);
 	message->set_interval_ns(interval);
@@ -115,23 +123,25 @@ static void add_interval_timer(const char *which, int64_t interval, int64_t rema
 static void collect_itimers(const itimer_record &record, const CaptureTime &time, images::Process *process)
 {
 	if (record.real_expires_ns)
-		add_interval_timer("ITIMER_REAL", record.real_interval_ns, record.real_expires_ns - time.monotonic_ns,
-				   process);
+		add_interval_timer("ITIMER_REAL", record.real_interval_ns,
+				   saturating_sub(record.real_expires_ns, time.monotonic_ns), process);
 	if (record.virtual_expires_ns)
 		add_interval_timer("ITIMER_VIRTUAL", record.virtual_interval_ns,
-				   record.virtual_expires_ns - record.user_ns, process);
+				   saturating_sub(record.virtual_expires_ns, record.user_ns), process);
 	if (record.prof_expires_ns)
-		add_interval_timer("ITIMER_PROF", record.prof_interval_ns,
-				   record.prof_expires_ns - record.user_ns - record.system_ns, process);
+		add_interval_timer(
+			"ITIMER_PROF", record.prof_interval_ns,
+			saturating_sub(record.prof_expires_ns, saturating_add(record.user_ns, record.system_ns)),
+			process);
 }
 
-void collect_timers(const iterators::TimerReader &reader, Context &context)
+void collect_timers(const iterators::TimerRecords &records, Context &context)
 {
 	std::unordered_map<uint32_t, images::Process *> processes;
 	for (images::Process &process : *context.document->mutable_processes())
 		processes.emplace(process.pid(), &process);
 
-	for (const itimer_record &record : reader.itimers()) {
+	for (const itimer_record &record : records.itimers) {
 		auto it = processes.find(record.pid);
 		if (it == processes.end())
 			continue;
@@ -142,7 +152,7 @@ void collect_timers(const iterators::TimerReader &reader, Context &context)
 				       fmt::format("has more than {} POSIX timers", record.timers), "");
 	}
 	// The kernel's list has the newest one first.
-	for (const timer_record &record : reader.timers() | std::views::reverse) {
+	for (const timer_record &record : records.timers | std::views::reverse) {
 		auto it = processes.find(record.pid);
 		if (it != processes.end())
 			collect_timer(record, context.time, it->second->add_timers());

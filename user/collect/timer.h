@@ -8,7 +8,7 @@
 namespace bpfckpt::collect {
 
 // After collect_tasks(). Context.time has to be that of the records.
-void collect_timers(const iterators::TimerReader &reader, Context &context);
+void collect_timers(const iterators::TimerRecords &records, Context &context);
 
 // For one timer; pure.
 void collect_timer(const timer_record &record, const CaptureTime &time, images::PosixTimer *message);

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "iterators/record_text.h"
+
 namespace bpfckpt::memory {
 
 using iterators::VmaKinds;
@@ -50,7 +52,7 @@ Vma::Kind kind_of(const vma_record &vma, const mm_record &mm, const VmaKinds &ki
 {
 	auto is = [](uint64_t value, uint64_t learned) { return learned && value == learned; };
 	if (is(vma.ops, kinds.special_ops))
-		return kind_of_special(vma.name);
+		return kind_of_special(iterators::text_of(vma.name));
 	if (vma.flags & kVmHugetlb)
 		return Vma::HUGETLB;
 	if (is(vma.f_op, kinds.ring_f_op))
@@ -70,7 +72,7 @@ Vma::Kind kind_of(const vma_record &vma, const mm_record &mm, const VmaKinds &ki
 		return S_ISCHR(vma.inode_mode) || S_ISBLK(vma.inode_mode) ? Vma::DEVICE : Vma::UNKNOWN;
 	if (!(vma.flags & kVmMayShare))
 		return Vma::FILE_PRIVATE;
-	return vma.device == kinds.shmem_device ? kind_of_shmem(vma.name) : Vma::FILE_SHARED;
+	return vma.device == kinds.shmem_device ? kind_of_shmem(iterators::text_of(vma.name)) : Vma::FILE_SHARED;
 }
 
 uint64_t device_number(uint32_t s_dev)

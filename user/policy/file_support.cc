@@ -69,6 +69,9 @@ static void refuse_kind(const images::File &file, const Tree &tree, Refusals &re
 		{"userfaultfd", "userfaultfd", "close it before the dump"},
 		{"perf", "a performance counter", "close it before the dump"},
 		{"bpf", "a BPF object", "pin it, and close it before the dump"},
+		{"aio", "the ring of an AIO context (io_setup)", "io_destroy it before the dump"},
+		{"hugetlb", "huge page memory", "unmap it before the dump"},
+		{"secretmem", "secret memory (memfd_secret)", "close it before the dump"},
 		{"unknown", "a kind of file that bpfckpt does not know", "close it before the dump, and report it"},
 	};
 	static constexpr std::array<std::string_view, 17> kKnown = {
