@@ -6,19 +6,16 @@
 #include <cstring>
 #include <mutex>
 #include <optional>
-#include <system_error>
-#include <thread>
 #include <vector>
 
 #include <xxhash.h>
 
+#include "user/util/cores.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::images {
 
 namespace {
-
-constexpr unsigned kMaxThreads = 8;
 
 std::array<std::byte, Digest::kSize> canonical(XXH128_hash_t hash)
 {
@@ -106,19 +103,8 @@ Digest PieceDigests::combined() const
 Result<> PieceDigests::complete(int fd)
 {
 	FileDigester digester(fd, size_, *this);
-	unsigned cores = std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads);
 	auto missing = static_cast<size_t>(std::ranges::count(known_, 0));
-	size_t helpers = std::min<size_t>(cores, missing) - (missing ? 1 : 0);
-	{
-		std::vector<std::jthread> threads;
-		try {
-			for (size_t i = 0; i < helpers; i++)
-				threads.emplace_back([&digester] { digester.work(); });
-		} catch (const std::system_error &) {
-			// No more threads to be had: this one does the rest.
-		}
-		digester.work();
-	}
+	on_cores(missing, [&digester] { digester.work(); });
 	return digester.finish();
 }
 

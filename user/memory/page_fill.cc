@@ -5,16 +5,13 @@
 #include <atomic>
 #include <climits>
 #include <mutex>
-#include <system_error>
-#include <thread>
 
+#include "user/util/cores.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::memory {
 
 using images::kDigestPiece;
-
-static constexpr unsigned kMaxThreads = 4;
 
 // What goes from one piece of the image into one process: parallel lists, one element for each range.
 struct PageFill::Job {
@@ -83,8 +80,14 @@ static std::vector<std::pair<size_t, std::vector<Piece>>> by_image_piece(std::ve
 			uint64_t length = std::min(rest.range.size(), (index + 1) * kDigestPiece - rest.offset);
 			if (result.empty() || result.back().first != index)
 				result.emplace_back(index, std::vector<Piece>());
-			result.back().second.push_back(
-				{.range = {rest.range.start, rest.range.start + length}, .offset = rest.offset});
+			std::vector<Piece> &parts = result.back().second;
+			// Every part costs the kernel a walk of its own: pages of neighbouring mappings are one.
+			if (!parts.empty() && parts.back().range.end == rest.range.start &&
+			    parts.back().offset + parts.back().range.size() == rest.offset)
+				parts.back().range.end += length;
+			else
+				parts.push_back({.range = {rest.range.start, rest.range.start + length},
+						 .offset = rest.offset});
 			rest.range.start += length;
 			rest.offset += length;
 		}
@@ -104,7 +107,7 @@ Result<> PageFill::write(pid_t pid, std::vector<Piece> pieces)
 	std::atomic<size_t> next = 0;
 	std::mutex lock;
 	Result<> outcome;
-	auto work = [&] {
+	on_cores(jobs.size(), [&] {
 		std::vector<std::byte> buffer(std::min<uint64_t>(kDigestPiece, size_));
 		for (size_t i = next++; i < jobs.size(); i = next++) {
 			Result<> done = fill_piece(jobs[i], buffer);
@@ -114,17 +117,7 @@ Result<> PageFill::write(pid_t pid, std::vector<Piece> pieces)
 			std::lock_guard guard(lock);
 			outcome = std::move(done);
 		}
-	};
-	size_t threads = std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads);
-	std::vector<std::jthread> helpers;
-	try {
-		for (size_t i = 1; i < std::min(threads, jobs.size()); i++)
-			helpers.emplace_back(work);
-	} catch (const std::system_error &) {
-		// No more threads to be had: this one does the rest.
-	}
-	work();
-	helpers.clear();
+	});
 	return outcome;
 }
 

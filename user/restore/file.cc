@@ -10,9 +10,12 @@
 #include <unistd.h>
 
 #include "user/restore/finish_work.h"
+#include "user/util/cores.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::restore {
+
+static constexpr size_t kEventfdsAtATime = 500;
 
 std::string name_of(const images::File &file)
 {
@@ -86,7 +89,7 @@ static Result<OpenedFiles> with_names(const std::function<Result<OpenedFiles>()>
 Result<> OpenFiles::open_objects(const images::File &first)
 {
 	std::vector<const images::File *> same;
-	for (const images::File *file : plan_.open_files)
+	for (const images::File *file : files_)
 		if (file == &first || (first.object() && file->object() == first.object() &&
 				       is_deleted_file(*file) == is_deleted_file(first) &&
 				       (is_deleted_file(first) || file->kind() == first.kind())))
@@ -163,12 +166,39 @@ void OpenFiles::find_private_eventfds()
 	}
 }
 
+// Makes room for `count` more. A table that threads share waits for all CPUs each time it grows (fs/file.c:
+// expand_fdtable()).
+static void reserve_descriptors(size_t count)
+{
+	UniqueFd any(::open("/", O_PATH | O_CLOEXEC));
+	UniqueFd highest(fcntl(any.get(), F_DUPFD_CLOEXEC, any.get() + static_cast<int>(count)));
+}
+
+// By all cores together: a ring can hold thousands.
+Result<> OpenFiles::open_eventfds()
+{
+	std::vector<const images::File *> files;
+	std::ranges::copy_if(files_, std::back_inserter(files), &images::File::has_eventfd);
+	reserve_descriptors(files.size());
+	std::vector<UniqueFd> opened(files.size());
+	auto open_one = [&](size_t i) -> Result<> {
+		opened[i] = TRY(open_eventfd(*files[i]));
+		return {};
+	};
+	TRY(for_each_on_cores(files.size(), kEventfdsAtATime, open_one));
+	for (size_t i = 0; i < files.size(); i++)
+		keep(files[i]->id(), std::move(opened[i]));
+	return {};
+}
+
 Result<> OpenFiles::open()
 {
 	find_private_eventfds();
-	for (const images::File *file : plan_.open_files) {
-		if (fds_.contains(file->id()) || is_late(*file) || file->kind() == "io_uring" ||
-		    file->kind() == "shm" || private_eventfds_.contains(file->id()))
+	std::ranges::copy_if(plan_.open_files, std::back_inserter(files_),
+			     [&](const images::File *file) { return !private_eventfds_.contains(file->id()); });
+	TRY(open_eventfds());
+	for (const images::File *file : files_) {
+		if (fds_.contains(file->id()) || is_late(*file) || file->kind() == "io_uring" || file->kind() == "shm")
 			continue;
 		if (is_grouped(*file))
 			TRY(open_objects(*file));
@@ -183,13 +213,13 @@ Result<> OpenFiles::open()
 				    it != plan_.shared_memories.end())
 					wanted.insert(*it);
 	// Opened through map_files, by the program itself.
-	for (const images::File *file : plan_.open_files)
+	for (const images::File *file : files_)
 		if (auto it = plan_.shared_memories.find(file->ghost().shared_memory());
 		    file->kind() == "shm" && it != plan_.shared_memories.end())
 			wanted.insert(*it);
 	for (const auto &[id, object] : wanted)
 		TRY(open_shared_memory(*object));
-	for (const images::File *file : plan_.open_files) {
+	for (const images::File *file : files_) {
 		int memory = shared_memory_fd(file->ghost().shared_memory());
 		if (file->kind() != "shm" || memory < 0)
 			continue;
@@ -204,7 +234,7 @@ Result<> OpenFiles::open()
 Result<> OpenFiles::open_pidfds_like(const images::File &first)
 {
 	std::vector<const images::File *> same;
-	for (const images::File *file : plan_.open_files)
+	for (const images::File *file : files_)
 		if (file == &first || (first.object() && file->object() == first.object()))
 			same.push_back(file);
 	for (auto &[file, fd] : TRY(open_pidfds(same)))
@@ -214,7 +244,7 @@ Result<> OpenFiles::open_pidfds_like(const images::File &first)
 
 Result<> OpenFiles::open_late()
 {
-	for (const images::File *file : plan_.open_files) {
+	for (const images::File *file : files_) {
 		if (!is_late(*file) || fds_.contains(file->id()))
 			continue;
 		if (file->kind() == "pidfd")

@@ -46,10 +46,12 @@ private:
 	Result<> open_shared_memory(const images::SharedMemory &object);
 	Result<> add_epoll_items(Member &member);
 	void find_private_eventfds();
+	Result<> open_eventfds();
 	void keep(uint32_t file, UniqueFd fd) { fds_[file] = std::move(fd); }
 
 	const Plan &plan_;
 	const PageImage &pages_;
+	std::vector<const images::File *> files_;       // plan_.open_files, without private_eventfds_
 	std::unordered_map<uint32_t, UniqueFd> fds_;    // File.id
 	std::unordered_map<uint32_t, UniqueFd> shared_; // SharedMemory.id
 	// Eventfds under one number of one process, and nowhere else: the process makes them itself.

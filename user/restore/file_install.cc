@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -34,7 +33,11 @@ namespace {
 // A descriptor table while it is filled: numbers are given by the kernel, so they are foretold here, and checked.
 class Table {
 public:
-	Table(SyscallBatch &batch, int tool) : batch_(batch), tool_(tool) { used_.insert(tool); }
+	// `tool` is above every number that is put.
+	Table(SyscallBatch &batch, int tool) : batch_(batch), tool_(tool), used_(static_cast<size_t>(tool) + 1)
+	{
+		used_[static_cast<size_t>(tool)] = true;
+	}
 
 	void put(int source, int number, bool cloexec)
 	{
@@ -54,7 +57,7 @@ public:
 	void close(int number)
 	{
 		batch_.add(SYS_close, number);
-		used_.erase(number);
+		used_[static_cast<size_t>(number)] = false;
 		low_ = std::min(low_, number);
 	}
 	[[nodiscard]] Result<> check() const
@@ -73,11 +76,12 @@ private:
 			batch_.add(SYS_dup3, got, number, cloexec ? O_CLOEXEC : 0);
 			batch_.add(SYS_close, got);
 		}
-		used_.insert(number);
+		used_[static_cast<size_t>(number)] = true;
 	}
+	// Behind `tool` if all others are taken.
 	[[nodiscard]] int lowest_free()
 	{
-		while (used_.contains(low_))
+		while (static_cast<size_t>(low_) < used_.size() && used_[static_cast<size_t>(low_)])
 			low_++;
 		return low_;
 	}
@@ -85,7 +89,7 @@ private:
 	SyscallBatch &batch_;
 	int tool_;
 	int low_ = 0; // nothing below it is free
-	std::set<int> used_;
+	std::vector<bool> used_;
 	std::vector<std::pair<size_t, int>> expected_;
 };
 
@@ -94,6 +98,31 @@ bool edge_was_taken(const images::EpollItem &item)
 {
 	return (item.events() & EPOLLET) && !item.ready();
 }
+
+// Sorted by number.
+class Entries {
+public:
+	explicit Entries(const images::Process &process)
+	{
+		for (const images::FdEntry &entry : process.files())
+			entries_.push_back(&entry);
+		std::ranges::sort(entries_, {}, number_of);
+	}
+	// nullptr: there is none.
+	[[nodiscard]] const images::FdEntry *find(int number) const
+	{
+		auto it = std::ranges::lower_bound(entries_, number, {}, number_of);
+		return it == entries_.end() || number_of(*it) != number ? nullptr : *it;
+	}
+	[[nodiscard]] int highest() const { return entries_.empty() ? 0 : number_of(entries_.back()); }
+	[[nodiscard]] auto begin() const { return entries_.begin(); }
+	[[nodiscard]] auto end() const { return entries_.end(); }
+
+private:
+	static int number_of(const images::FdEntry *entry) { return static_cast<int>(entry->fd()); }
+
+	std::vector<const images::FdEntry *> entries_;
+};
 
 void add_item(SyscallBatch &batch, int epoll, const images::EpollItem &item)
 {
@@ -125,15 +154,13 @@ Result<> OpenFiles::install(Member &member)
 	const images::Process &process = *member.image;
 	if (process.fd_table() && !tables_.emplace(process.fd_table(), true).second)
 		return {};
-	std::map<int, const images::FdEntry *> entries;
-	for (const images::FdEntry &entry : process.files())
-		entries[static_cast<int>(entry.fd())] = &entry;
+	Entries entries(process);
 	std::map<int, const images::File *> epolls; // by number; those without items yet
-	for (const auto &[number, entry] : entries)
+	for (const images::FdEntry *entry : entries)
 		if (const images::File *file = plan_.file(entry->file());
 		    file && file->has_epoll() && epolls_.emplace(entry->file(), true).second)
-			epolls[number] = file;
-	int highest = entries.empty() ? 0 : entries.rbegin()->first;
+			epolls[static_cast<int>(entry->fd())] = file;
+	int highest = entries.highest();
 	for (const auto &[number, file] : epolls)
 		for (const images::EpollItem &item : file->epoll().items())
 			highest = std::max(highest, static_cast<int>(item.fd()));
@@ -141,7 +168,8 @@ Result<> OpenFiles::install(Member &member)
 	SyscallBatch batch;
 	add_tool(batch, tool);
 	Table table(batch, tool);
-	for (const auto &[number, entry] : entries) {
+	for (const images::FdEntry *entry : entries) {
+		auto number = static_cast<int>(entry->fd());
 		if (private_eventfds_.contains(entry->file())) {
 			table.put_eventfd(*plan_.file(entry->file()), number, entry->cloexec());
 			continue;
@@ -166,15 +194,15 @@ Result<> OpenFiles::install(Member &member)
 				taken++;
 			}
 			auto number = static_cast<int>(item->fd());
-			auto entry = entries.find(number);
-			bool there = entry != entries.end() && entry->second->file() == item->file();
+			const images::FdEntry *entry = entries.find(number);
+			bool there = entry && entry->file() == item->file();
 			if (!there)
 				table.put(fd(item->file()), number, false);
 			add_item(batch, epoll, *item);
 			if (!there)
 				table.close(number);
-			if (!there && entry != entries.end())
-				table.put(fd(entry->second->file()), number, entry->second->cloexec());
+			if (!there && entry)
+				table.put(fd(entry->file()), number, entry->cloexec());
 		}
 		if (taken)
 			batch.add(SYS_epoll_wait, epoll, batch.buffer(taken * sizeof(epoll_event)), taken, 0);
