@@ -5,7 +5,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
+
+#include <google/protobuf/arena.h>
 
 #include "images/document.pb.h"
 #include "images/manifest.pb.h"
@@ -25,7 +28,10 @@ struct ReadOptions {
 
 struct CheckpointImages {
 	Manifest manifest;
-	Document document; // command and version are set; not_restorable is the manifest's
+	// Where the document lies: thousands of messages that come and go together.
+	std::unique_ptr<google::protobuf::Arena> arena = std::make_unique<google::protobuf::Arena>();
+	// Command and version are set; not_restorable is the manifest's.
+	Document &document = *google::protobuf::Arena::CreateMessage<Document>(arena.get());
 	UniqueFd directory;
 	UniqueFd pages; // pages.img, O_RDONLY; invalid if the checkpoint has none
 	uint64_t pages_size = 0;

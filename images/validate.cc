@@ -29,10 +29,17 @@ struct Ids {
 	IdSet shared_memory;
 };
 
+// What an error is about. Only an error makes a string of it.
+struct Name {
+	const char *what;
+	uint32_t number;
+};
+
 template <class... Args>
-Error corrupt(std::string object, fmt::format_string<Args...> format, Args &&...args)
+Error corrupt(Name object, fmt::format_string<Args...> format, Args &&...args)
 {
-	return make_error(Code::kCorrupt, format, std::forward<Args>(args)...).on(std::move(object));
+	return make_error(Code::kCorrupt, format, std::forward<Args>(args)...)
+		.on(fmt::format("{} {}", object.what, object.number));
 }
 
 uint32_t id_of(const Process &process)
@@ -60,8 +67,7 @@ Result<IdSet> ids_of(const Records &records, Kind kind, const char *what)
 	IdSet ids;
 	for (const auto &record : records)
 		if (id_of(record) == 0 || !ids.insert(id_of(record)).second)
-			return in_file(kind,
-				       corrupt(fmt::format("{} {}", what, id_of(record)), "occurs twice, or is 0"));
+			return in_file(kind, corrupt({what, id_of(record)}, "occurs twice, or is 0"));
 	return ids;
 }
 
@@ -75,21 +81,21 @@ Result<> each(const Records &records, Kind kind, Verify &&verify)
 }
 
 // 0 stands for none.
-Result<> refers_to(const IdSet &ids, uint32_t id, const char *what, const std::string &object)
+Result<> refers_to(const IdSet &ids, uint32_t id, const char *what, Name object)
 {
 	if (id && !ids.contains(id))
 		return corrupt(object, "refers to {} {}, which does not exist", what, id);
 	return {};
 }
 
-Result<> is_path(const std::string &path, const std::string &object)
+Result<> is_path(const std::string &path, Name object)
 {
 	if (path.find('\0') != std::string::npos)
 		return corrupt(object, "has a path with a zero byte");
 	return {};
 }
 
-Result<> valid_signal(uint32_t signal, const std::string &object)
+Result<> valid_signal(uint32_t signal, Name object)
 {
 	if (signal < 1 || signal > kMaxSignal)
 		return corrupt(object, "has signal {}", signal);
@@ -97,7 +103,7 @@ Result<> valid_signal(uint32_t signal, const std::string &object)
 }
 
 template <class Signals>
-Result<> pending(const Signals &signals, const std::string &object)
+Result<> pending(const Signals &signals, Name object)
 {
 	for (const PendingSignal &signal : signals) {
 		TRY(valid_signal(signal.signal(), object));
@@ -111,7 +117,7 @@ Result<> pending(const Signals &signals, const std::string &object)
 
 Result<> thread_is_valid(const Thread &thread, const Ids &ids)
 {
-	std::string object = fmt::format("thread {}", thread.tid());
+	Name object = {"thread", thread.tid()};
 	if (!thread.prstatus().empty() && thread.prstatus().size() != kPrstatusSize)
 		return corrupt(object, "has {} bytes of general registers", thread.prstatus().size());
 	if (thread.xstate().size() > kMaxXstate)
@@ -127,7 +133,7 @@ Result<> thread_is_valid(const Thread &thread, const Ids &ids)
 	return pending(thread.pending_signals(), object);
 }
 
-Result<> threads_are_valid(const Process &process, const Ids &ids, const std::string &object)
+Result<> threads_are_valid(const Process &process, const Ids &ids, Name object)
 {
 	std::unordered_set<uint32_t> tids;
 	if (process.threads_size() && process.threads(0).tid() != process.pid())
@@ -144,7 +150,7 @@ Result<> threads_are_valid(const Process &process, const Ids &ids, const std::st
 
 Result<> process_is_valid(const Process &process, const Ids &ids)
 {
-	std::string object = fmt::format("pid {}", process.pid());
+	Name object = {"pid", process.pid()};
 	for (uint32_t id : {process.pid(), process.ppid(), process.pgid(), process.sid()})
 		if (id > kMaxPid)
 			return corrupt(object, "has PID {}, a number that no kernel gives", id);
@@ -177,7 +183,7 @@ Result<> process_is_valid(const Process &process, const Ids &ids)
 
 Result<> file_is_valid(const File &file, const Ids &ids)
 {
-	std::string object = fmt::format("file {}", file.id());
+	Name object = {"file", file.id()};
 	TRY(is_path(file.path(), object));
 	for (const EpollItem &item : file.epoll().items())
 		TRY(refers_to(ids.files, item.file(), "file", object));
@@ -195,7 +201,7 @@ Result<> file_is_valid(const File &file, const Ids &ids)
 
 // --- rings ---------------------------------------------------------------------------------------------------------
 
-Result<> requests_are_valid(const Ring &ring, const Ids &ids, const std::string &object)
+Result<> requests_are_valid(const Ring &ring, const Ids &ids, Name object)
 {
 	for (const Request &request : ring.in_flight()) {
 		TRY(refers_to(ids.files, request.file(), "file", object));
@@ -213,7 +219,7 @@ Result<> requests_are_valid(const Ring &ring, const Ids &ids, const std::string 
 }
 
 template <class Slots>
-Result<> slots_are_valid(const Slots &slots, uint32_t size, const std::string &object)
+Result<> slots_are_valid(const Slots &slots, uint32_t size, Name object)
 {
 	std::unordered_set<uint32_t> seen;
 	for (const auto &slot : slots) {
@@ -227,7 +233,7 @@ Result<> slots_are_valid(const Slots &slots, uint32_t size, const std::string &o
 
 Result<> ring_is_valid(const Ring &ring, const Ids &ids)
 {
-	std::string object = fmt::format("ring {}", ring.id());
+	Name object = {"ring", ring.id()};
 	TRY(refers_to(ids.files, ring.file(), "file", object));
 	TRY(refers_to(ids.files, ring.eventfd().file(), "file", object));
 	if (ring.sq_entries() > kMaxRingEntries || ring.cq_entries() > kMaxCqEntries)
@@ -257,7 +263,7 @@ bool is_page_aligned(uint64_t value)
 
 // Sorted, disjoint, inside [0, limit) and inside the page image.
 template <class Runs>
-Result<> page_runs_are_valid(const Runs &runs, uint64_t limit, uint64_t pages_size, const std::string &object)
+Result<> page_runs_are_valid(const Runs &runs, uint64_t limit, uint64_t pages_size, Name object)
 {
 	uint64_t last_end = 0;
 	for (const PageRun &run : runs) {
@@ -273,7 +279,7 @@ Result<> page_runs_are_valid(const Runs &runs, uint64_t limit, uint64_t pages_si
 	return {};
 }
 
-Result<> vma_is_valid(const Vma &vma, uint64_t last_end, const Ids &ids, const std::string &object)
+Result<> vma_is_valid(const Vma &vma, uint64_t last_end, const Ids &ids, Name object)
 {
 	if (!is_page_aligned(vma.start()) || !is_page_aligned(vma.end()) || vma.start() >= vma.end())
 		return corrupt(object, "has a mapping {:#x}-{:#x}", vma.start(), vma.end());
@@ -290,7 +296,7 @@ Result<> vma_is_valid(const Vma &vma, uint64_t last_end, const Ids &ids, const s
 
 Result<> memory_is_valid(const Memory &memory, const Ids &ids, uint64_t pages_size)
 {
-	std::string object = fmt::format("address space {}", memory.id());
+	Name object = {"address space", memory.id()};
 	uint64_t last_end = 0;
 	for (const Vma &vma : memory.vmas()) {
 		TRY(vma_is_valid(vma, last_end, ids, object));
@@ -304,9 +310,9 @@ Result<> shared_memory_is_valid(const SharedMemory &memory, uint64_t pages_size)
 {
 	// The last page may be a partial one of the object, it is whole in the image.
 	if (memory.size() > INT64_MAX)
-		return corrupt(fmt::format("shared memory {}", memory.id()), "has {} bytes", memory.size());
+		return corrupt(Name{"shared memory", memory.id()}, "has {} bytes", memory.size());
 	uint64_t limit = (memory.size() + kPageSize - 1) / kPageSize * kPageSize;
-	return page_runs_are_valid(memory.pages(), limit, pages_size, fmt::format("shared memory {}", memory.id()));
+	return page_runs_are_valid(memory.pages(), limit, pages_size, Name{"shared memory", memory.id()});
 }
 
 } // namespace

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <climits>
 #include <csignal>
 
+#include <malloc.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -129,8 +131,17 @@ static Result<int> restore_tree(const RestoreOptions &options)
 	return options.detached ? 0 : wait_for_root(plan.root);
 }
 
+// It is short, and takes much memory again and again: what was touched once is kept.
+static void keep_freed_memory()
+{
+	mallopt(M_MMAP_THRESHOLD, 32 << 20); // as much as it takes
+	mallopt(M_TRIM_THRESHOLD, INT_MAX);
+	mallopt(M_TOP_PAD, 1 << 20);
+}
+
 int run_restore(const RestoreOptions &options)
 {
+	keep_freed_memory();
 	Result<int> status = restore_tree(options);
 	return status ? *status : report_error(status.error());
 }

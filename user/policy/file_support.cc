@@ -22,11 +22,15 @@ struct Refusal {
 };
 using Refusals = std::vector<Refusal>;
 
+struct Descriptor {
+	const images::Process *process;
+	uint32_t fd;
+};
+
 struct Tree {
-	std::unordered_set<uint32_t> pids; // and tids
-	// Those that an fd names, and the first of them, for people: "fd 7 of pid 12 (nginx)".
-	std::unordered_map<uint32_t, std::string> open_files;
-	std::unordered_set<uint64_t> own_namespaces; // bpfckpt's, by inode
+	std::unordered_set<uint32_t> pids;                   // and tids
+	std::unordered_map<uint32_t, Descriptor> open_files; // those that an fd names, and the first of them
+	std::unordered_set<uint64_t> own_namespaces;         // bpfckpt's, by inode
 };
 
 } // namespace
@@ -39,9 +43,7 @@ static Tree index_tree(const images::Document &document)
 		for (const images::Thread &thread : process.threads())
 			tree.pids.insert(thread.tid());
 		for (const images::FdEntry &entry : process.files())
-			if (!tree.open_files.contains(entry.file()))
-				tree.open_files[entry.file()] =
-					fmt::format("fd {} of pid {} ({})", entry.fd(), process.pid(), process.comm());
+			tree.open_files.try_emplace(entry.file(), Descriptor{&process, entry.fd()});
 		for (const images::Namespace &ns : process.namespaces())
 			if (ns.own())
 				tree.own_namespaces.insert(ns.inode());
@@ -214,10 +216,14 @@ static void refuse_socket(const images::File &file, const Options &options, Refu
 		refusals.push_back({fmt::format("{} socket", socket.family()), "close it before the dump"});
 }
 
+// For people: "fd 7 of pid 12 (nginx)".
 static std::string object_of(const images::File &file, const Tree &tree)
 {
 	auto it = tree.open_files.find(file.id());
-	return it == tree.open_files.end() ? fmt::format("file {}", file.id()) : it->second;
+	if (it == tree.open_files.end())
+		return fmt::format("file {}", file.id());
+	const images::Process &process = *it->second.process;
+	return fmt::format("fd {} of pid {} ({})", it->second.fd, process.pid(), process.comm());
 }
 
 void refuse_unsupported_files(const images::Document &document, const Options &options, Findings &findings)

@@ -8,6 +8,7 @@
 #include "user/policy/file_support.h"
 #include "user/policy/memory_support.h"
 #include "user/policy/task_support.h"
+#include "user/restore/file.h"
 
 namespace bpfckpt::restore {
 
@@ -51,18 +52,17 @@ void SupportCheck::check(const images::Process &process, const images::Thread &t
 {
 	if (!is_user(thread))
 		return;
-	std::string object = fmt::format("thread {} of {}", thread.tid(), name_of(process));
 	if (thread.prstatus().size() != 216)
-		refuse(object, thread.prstatus().empty() ? "has no registers: it had exited before its threads"
-							 : "has registers of another architecture");
+		refuse(fmt::format("thread {} of {}", thread.tid(), name_of(process)),
+		       thread.prstatus().empty() ? "has no registers: it had exited before its threads"
+						 : "has registers of another architecture");
 }
 
 void SupportCheck::check(const images::File &file)
 {
-	std::string object = fmt::format("file {} ({})", file.id(), file.path());
 	bool gone = file.deleted() && S_ISREG(file.mode());
 	if (gone && !file.links() && !file.has_ghost() && file.size())
-		refuse(object, "was deleted and its content is not in the images");
+		refuse(name_of(file), "was deleted and its content is not in the images");
 }
 
 void SupportCheck::check(const images::Ring &ring)
