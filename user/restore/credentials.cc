@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/restore/credentials.h"
 
+#include <algorithm>
+#include <vector>
+
 #include <linux/capability.h>
 #include <linux/securebits.h>
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 namespace bpfckpt::restore {
 
@@ -27,12 +32,51 @@ static Blob sets(SyscallBatch &batch, uint64_t permitted, uint64_t effective, ui
 	return batch.data(std::as_bytes(std::span(data)));
 }
 
-static uint64_t own_permitted()
+static void read_capabilities(images::Credentials &own)
 {
-	__user_cap_header_struct own = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+	__user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
 	__user_cap_data_struct data[2] = {};
-	syscall(SYS_capget, &own, data);
-	return data[0].permitted | static_cast<uint64_t>(data[1].permitted) << 32;
+	syscall(SYS_capget, &header, data);
+	own.set_cap_permitted(data[0].permitted | static_cast<uint64_t>(data[1].permitted) << 32);
+	own.set_cap_effective(data[0].effective | static_cast<uint64_t>(data[1].effective) << 32);
+	own.set_cap_inheritable(data[0].inheritable | static_cast<uint64_t>(data[1].inheritable) << 32);
+	for (int cap = 0; cap <= CAP_LAST_CAP; cap++) {
+		if (prctl(PR_CAPBSET_READ, cap) == 1)
+			own.set_cap_bounding(own.cap_bounding() | uint64_t{1} << cap);
+		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) == 1)
+			own.set_cap_ambient(own.cap_ambient() | uint64_t{1} << cap);
+	}
+}
+
+// bpfckpt's, and so those of every thread that it makes.
+static images::Credentials read_own()
+{
+	images::Credentials own;
+	uid_t ids[3] = {};
+	getresuid(&ids[0], &ids[1], &ids[2]);
+	own.set_uid(ids[0]);
+	own.set_euid(ids[1]);
+	own.set_suid(ids[2]);
+	getresgid(&ids[0], &ids[1], &ids[2]);
+	own.set_gid(ids[0]);
+	own.set_egid(ids[1]);
+	own.set_sgid(ids[2]);
+	own.set_fsuid(static_cast<uint32_t>(setfsuid(~0U))); // an ID that there is not: tells the one in use
+	own.set_fsgid(static_cast<uint32_t>(setfsgid(~0U)));
+	std::vector<gid_t> groups(static_cast<size_t>(std::max(0, getgroups(0, nullptr))));
+	if (getgroups(static_cast<int>(groups.size()), groups.data()) >= 0)
+		own.mutable_groups()->Add(groups.begin(), groups.end());
+	own.set_securebits(static_cast<uint32_t>(prctl(PR_GET_SECUREBITS)));
+	own.set_no_new_privs(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
+	read_capabilities(own);
+	return own;
+}
+
+static bool are_own(const images::Credentials &image, const images::Credentials &own)
+{
+	images::Credentials wanted = image;
+	wanted.clear_user_namespace();
+	return wanted.SerializeAsString() == own.SerializeAsString();
 }
 
 static void add_ids(SyscallBatch &batch, const images::Credentials &image)
@@ -49,7 +93,10 @@ static void add_ids(SyscallBatch &batch, const images::Credentials &image)
 
 void add_credentials(SyscallBatch &batch, const images::Credentials &image)
 {
-	static const uint64_t all = own_permitted();
+	static const images::Credentials own = read_own();
+	uint64_t all = own.cap_permitted();
+	if (are_own(image, own))
+		return;
 	add_ids(batch, image);
 	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
 		if (cap != CAP_SETPCAP && !(image.cap_bounding() >> cap & 1))

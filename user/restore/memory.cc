@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <ranges>
 #include <unordered_set>
 
 #include <sys/mman.h>
@@ -327,7 +328,9 @@ Result<> AddressSpace::restore()
 	else
 		TRY(fill(memory::subtract(std::span(&memory::kUserAddresses, 1), member_.filled)));
 	SyscallBatch batch;
-	for (const images::Vma &vma : memory_.vmas())
+	// From the end: what mprotect(2) parts from a mapping then is what is new and small, which takes 3/4 of the
+	// time.
+	for (const images::Vma &vma : memory_.vmas() | std::views::reverse)
 		if (!is_special(vma))
 			finish(batch, vma);
 	set_layout(batch);
