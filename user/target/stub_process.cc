@@ -71,26 +71,72 @@ void kill_and_reap(pid_t pid)
 		;
 }
 
-// Runs in the clone until it is seized: nothing but system calls.
+// Nothing where a thread's control block lies there, too, and where sanitizers look at memory of their own.
+static RemoteRange heap()
+{
+#ifndef __SANITIZE_ADDRESS__
+	Result<std::string> maps = read_file("/proc/self/maps");
+	size_t name = maps ? maps->find(" [heap]\n") : std::string::npos;
+	if (name == std::string::npos)
+		return {};
+	unsigned long from = 0;
+	unsigned long to = 0;
+	auto control_block = reinterpret_cast<uint64_t>(__builtin_thread_pointer());
+	if (sscanf(maps->c_str() + maps->rfind('\n', name) + 1, "%lx-%lx", &from, &to) == 2 &&
+	    (control_block < from || control_block >= to))
+		return {from, to - from};
+#endif
+	return {};
+}
+
+static long raw_syscall(long nr, long first = 0, long second = 0)
+{
+	long result = 0;
+	asm volatile("syscall" : "=a"(result) : "a"(nr), "D"(first), "S"(second) : "rcx", "r11", "memory");
+	return result;
+}
+
+// Runs in the clone until it is seized: nothing but system calls, and none of libc's, whose functions may not be
+// linked yet.
 [[noreturn]] static void wait_for_tracer(pid_t parent)
 {
-	::prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (::getppid() != parent)
-		::_exit(1);
+	raw_syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+	if (raw_syscall(SYS_getppid) != parent)
+		raw_syscall(SYS_exit_group, 1);
 	for (;;)
-		::syscall(SYS_pause);
+		raw_syscall(SYS_pause);
 }
+
+// While it lives the heap, where the images are, does not go to children: the clone has no use for it, and copying it,
+// taking it away there and parting from it page by page here took 6 of 40 ms for 10,000 eventfds.
+class HeapStaysHere {
+public:
+	HeapStaysHere() { advise(MADV_DONTFORK); }
+	~HeapStaysHere() { advise(MADV_DOFORK); }
+	HeapStaysHere(const HeapStaysHere &) = delete;
+	HeapStaysHere &operator=(const HeapStaysHere &) = delete;
+
+private:
+	void advise(int advice) const
+	{
+		if (heap_.size)
+			::madvise(reinterpret_cast<void *>(heap_.address), heap_.size, advice);
+	}
+
+	RemoteRange heap_ = heap();
+};
 
 static Result<pid_t> clone_self(pid_t pid, int exit_signal)
 {
 	clone_args args = {};
-	args.flags = CLONE_CLEAR_SIGHAND;
+	args.flags = CLONE_CLEAR_SIGHAND | CLONE_FILES;
 	args.exit_signal = static_cast<uint64_t>(exit_signal);
 	args.set_tid = reinterpret_cast<uint64_t>(&pid);
 	args.set_tid_size = 1;
 	if (!pid)
 		args.set_tid = args.set_tid_size = 0;
 	pid_t self = getpid();
+	HeapStaysHere heap_stays;
 	uint64_t all = ~0ULL;
 	uint64_t old = 0;
 	::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(all));
@@ -122,7 +168,8 @@ static Result<> empty(Tracee &tracee, const StubLayout &stub)
 	batch.add(SYS_set_robust_list, 0, 24);
 	batch.add(SYS_set_tid_address, 0);
 	batch.add(SYS_prctl, PR_SET_PDEATHSIG, 0);
-	batch.add(SYS_close_range, 0, ~0U, 0);
+	// Its descriptor table was bpfckpt's until now: a copy would be of everything that is open by then.
+	batch.add(SYS_close_range, 0, ~0U, CLOSE_RANGE_UNSHARE);
 	batch.add(SYS_munmap, 0, stub.area().address);
 	batch.add(SYS_munmap, stub.area().end(), kTaskSize - stub.area().end());
 	return batch.run(tracee);
