@@ -182,6 +182,8 @@ Result<Directory> open_directory(const std::string &path, const ReadOptions &opt
 		if (error.sys_errno == ENOENT || error.sys_errno == ENOTDIR)
 			error.code = Code::kCorrupt;
 		error.message = fmt::format("is not a checkpoint: {}", strerror(error.sys_errno));
+		if (error.code == Code::kCorrupt)
+			error.hint = "give the directory that `bpfckpt dump -D DIR` has made";
 		return error;
 	}
 	Directory directory(path, std::move(*fd), options);

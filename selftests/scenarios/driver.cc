@@ -54,6 +54,7 @@ static int exit_of(int status)
 
 Output run_command(const Args &command, milliseconds deadline)
 {
+	deadline *= patience();
 	UniqueFd out(memfd_create("stdout", MFD_CLOEXEC)), err(memfd_create("stderr", MFD_CLOEXEC));
 	std::vector<char *> argv;
 	for (const std::string &word : command)

@@ -74,7 +74,7 @@ TEST(Harness, commands_report_their_end)
 	EXPECT_EQ(run_command({"sh", "-c", "echo out; echo err >&2; exit 5"}).exit, 5);
 	EXPECT_EQ(run_command({"sh", "-c", "echo err >&2"}).err, "err\n");
 	EXPECT_EQ(run_command({"sh", "-c", "kill -9 $$"}).exit, 128 + 9);
-	EXPECT_NONFATAL_FAILURE(run_command({"sleep", "5"}, milliseconds(50)), "did not end within 50 ms");
+	EXPECT_NONFATAL_FAILURE(run_command({"sleep", "5"}, milliseconds(50)), "did not end within");
 }
 
 TEST(Harness, smallest_program_survives_a_dump)

@@ -127,9 +127,15 @@ pid_t spawn_isolated(const std::vector<std::string> &command, const std::string 
 	return pid;
 }
 
+int patience()
+{
+	const char *given = getenv("TEST_PATIENCE");
+	return given ? std::max(atoi(given), 1) : 1;
+}
+
 bool eventually(const std::function<bool()> &condition, std::chrono::milliseconds deadline)
 {
-	auto end = std::chrono::steady_clock::now() + deadline;
+	auto end = std::chrono::steady_clock::now() + deadline * patience();
 	while (!condition()) {
 		if (std::chrono::steady_clock::now() > end)
 			return condition();

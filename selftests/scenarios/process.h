@@ -29,6 +29,9 @@ std::vector<pid_t> family(pid_t root, const std::string &dir);
 // own, no signal blocked, and no other descriptor. -1 with errno if it cannot.
 pid_t spawn_isolated(const std::vector<std::string> &command, const std::string &dir, const std::string &log);
 
+// How many times as long as usual a deadline is: TEST_PATIENCE, for builds that are slow by nature (make asan).
+int patience();
+
 // Polls until `condition` holds or the deadline passes; returns whether it held.
 bool eventually(const std::function<bool()> &condition, std::chrono::milliseconds deadline);
 

@@ -9,6 +9,7 @@
 #include "user/cli/report.h"
 #include "user/cli/view.h"
 #include "user/collect/snapshot.h"
+#include "user/target/freeze_checks.h"
 
 namespace bpfckpt::cli {
 namespace {
@@ -44,6 +45,7 @@ void sleep_seconds(double seconds)
 
 Result<> inspect(const InspectOptions &options)
 {
+	TRY(target::find_process(options.pid));
 	collect::Snapshot snapshot = TRY(collect::Snapshot::load());
 	std::string text = TRY(inspect_once(snapshot, options));
 	TRY(print(text));

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // The command line: parses it into one options struct per command and calls the command.
 #include <functional>
-#include <limits>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -18,46 +16,26 @@
 #include "user/cli/report.h"
 #include "user/cli/restore.h"
 #include "user/cli/show.h"
+#include "user/cli/usage.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::cli {
 namespace {
-
-constexpr int kUsageStatus = 2;
 
 // The command that the command line named, ready to run.
 using Command = std::function<int()>;
 
 constexpr double kShortestWatch = 0.01;
 
-// As CLI::Range, which names its upper bound too, whatever it is.
-CLI::Validator at_least(double least)
-{
-	return {[least](const std::string &text) {
-			double value = 0;
-			bool good = CLI::detail::lexical_cast(text, value) && value >= least;
-			return good ? std::string() : fmt::format("{} is not a number of at least {}", text, least);
-		},
-		""};
-}
-
-const std::map<std::string, double> kTimeUnits = {{"ms", 0.001}, {"s", 1}, {"m", 60}};
-
 // "10", "10s", "500ms", "2m"; a bare number is seconds.
 CLI::Option *add_duration(CLI::App *app, const std::string &names, double &seconds, const std::string &what)
 {
-	return app->add_option(names, seconds, what)
-		->transform(CLI::AsNumberWithUnit(kTimeUnits, CLI::AsNumberWithUnit::CASE_SENSITIVE).description(""))
-		->check(at_least(0))
-		->capture_default_str()
-		->type_name("TIME");
+	return app->add_option(names, seconds, what)->transform(duration())->capture_default_str()->type_name("TIME");
 }
 
 CLI::Option *add_pid(CLI::App *app, pid_t &pid, const std::string &what)
 {
-	return app->add_option("-t,--tree", pid, what)
-		->check(CLI::Range(1, std::numeric_limits<pid_t>::max()).description(""))
-		->type_name("PID");
+	return app->add_option("-t,--tree", pid, what)->check(process_id())->type_name("PID");
 }
 
 void add_sections(CLI::App *app, Sections &sections)
@@ -80,7 +58,8 @@ void add_check(CLI::App &app, Command &command, CheckTargetOptions &options)
 	CLI::App *check = app.add_subcommand("check", "Say what this host offers, or whether a tree can be dumped");
 	add_pid(check, options.pid, "Could this process and its descendants be dumped now? They are not stopped");
 	check->add_flag("--json", options.json, "One JSON document");
-	check->add_flag("--tcp-established", options.tcp_established, "Ask as for a dump with --tcp-established");
+	check->add_flag("--tcp-established", options.tcp_established, "Ask as for a dump with --tcp-established")
+		->needs("--tree");
 	check->footer("Examples:\n"
 		      "  bpfckpt check                 what this kernel has, and what depends on it\n"
 		      "  bpfckpt check -t 4242         what stands in the way of dumping process 4242\n");
@@ -107,7 +86,17 @@ void add_inspect(CLI::App &app, Command &command, InspectOptions &options)
 	inspect->callback([&] { command = [&options] { return run_inspect(options); }; });
 }
 
-const std::map<std::string, StatsFormat> kStatsFormats = {{"text", StatsFormat::kText}, {"json", StatsFormat::kJson}};
+void add_stats(CLI::App *app, StatsFormat &format, const std::string &what)
+{
+	app->add_option_function<std::string>(
+		   "--stats",
+		   [&format](const std::string &word) {
+			   format = word == "json" ? StatsFormat::kJson : StatsFormat::kText;
+		   },
+		   what)
+		->check(one_of({"text", "json"}))
+		->type_name("FORMAT");
+}
 
 void add_dump(CLI::App &app, Command &command, DumpOptions &options)
 {
@@ -115,9 +104,12 @@ void add_dump(CLI::App &app, Command &command, DumpOptions &options)
 	add_pid(dump, options.pid, "The root of the tree")->required();
 	dump->add_option("-D,--images-dir", options.images_dir,
 			 "Where the images go: a directory that is empty or to be made")
+		->check(file_name())
 		->type_name("DIR");
-	dump->add_option("-W,--work-dir", options.work_dir, "Where a relative log path starts")->type_name("DIR");
-	dump->add_option("-o,--log-file", options.log_file, "Log to this file")->type_name("FILE");
+	dump->add_option("-W,--work-dir", options.work_dir, "Where a relative log path starts")
+		->check(file_name())
+		->type_name("DIR");
+	dump->add_option("-o,--log-file", options.log_file, "Log to this file")->check(file_name())->type_name("FILE");
 	add_verbosity(dump, options.verbosity);
 	auto *running = dump->add_flag("-R,--leave-running", options.leave_running, "Let the tree go on afterwards");
 	dump->add_flag("-s,--leave-stopped", options.leave_stopped, "Leave the tree stopped (SIGSTOP) afterwards")
@@ -130,11 +122,9 @@ void add_dump(CLI::App &app, Command &command, DumpOptions &options)
 	dump->add_option_function<std::string>(
 		    "--leak", [&options](const std::string &) { options.ignore_leaks = true; },
 		    "all=ignore: do not refuse what is shared with processes outside")
-		->check(CLI::IsMember({"all=ignore"}).description(""))
+		->check(one_of({"all=ignore"}))
 		->type_name("KIND=POLICY");
-	dump->add_option("--stats", options.stats, "Print figures of the dump to standard output: text or json")
-		->transform(CLI::CheckedTransformer(kStatsFormats).description(""))
-		->type_name("FORMAT");
+	add_stats(dump, options.stats, "Print figures of the dump to standard output: text or json");
 	dump->add_flag("--dry-run", options.dry_run, "Stop, read and check everything, write nothing, let it go on");
 	dump->footer("Examples:\n"
 		     "  bpfckpt dump -t 4242 -D /var/tmp/ckpt        dump and kill, to be restored later\n"
@@ -147,7 +137,7 @@ void add_dump(CLI::App &app, Command &command, DumpOptions &options)
 void add_show(CLI::App &app, Command &command, ShowOptions &options)
 {
 	CLI::App *show = app.add_subcommand("show", "Show what a checkpoint holds");
-	show->add_option("DIR", options.directory, "The checkpoint")->required();
+	show->add_option("DIR", options.directory, "The checkpoint")->required()->check(file_name());
 	add_sections(show, options.sections);
 	show->add_flag("--json", options.json, "One JSON document");
 	show->footer("Examples:\n"
@@ -159,21 +149,27 @@ void add_show(CLI::App &app, Command &command, ShowOptions &options)
 void add_restore(CLI::App &app, Command &command, RestoreOptions &options)
 {
 	CLI::App *restore = app.add_subcommand("restore", "Bring a process tree back from a checkpoint");
-	restore->add_option("-D,--images-dir", options.images_dir, "The checkpoint")->required()->type_name("DIR");
+	restore->add_option("-D,--images-dir", options.images_dir, "The checkpoint")
+		->required()
+		->check(file_name())
+		->type_name("DIR");
 	restore->add_flag("-d,--restore-detached", options.detached, "Return as soon as the tree runs");
-	restore->add_option("--pidfile", options.pidfile, "Write the root's PID to this file")->type_name("FILE");
+	restore->add_option("--pidfile", options.pidfile, "Write the root's PID to this file")
+		->check(file_name())
+		->type_name("FILE");
 	restore->add_flag("-s,--leave-stopped", options.leave_stopped, "Leave the tree stopped (SIGSTOP)");
-	restore->add_option("-o,--log-file", options.log_file, "Log to this file")->type_name("FILE");
+	restore->add_option("-o,--log-file", options.log_file, "Log to this file")
+		->check(file_name())
+		->type_name("FILE");
 	restore->add_flag("--dry-run", options.dry_run, "Print what would be made and stop there");
 	restore->add_flag("--trust-images", options.trust_images, "Accept images that others own or can write");
 	restore->add_option("--timer-id-limit", options.machine.timer_id_limit,
 			    "How many timer IDs may be counted on a kernel that cannot be told one")
+		->check(whole_number())
 		->type_name("COUNT");
 	// For tests: as if the kernel were older than 6.15.
 	restore->add_flag("--count-timer-ids", options.machine.count_timer_ids)->group("");
-	restore->add_option("--stats", options.stats, "Print figures of the restore to standard output: text or json")
-		->transform(CLI::CheckedTransformer(kStatsFormats))
-		->type_name("FORMAT");
+	add_stats(restore, options.stats, "Print figures of the restore to standard output: text or json");
 	add_verbosity(restore, options.verbosity);
 	add_duration(restore, "--timeout", options.timeout_seconds, "Limit for the whole restore");
 	add_duration(restore, "--ring-counter-budget", options.machine.ring_counter_seconds,
@@ -222,13 +218,14 @@ int run(int argc, char **argv)
 	add_show(app, command, show_options);
 	add_restore(app, command, restore_options);
 
+	forbid_flag_values(app);
+
 	std::vector<std::string> args = split_verbosity(argc, argv);
 	std::reverse(args.begin(), args.end()); // CLI11 takes them last first
 	try {
 		app.parse(args);
 	} catch (const CLI::ParseError &error) {
-		int status = app.exit(error);
-		return status == 0 ? 0 : kUsageStatus;
+		return error.get_exit_code() ? report_error(usage_error(app, error)) : app.exit(error);
 	}
 	return command();
 }

@@ -4,7 +4,6 @@
 #include <sys/capability.h>
 #include <unistd.h>
 
-#include "user/target/tree_scan.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::target {
@@ -57,7 +56,7 @@ Result<> check_access(pid_t root, const TaskStat &stat)
 
 } // namespace
 
-Result<> check_may_freeze(pid_t root)
+Result<TaskStat> find_process(pid_t root)
 {
 	auto stat = read_task_stat(fmt::format("/proc/{}/stat", root));
 	if (root <= 0 || !stat)
@@ -68,23 +67,29 @@ Result<> check_may_freeze(pid_t root)
 	if (stat->kernel_thread())
 		return make_error(Code::kUsage, "is a kernel thread")
 			.on(name(root, *stat))
-			.with_hint("only processes of user space have a state that can be dumped");
-	TRY(check_not_us(root, *stat));
+			.with_hint("only processes of user space have a state to show or to dump");
 	if (auto leader = list_threads(root); leader && !leader->empty() && leader->front() != root)
 		return make_error(Code::kUsage, "is a thread of pid {}", leader->front())
 			.on(name(root, *stat))
 			.with_hint(fmt::format("use -t {}", leader->front()));
-	if (stat->dead() && stat->num_threads <= 1)
+	return *stat;
+}
+
+Result<> check_may_freeze(pid_t root)
+{
+	TaskStat stat = TRY(find_process(root));
+	TRY(check_not_us(root, stat));
+	if (stat.dead() && stat.num_threads <= 1)
 		return make_error(Code::kGone, "is a zombie: it has exited, and its parent has not waited")
-			.on(name(root, *stat));
+			.on(name(root, stat));
 	if (pid_t tracer = tracer_of(root).value_or(0)) {
 		auto by = read_task_stat(fmt::format("/proc/{}/stat", tracer));
 		return make_error(Code::kBusy, "is traced by {}",
 				  by ? name(tracer, *by) : fmt::format("pid {}", tracer))
-			.on(name(root, *stat))
+			.on(name(root, stat))
 			.with_hint("end the debugger or tracer, then try again");
 	}
-	return check_access(root, *stat);
+	return check_access(root, stat);
 }
 
 } // namespace bpfckpt::target

@@ -4,9 +4,13 @@
 
 #include <sys/types.h>
 
+#include "user/target/tree_scan.h"
 #include "user/util/result.h"
 
 namespace bpfckpt::target {
+
+// A process of user space, by the ID that it has here. Errors: kGone, kUsage (a kernel thread, a thread ID).
+Result<TaskStat> find_process(pid_t root);
 
 // Errors: kGone, kUsage (ourselves, an ancestor, a kernel thread, a thread ID), kBusy (traced), kPermission
 // (CAP_SYS_PTRACE).

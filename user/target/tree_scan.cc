@@ -199,9 +199,9 @@ bool sleeps_in(pid_t pid, pid_t tid, uint32_t nr)
 
 std::string kernel_stack(pid_t pid, pid_t tid)
 {
-	auto text = read_file(fmt::format("/proc/{}/task/{}/stack", pid, tid));
+	std::string text = read_file(fmt::format("/proc/{}/task/{}/stack", pid, tid)).value_or("");
 	std::string out;
-	for (std::string_view word : words(text ? *text : std::string()))
+	for (std::string_view word : words(text))
 		if (size_t plus = word.find('+'); plus != word.npos && out.size() < 200)
 			out += (out.empty() ? "" : " <- ") + std::string(word.substr(0, plus));
 	if (!out.empty())

@@ -9,12 +9,14 @@ namespace bpfckpt {
 
 Result<Log> Log::to_file(const std::string &path, int level)
 {
-	UniqueFd fd = TRY(open_at(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+	Result<UniqueFd> fd = open_at(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+	if (!fd)
+		return std::move(fd).error().with_hint("the log goes to a file in a directory that exists");
 	Log log(level);
-	log.file_.reset(::fdopen(fd.get(), "w"));
+	log.file_.reset(::fdopen(fd->get(), "w"));
 	if (!log.file_)
 		return errno_error(errno, "cannot open").on(path);
-	(void)fd.release();
+	(void)fd->release();
 	return log;
 }
 
