@@ -109,7 +109,8 @@ TEST(Syscall, waits_that_were_dumped_before_are_restored_too)
 	ASSERT_EQ(s.dump({"-R"}).exit, 0);
 	ASSERT_EQ(s.dump({"-R"}).exit, 0);
 	ASSERT_EQ(s.dump({}).exit, 0);
-	for (const Json &process : s.show()["processes"])
+	Json document = s.show();
+	for (const Json &process : document["processes"])
 		for (const Json &thread : process["threads"])
 			EXPECT_NE(thread.value("syscall", Json::object()).value("nr", 0), SYS_restart_syscall);
 	ASSERT_TRUE(s.restore());
