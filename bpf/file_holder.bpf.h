@@ -40,9 +40,9 @@ int find_file_holders(struct bpf_iter__task_file *ctx)
 	if (!task || !file)
 		return 0;
 	put_holder((__u64)file, task, ctx->fd);
-	put_holder((__u64)file->f_inode, task, ctx->fd);
-	if ((__u64)file->f_op == kind_f_op[FILE_KIND_SOCKET]) {
-		struct socket *socket = file->private_data;
+	put_holder((__u64)BPF_CORE_READ(file, f_inode), task, ctx->fd);
+	if ((__u64)BPF_CORE_READ(file, f_op) == kind_f_op[FILE_KIND_SOCKET]) {
+		struct socket *socket = BPF_CORE_READ(file, private_data);
 
 		put_holder((__u64)BPF_CORE_READ(socket, sk), task, ctx->fd);
 	}
@@ -66,16 +66,20 @@ SEC("iter/task")
 int find_task_holders(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task, *leader;
+	__u64 mm, files, fs;
 
 	if (!task)
 		return 0;
+	mm = (__u64)BPF_CORE_READ(task, mm);
+	files = (__u64)BPF_CORE_READ(task, files);
+	fs = (__u64)BPF_CORE_READ(task, fs);
 	/* A thread counts only where it does not share with its process. */
-	leader = task->group_leader;
-	if (task == leader || task->mm != BPF_CORE_READ(leader, mm))
-		put_holder((__u64)task->mm, task, HOLDER_TASK);
-	if (task == leader || task->files != BPF_CORE_READ(leader, files))
-		put_holder((__u64)task->files, task, HOLDER_TASK);
-	if (task == leader || task->fs != BPF_CORE_READ(leader, fs))
-		put_holder((__u64)task->fs, task, HOLDER_TASK);
+	leader = BPF_CORE_READ(task, group_leader);
+	if (task == leader || mm != (__u64)BPF_CORE_READ(leader, mm))
+		put_holder(mm, task, HOLDER_TASK);
+	if (task == leader || files != (__u64)BPF_CORE_READ(leader, files))
+		put_holder(files, task, HOLDER_TASK);
+	if (task == leader || fs != (__u64)BPF_CORE_READ(leader, fs))
+		put_holder(fs, task, HOLDER_TASK);
 	return 0;
 }
