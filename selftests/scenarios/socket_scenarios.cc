@@ -35,6 +35,17 @@ TEST(Socket, pairs_keep_message_boundaries)
 	});
 }
 
+TEST(Socket, options_of_pairs)
+{
+	run_scenario("socket_options");
+}
+
+TEST(Socket, options_that_do_not_come_back_are_refused)
+{
+	run_refusal("socket_options", "SO_TIMESTAMP", {}, {"timestamp"});
+	run_refusal("socket_options", "SO_ATTACH_FILTER", {}, {"filter"});
+}
+
 TEST(Socket, descriptors_in_flight_are_refused)
 {
 	run_refusal("socket_rights", "SCM_RIGHTS");

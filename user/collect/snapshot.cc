@@ -178,6 +178,7 @@ Result<> Snapshot::capture_once()
 	paths_ = read_process_paths(pids_);
 	TRY(files_->describe_fds());
 	unlinked_ = Unlinked::capture(*files_);
+	socket_options_ = SocketOptions::capture(*files_);
 	TRY(files_->describe(vmas_->files()));
 	TRY(files_->describe(files_of_tasks()));
 	return capture_rings();
@@ -254,6 +255,7 @@ Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 	collect_timers(timers_->records(), context);
 	collect_files(files_->records(), unlinked_, context);
 	name_watches(files_->records(), context);
+	socket_options_.add_to(context);
 	collect_deleted_cwds(paths_, context);
 	names_.add_to(context);
 	collect_memory(vmas_->records(), pages, context);

@@ -22,6 +22,7 @@
 #include "iterators/vma_reader.h"
 #include "user/collect/context.h"
 #include "user/collect/named_files.h"
+#include "user/collect/socket_options.h"
 #include "user/collect/task.h"
 #include "user/collect/unlinked.h"
 #include "user/collect/uring.h"
@@ -87,6 +88,7 @@ private:
 	std::vector<unsigned> pids_;
 	std::vector<ProcessPaths> paths_;
 	Unlinked unlinked_;
+	SocketOptions socket_options_;
 	NamedFiles names_;
 	std::optional<iterators::KernelLayout> layout_; // once there was a ring
 	std::optional<iterators::PageFrames> frames_;   // once there was a registered buffer

@@ -85,6 +85,21 @@ static timeval timeval_of(int64_t ns)
 	return {.tv_sec = ns / 1'000'000'000, .tv_usec = ns % 1'000'000'000 / 1000};
 }
 
+static Result<> set_flags(int fd, const images::File &file)
+{
+	const images::SocketOptions &image = file.socket().options();
+	const std::pair<int, bool> flags[] = {
+		{SO_PASSCRED, image.pass_credentials()}, {SO_PASSSEC, image.pass_security()},
+		{SO_REUSEADDR, image.reuse_address()},   {SO_REUSEPORT, image.reuse_port()},
+		{SO_KEEPALIVE, image.keep_alive()},      {SO_BROADCAST, image.broadcast()},
+	};
+	int on = 1;
+	for (auto [option, wanted] : flags)
+		if (wanted)
+			TRY(set_option(fd, option, &on, sizeof(on), file));
+	return {};
+}
+
 static Result<> set_options(int fd, const images::File &file)
 {
 	const images::SocketOptions &image = file.socket().options();
@@ -94,11 +109,19 @@ static Result<> set_options(int fd, const images::File &file)
 		TRY(set(SO_SNDBUFFORCE, image.send_buffer() / 2));
 	if (image.locks() & 2)
 		TRY(set(SO_RCVBUFFORCE, image.receive_buffer() / 2));
-	if (image.pass_credentials())
-		TRY(set(SO_PASSCRED, 1));
+	TRY(set_flags(fd, file));
 	if (image.priority())
 		TRY(set(SO_PRIORITY, image.priority()));
-	if (file.socket().peek_offset() > 0)
+	if (image.mark())
+		TRY(set(SO_MARK, static_cast<int>(image.mark())));
+	if (image.bound_device())
+		TRY(set(SO_BINDTOIFINDEX, static_cast<int>(image.bound_device())));
+	if (image.receive_low_water() > 1)
+		TRY(set(SO_RCVLOWAT, image.receive_low_water()));
+	linger linger = {.l_onoff = 1, .l_linger = static_cast<int>(image.linger())};
+	if (image.linger_on())
+		TRY(set_option(fd, SO_LINGER, &linger, sizeof(linger), file));
+	if (file.socket().peek_offset() >= 0) // -1: off
 		TRY(set(SO_PEEK_OFF, file.socket().peek_offset()));
 	timeval receive = timeval_of(image.receive_timeout_ns());
 	timeval send = timeval_of(image.send_timeout_ns());

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// Options of unix sockets that have no place in the images: a socket that has set one is refused.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "iterators/file_reader.h"
+#include "user/collect/context.h"
+
+namespace bpfckpt::collect {
+
+class SocketOptions {
+public:
+	// After describe_fds(). Asks each unix socket through a borrowed descriptor, and a new one of the same type.
+	static SocketOptions capture(const iterators::FileReader &reader);
+	void add_to(Context &ctx) const;
+
+private:
+	struct Finding {
+		uint64_t file;
+		const char *option; // nullptr: could not be asked
+	};
+	std::vector<Finding> found_;
+};
+
+} // namespace bpfckpt::collect
