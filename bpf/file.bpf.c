@@ -132,6 +132,7 @@ static __always_inline __s64 inode_mtime(struct inode *inode)
 static __always_inline void describe_inode(struct file_record *record, struct inode *inode)
 {
 	record->size = inode->i_size;
+	record->blocks = inode->i_blocks;
 	record->ino = inode->i_ino;
 	record->mtime_ns = inode_mtime(inode);
 	record->i_mode = inode->i_mode;

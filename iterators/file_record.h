@@ -114,6 +114,7 @@ struct file_record {
 	__u64 count; /* references, by the kernel's own count */
 	__u64 position;
 	__u64 size;
+	__u64 blocks; /* of 512 bytes, on disk or in memory */
 	__u64 ino;
 	__s64 mtime_ns;
 	__u64 s_magic;
@@ -150,7 +151,7 @@ struct file_record {
 		struct file_pidfd pidfd;
 	};
 };
-RECORD_LAYOUT(file_record, 224, eventfd, 184);
+RECORD_LAYOUT(file_record, 232, eventfd, 192);
 
 /* One struct epitem, in the order of the tree (fs/eventpoll.c: ep_cmp_ffd()). */
 struct epoll_item_record {

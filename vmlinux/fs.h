@@ -104,6 +104,7 @@ struct inode {
 	unsigned int i_nlink;
 	unsigned int i_rdev;
 	__s64 i_size;
+	__u64 i_blocks;
 	__s64 i_mtime_sec; /* v6.11, 3aa63a569c64 */
 	__u32 i_mtime_nsec;
 	struct hlist_head i_dentry;

@@ -26,17 +26,17 @@ _bpfckpt() {
 		mapfile -t COMPREPLY < <(compgen -W 'all=ignore' -- "$cur")
 		return
 		;;
-	--timeout | --drain-timeout | --watch)
+	--timeout | --drain-timeout | --watch | --ghost-limit)
 		return
 		;;
 	esac
 	local candidates
 	case ${words[1]} in
-	check) candidates='-t --tree --json --tcp-established' ;;
+	check) candidates='-t --tree --json --tcp-established --ghost-limit' ;;
 	inspect) candidates="-t --tree $sections --watch" ;;
 	dump)
 		candidates='-t --tree -D --images-dir -W --work-dir -o --log-file -v --verbose -R --leave-running -s --leave-stopped'
-		candidates+=' --timeout --drain-timeout --tcp-established --forensic --leak --stats --dry-run'
+		candidates+=' --timeout --drain-timeout --tcp-established --ghost-limit --forensic --leak --stats --dry-run'
 		;;
 	show)
 		candidates=$sections

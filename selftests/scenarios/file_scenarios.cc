@@ -159,6 +159,17 @@ TEST(File, names_positions_and_seals)
 	});
 }
 
+TEST(File, a_deleted_file_that_is_nearly_all_hole_stays_one)
+{
+	run_scenario("file_ghost");
+}
+
+TEST(File, a_large_deleted_file_wants_a_limit)
+{
+	run_refusal("file_ghost", "--ghost-limit", {}, {"2048"});
+	run_scenario("file_ghost", {.args = {"2048"}, .dump_args = {"--ghost-limit", "4M"}});
+}
+
 TEST(File, deleted_files_directories_and_devices)
 {
 	run_with_facts("file_deleted", [](const Json &document, const Facts &fact) {

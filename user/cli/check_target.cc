@@ -24,7 +24,8 @@ Result<Findings> find_obstacles(const CheckTargetOptions &options)
 	collect::Context context;
 	context.document = &document;
 	context.live = true;
-	TRY(build_tree_document(snapshot, {.tcp_established = options.tcp_established}, {}, context));
+	policy::Options policy = {.tcp_established = options.tcp_established, .ghost_limit = options.ghost_limit};
+	TRY(build_tree_document(snapshot, policy, {}, context));
 	return std::move(context.findings);
 }
 

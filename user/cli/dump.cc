@@ -63,7 +63,9 @@ private:
 
 	[[nodiscard]] policy::Options policy() const
 	{
-		return {.tcp_established = options_.tcp_established, .leak_ignore_all = options_.ignore_leaks};
+		return {.tcp_established = options_.tcp_established,
+			.leak_ignore_all = options_.ignore_leaks,
+			.ghost_limit = options_.ghost_limit};
 	}
 	[[nodiscard]] images::Manifest manifest() const;
 	std::optional<target::SleepDeadline> deadline_of(pid_t tid);

@@ -33,6 +33,15 @@ CLI::Option *add_duration(CLI::App *app, const std::string &names, double &secon
 	return app->add_option(names, seconds, what)->transform(duration())->capture_default_str()->type_name("TIME");
 }
 
+// "1048576", "64K", "10M", "1G".
+CLI::Option *add_ghost_limit(CLI::App *app, uint64_t &bytes)
+{
+	return app->add_option("--ghost-limit", bytes, "How much of one deleted file the images take in")
+		->transform(CLI::AsSizeValue(false).description(""))
+		->capture_default_str()
+		->type_name("SIZE");
+}
+
 CLI::Option *add_pid(CLI::App *app, pid_t &pid, const std::string &what)
 {
 	return app->add_option("-t,--tree", pid, what)->check(process_id())->type_name("PID");
@@ -60,6 +69,7 @@ void add_check(CLI::App &app, Command &command, CheckTargetOptions &options)
 	check->add_flag("--json", options.json, "One JSON document");
 	check->add_flag("--tcp-established", options.tcp_established, "Ask as for a dump with --tcp-established")
 		->needs("--tree");
+	add_ghost_limit(check, options.ghost_limit)->needs("--tree");
 	check->footer("Examples:\n"
 		      "  bpfckpt check                 what this kernel has, and what depends on it\n"
 		      "  bpfckpt check -t 4242         what stands in the way of dumping process 4242\n");
@@ -117,6 +127,7 @@ void add_dump(CLI::App &app, Command &command, DumpOptions &options)
 	add_duration(dump, "--timeout", options.timeout_seconds, "Limit for stopping the tree");
 	add_duration(dump, "--drain-timeout", options.drain_timeout_seconds, "Limit for bounded requests to complete");
 	dump->add_flag("--tcp-established", options.tcp_established, "Capture connected TCP sockets");
+	add_ghost_limit(dump, options.ghost_limit);
 	dump->add_flag("--forensic", options.forensic,
 		       "Write all that can be read even where restore cannot rebuild it");
 	dump->add_option_function<std::string>(

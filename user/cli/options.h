@@ -7,6 +7,8 @@
 
 #include <sys/types.h>
 
+#include "user/policy/options.h"
+
 namespace bpfckpt::cli {
 
 // Which parts of the document are wanted; none chosen means all of them.
@@ -32,6 +34,7 @@ struct CheckTargetOptions {
 	pid_t pid = 0;
 	bool json = false;
 	bool tcp_established = false;
+	uint64_t ghost_limit = policy::kGhostLimit;
 };
 
 enum class StatsFormat { kNone, kText, kJson };
@@ -48,6 +51,7 @@ struct DumpOptions {
 	bool forensic = false;
 	bool tcp_established = false;
 	bool ignore_leaks = false;
+	uint64_t ghost_limit = policy::kGhostLimit;
 	double timeout_seconds = 10;
 	double drain_timeout_seconds = 5;
 	StatsFormat stats = StatsFormat::kNone;

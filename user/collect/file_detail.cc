@@ -13,6 +13,7 @@
 namespace bpfckpt::collect {
 
 constexpr uint32_t kPageSize = 4096;
+constexpr uint64_t kBlock = 512;       // of i_blocks
 constexpr uint32_t kPacketFlag = 0x08; // PIPE_BUF_FLAG_PACKET: include/linux/pipe_fs_i.h
 
 images::Timerfd timerfd_at(const file_timerfd &timer, int64_t now)
@@ -152,8 +153,10 @@ void DetailCollector::collect(const file_record &record, iterators::FileKind kin
 		break;
 	case FILE_KIND_REGULAR:
 	case FILE_KIND_PATH:
-		if (file.deleted() && S_ISREG(file.mode()) && !file.links())
+		if (file.deleted() && S_ISREG(file.mode()) && !file.links()) {
 			file.mutable_ghost()->set_shared_memory(ctx_.ids.shared_memory.id_of(record.inode));
+			file.mutable_ghost()->set_allocated(record.blocks * kBlock);
+		}
 		break;
 	default:
 		break;

@@ -104,7 +104,7 @@ static void refuse_kind(const images::File &file, const Tree &tree, Refusals &re
 		refusals.push_back({"a memfd of huge pages", "use ordinary pages (no MFD_HUGETLB)"});
 }
 
-static void refuse_deleted(const images::File &file, Refusals &refusals)
+static void refuse_deleted(const images::File &file, const Options &options, Refusals &refusals)
 {
 	if (!file.deleted())
 		return;
@@ -119,6 +119,11 @@ static void refuse_deleted(const images::File &file, Refusals &refusals)
 		refusals.push_back({fmt::format("{} is deleted, but the file has {} other name{}", file.path(),
 						file.links(), file.links() == 1 ? "" : "s"),
 				    "open it by a name that exists"});
+	if (uint64_t bytes = file.ghost().allocated(); bytes > options.ghost_limit)
+		refusals.push_back({fmt::format("{} is deleted, and its content of {} bytes is more than the images "
+						"shall take in ({})",
+						file.path(), bytes, options.ghost_limit),
+				    fmt::format("--ghost-limit {}", bytes)});
 }
 
 static void refuse_locks(const images::File &file, const Tree &tree, Refusals &refusals)
@@ -232,7 +237,7 @@ void refuse_unsupported_files(const images::Document &document, const Options &o
 	for (const images::File &file : document.files()) {
 		Refusals refusals;
 		refuse_kind(file, tree, refusals);
-		refuse_deleted(file, refusals);
+		refuse_deleted(file, options, refusals);
 		refuse_locks(file, tree, refusals);
 		refuse_watches(file, tree, refusals);
 		refuse_pidfd(file, tree, refusals);

@@ -2,11 +2,16 @@
 // What the user lets pass that is refused otherwise.
 #pragma once
 
+#include <cstdint>
+
 namespace bpfckpt::policy {
 
+inline constexpr uint64_t kGhostLimit = 1 << 20;
+
 struct Options {
-	bool tcp_established = false; // --tcp-established
-	bool leak_ignore_all = false; // --leak all=ignore
+	bool tcp_established = false;       // --tcp-established
+	bool leak_ignore_all = false;       // --leak all=ignore
+	uint64_t ghost_limit = kGhostLimit; // --ghost-limit: bytes of one deleted file that the images take in
 };
 
 } // namespace bpfckpt::policy

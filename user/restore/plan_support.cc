@@ -77,10 +77,11 @@ void SupportCheck::check(const images::Ring &ring)
 void SupportCheck::run()
 {
 	const images::Document &document = *plan_.document;
-	// What a dump refuses, too. That a connection was dumped is no reason that it could be restored.
+	// What a dump refuses, too. That a connection was dumped is no reason that it could be restored; how much
+	// is taken in was the dump's to decide.
 	policy::refuse_unsupported_tasks(document, findings_);
 	policy::refuse_unsupported_memory(document, findings_);
-	policy::refuse_unsupported_files(document, {.tcp_established = true}, findings_);
+	policy::refuse_unsupported_files(document, {.tcp_established = true, .ghost_limit = UINT64_MAX}, findings_);
 	for (const images::Process &process : plan_.document->processes())
 		check(process);
 	for (const images::File *file : plan_.open_files)
