@@ -31,30 +31,43 @@ static __always_inline __u64 tag_of(__u32 slot)
 	return tags ? read_u64(tags + (slot & ((1 << TAG_SHIFT) - 1)) * 8) : 0;
 }
 
+/* What a slot holds; in the node, file_ptr and buf are one union. */
+struct resource {
+	__u64 node; /* v6.12 and older: none */
+	__u64 address;
+	__u64 tag;
+};
+
+static __always_inline struct resource resource_in(__u32 slot)
+{
+	__u64 address = read_u64(table.slots + slot * 8ULL);
+	struct io_rsrc_node *node = (void *)address;
+
+	if (!address)
+		return (struct resource){};
+	if (!bpf_core_field_exists(CTX->buf_table))
+		return (struct resource){.address = address, .tag = tag_of(slot)};
+	return (struct resource){
+		.node = address, .address = BPF_CORE_READ(node, file_ptr), .tag = BPF_CORE_READ(node, tag)};
+}
+
 static long file_step(__u32 slot, void *unused)
 {
 	struct uring_file_record *record;
-	__u64 node = 0, file, tag;
+	struct resource found;
 
 	if (slot >= table.nr)
 		return 1;
-	file = read_u64(table.slots + slot * 8ULL);
-	if (!file)
+	found = resource_in(slot);
+	if (!found.address)
 		return 0;
-	if (bpf_core_field_exists(CTX->buf_table)) {
-		node = file;
-		file = BPF_CORE_READ((struct io_rsrc_node *)node, file_ptr);
-		tag = BPF_CORE_READ((struct io_rsrc_node *)node, tag);
-	} else {
-		tag = tag_of(slot);
-	}
 	record = NEXT_RECORD(uring_files);
 	if (!record)
 		return 0;
 	record->ring = ring;
-	record->file = file & ~FILE_PTR_FLAGS;
-	record->node = node;
-	record->tag = tag;
+	record->file = found.address & ~FILE_PTR_FLAGS;
+	record->node = found.node;
+	record->tag = found.tag;
 	record->slot = slot;
 	record->pad = 0;
 	return 0;
@@ -146,38 +159,34 @@ static __always_inline void walk_bvecs(__u64 imu)
 	bpf_loop(URING_MAX_STEPS, bvec_step, NULL, 0);
 }
 
+/* An empty slot of older kernels: ubuf is ~0 (v6.12), or there is no page (v6.1). */
+static __always_inline int is_dummy(__u64 imu)
+{
+	return BPF_CORE_READ((struct io_mapped_ubuf *)imu, ubuf) == ~0ULL ||
+	       !BPF_CORE_READ((struct io_mapped_ubuf *)imu, nr_bvecs);
+}
+
 static long buffer_step(__u32 slot, void *unused)
 {
 	struct uring_buffer_record *record;
-	__u64 node = 0, imu, tag;
+	struct resource found;
 
 	if (slot >= table.nr)
 		return 1;
-	imu = read_u64(table.slots + slot * 8ULL);
-	if (!imu)
+	found = resource_in(slot);
+	if (!found.address || (!found.node && is_dummy(found.address)))
 		return 0;
-	if (bpf_core_field_exists(CTX->buf_table)) {
-		node = imu;
-		imu = (__u64)BPF_CORE_READ((struct io_rsrc_node *)node, buf);
-		tag = BPF_CORE_READ((struct io_rsrc_node *)node, tag);
-	} else {
-		/* an empty slot holds a dummy: ubuf is ~0 (v6.12) or there is no page (v6.1) */
-		if (BPF_CORE_READ((struct io_mapped_ubuf *)imu, ubuf) == ~0ULL ||
-		    !BPF_CORE_READ((struct io_mapped_ubuf *)imu, nr_bvecs))
-			return 0;
-		tag = tag_of(slot);
-	}
 	record = NEXT_RECORD(uring_buffers);
 	if (!record)
 		return 0;
 	record->ring = ring;
-	record->node = node;
-	record->tag = tag;
+	record->node = found.node;
+	record->tag = found.tag;
 	record->slot = slot;
-	emit_buffer(record, imu);
+	emit_buffer(record, found.address);
 	record->pad[0] = record->pad[1] = 0;
 	if (!record->kernel_buffer)
-		walk_bvecs(imu);
+		walk_bvecs(found.address);
 	return 0;
 }
 

@@ -195,8 +195,7 @@ struct io_kiocb___v72 {
 struct io_rsrc_node {
 	int refs;
 	__u64 tag;
-	unsigned long file_ptr; /* shares its place with buf */
-	struct io_mapped_ubuf *buf;
+	unsigned long file_ptr; /* shares its place with buf, the struct io_mapped_ubuf */
 };
 
 struct io_rsrc_data {

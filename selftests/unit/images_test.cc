@@ -5,8 +5,6 @@
 #include <fcntl.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -14,11 +12,9 @@
 
 #include "images/digest.h"
 #include "images/directory_reader.h"
-#include "images/directory_writer.h"
 #include "images/format.h"
-#include "images/text.h"
-#include "selftests/unit/sample_document.h"
 #include "selftests/unit/temporary_directory.h"
+#include "selftests/unit/test_checkpoint.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::images {
@@ -37,41 +33,6 @@ void overwrite(const std::string &path, const std::string &bytes)
 {
 	UniqueFd fd = open_at(AT_FDCWD, path, O_WRONLY | O_TRUNC).value();
 	ASSERT_TRUE(write_all(fd.get(), as_bytes(bytes)));
-}
-
-void write_pages(DirectoryWriter &writer)
-{
-	int pages = writer.raw_file(std::string(kPagesName)).value();
-	ASSERT_TRUE(write_all(pages, as_bytes(std::string(test::kSamplePagesSize, 'p'))));
-}
-
-Result<Manifest> write_checkpoint(const std::string &path, const Document &document)
-{
-	DirectoryWriter writer = TRY(DirectoryWriter::create(path));
-	write_pages(writer);
-	TRY(writer.add(document));
-	Manifest manifest;
-	manifest.set_root_pid(4711);
-	return writer.commit(std::move(manifest));
-}
-
-std::vector<std::string> files_in(const std::string &path)
-{
-	std::vector<std::string> names;
-	for (const auto &entry : std::filesystem::directory_iterator(path))
-		names.push_back(entry.path().filename());
-	return names;
-}
-
-// Runs `body` in a child that may enter namespaces or die; returns its wait status.
-int in_child(const std::function<int()> &body)
-{
-	pid_t pid = ::fork();
-	if (pid == 0)
-		::_exit(body());
-	int status = -1;
-	EXPECT_EQ(::waitpid(pid, &status, 0), pid);
-	return status;
 }
 
 class Checkpoint : public testing::Test {
@@ -399,139 +360,6 @@ TEST_F(Checkpoint, mappings_are_ordered_and_disjoint)
 	expect_invalid("memory.img", [](Document &d) { d.mutable_memory(0)->mutable_vmas()->SwapElements(0, 1); });
 	expect_invalid("memory.img", [](Document &d) { d.mutable_memory(0)->mutable_vmas(0)->set_end(0x400001); });
 	expect_invalid("memory.img", [](Document &d) { d.mutable_memory(0)->mutable_vmas(0)->set_end(0x3ff000); });
-}
-
-TEST(DirectoryWriterTest, leaves_nothing_without_commit)
-{
-	TemporaryDirectory root;
-	{
-		DirectoryWriter writer = DirectoryWriter::create(root / "c/").value();
-		write_pages(writer);
-		ASSERT_TRUE(writer.add(test::sample_document()));
-	}
-	EXPECT_TRUE(files_in(root.path()).empty());
-}
-
-TEST(DirectoryWriterTest, keeps_an_empty_directory_that_was_there)
-{
-	TemporaryDirectory root;
-	{
-		DirectoryWriter writer = DirectoryWriter::create(root.path()).value();
-		write_pages(writer);
-	}
-	EXPECT_TRUE(files_in(root.path()).empty());
-	EXPECT_TRUE(write_checkpoint(root.path(), test::sample_document()));
-	EXPECT_TRUE(read_checkpoint(root.path()));
-}
-
-TEST(DirectoryWriterTest, refuses_what_it_would_spoil)
-{
-	TemporaryDirectory root;
-	ASSERT_TRUE(write_checkpoint(root / "c", test::sample_document()));
-	EXPECT_EQ(DirectoryWriter::create(root / "c").error().code, Code::kUsage);
-	EXPECT_TRUE(read_checkpoint(root / "c")) << "the refusal must not touch it";
-	std::filesystem::create_directory(root / "empty");
-	std::filesystem::create_directory_symlink(root / "empty", root / "link");
-	EXPECT_EQ(DirectoryWriter::create(root / "link").error().code, Code::kUsage);
-	EXPECT_EQ(DirectoryWriter::create(root / "c/task.img").error().code, Code::kUsage);
-	EXPECT_EQ(DirectoryWriter::create(root / "no/where").error().sys_errno, ENOENT);
-}
-
-TEST(DirectoryWriterTest, two_at_once_do_not_mix)
-{
-	TemporaryDirectory root;
-	std::filesystem::create_directory(root / "c");
-	DirectoryWriter first = DirectoryWriter::create(root / "c").value();
-	EXPECT_FALSE(DirectoryWriter::create(root / "c"));
-	write_pages(first);
-	ASSERT_TRUE(first.add(test::sample_document()));
-	ASSERT_TRUE(first.commit({}));
-	EXPECT_TRUE(read_checkpoint(root / "c"));
-}
-
-TEST(DirectoryWriterTest, killed_before_the_end_is_no_checkpoint)
-{
-	TemporaryDirectory root;
-	int status = in_child([&] {
-		DirectoryWriter writer = DirectoryWriter::create(root / "c").value();
-		write_pages(writer);
-		(void)writer.add(test::sample_document());
-		return ::raise(SIGKILL);
-	});
-	ASSERT_TRUE(WIFSIGNALED(status));
-	EXPECT_EQ(read_checkpoint(root / "c").error().code, Code::kCorrupt);
-}
-
-TEST(DirectoryWriterTest, a_full_disk_is_a_limit_with_the_path_and_leaves_nothing)
-{
-	if (::geteuid() != 0)
-		GTEST_SKIP() << "mounting needs root";
-	TemporaryDirectory root;
-	int status = in_child([&] {
-		if (::unshare(CLONE_NEWNS) || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) ||
-		    ::mount("none", root.path().c_str(), "tmpfs", 0, "size=256k"))
-			return 2;
-		File file;
-		file.set_path(std::string(1000, 'x'));
-		for (int records : {100, 10000}) {
-			Result<> result;
-			{
-				DirectoryWriter writer = DirectoryWriter::create(root / "c").value();
-				for (int i = 0; i < records && result; i++)
-					result = writer.add(file);
-				// With few records everything is still in the buffer: the disk is full at commit.
-				if (result && records < 1000) {
-					std::string rest(size_t{220} << 10, 'y');
-					int pages = writer.raw_file("pages.img").value();
-					if (!write_all(pages, as_bytes(rest)))
-						return 3;
-					Result<Manifest> manifest = writer.commit({});
-					if (!manifest)
-						result = std::move(manifest).error();
-				}
-			}
-			if (result || result.error().code != Code::kLimit ||
-			    result.error().object != root / "c/file.img")
-				return 4;
-			if (!files_in(root.path()).empty())
-				return 5;
-		}
-		return 0;
-	});
-	EXPECT_TRUE(WIFEXITED(status));
-	EXPECT_EQ(WEXITSTATUS(status), 0);
-}
-
-TEST(DigestTest, file_and_memory_agree_over_many_pieces)
-{
-	TemporaryDirectory root;
-	for (size_t size : {size_t{0}, size_t{1}, kDigestPiece, kDigestPiece + 1, 5 * kDigestPiece + 12345}) {
-		std::string bytes(size, '\0');
-		for (size_t i = 0; i < size; i++)
-			bytes[i] = static_cast<char>(i * 2654435761u >> 24);
-		UniqueFd fd = open_at(AT_FDCWD, root / "x", O_RDWR | O_CREAT | O_TRUNC, 0600).value();
-		ASSERT_TRUE(write_all(fd.get(), as_bytes(bytes)));
-		EXPECT_EQ(digest_of_file(fd.get(), size).value(), digest_of(as_bytes(bytes))) << size;
-		EXPECT_FALSE(digest_of_file(fd.get(), size + 1)) << "the file is shorter than that";
-	}
-}
-
-TEST(TextTest, any_bytes_round_trip_as_utf8)
-{
-	for (std::string bytes : {"", "plain", "back\\slash", "caf\xc3\xa9", "\xff", "\xc3", "\xed\xa0\x80",
-				  "\xf4\x90\x80\x80", "\xc0\xaf", "\xf0\x9f\x90\x9d", "\\134"}) {
-		std::string text = encode_text(bytes);
-		EXPECT_EQ(decode_text(text).value(), bytes);
-		std::string_view rest = text;
-		while (!rest.empty()) {
-			ASSERT_NE(utf8_length(rest), 0u) << text;
-			rest.remove_prefix(utf8_length(rest));
-		}
-	}
-	EXPECT_EQ(encode_text("caf\xc3\xa9"), "caf\xc3\xa9");
-	EXPECT_EQ(encode_text("a\xff"), "a\\377");
-	EXPECT_FALSE(decode_text("\\9"));
-	EXPECT_FALSE(decode_text("\\777"));
 }
 
 } // namespace bpfckpt::images

@@ -73,8 +73,8 @@ std::vector<images::IoVec> parse_iovecs(std::span<const uint8_t> bytes)
 
 std::string parse_path(std::span<const uint8_t> bytes)
 {
-	const auto *start = reinterpret_cast<const char *>(bytes.data());
-	return {start, strnlen(start, bytes.size())};
+	std::string_view text(reinterpret_cast<const char *>(bytes.data()), bytes.size());
+	return std::string(text.substr(0, text.find('\0')));
 }
 
 // The slot that a request was submitted with; nothing: something else has been put there since.
