@@ -16,6 +16,16 @@ TEST(Restore, sessions_and_groups_outlive_their_leaders)
 	run_scenario("restore_tree");
 }
 
+TEST(Restore, root_directories_login_uid_and_a_zombie_that_was_killed)
+{
+	run_scenario("restore_roots");
+}
+
+TEST(Restore, stacks_grow_sparse_memory_stays_sparse_and_mutexes_are_handed_on)
+{
+	run_scenario("restore_growth");
+}
+
 TEST(Restore, a_pid_in_use_is_named_and_nothing_is_created)
 {
 	Scenario s;
