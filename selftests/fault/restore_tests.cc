@@ -18,6 +18,38 @@ namespace bpfckpt::selftests {
 
 namespace {
 
+// A group of cgroup v1 with a limit, for the time of an object.
+class Cgroup {
+public:
+	Cgroup(const std::string &controller, const std::string &limit, const std::string &value)
+		: path_(fmt::format("/sys/fs/cgroup/{}/bpfckpt-test-{}", controller, getpid()))
+	{
+		made_ = fs::exists(fs::path(path_).parent_path() / "cgroup.procs") && !mkdir(path_.c_str(), 0755);
+		if (made_)
+			std::ofstream(path_ + "/" + limit) << value;
+	}
+	~Cgroup()
+	{
+		bool removed = !made_ || eventually([&] { return rmdir(path_.c_str()) == 0; }, kDeadline);
+		EXPECT_TRUE(removed) << path_;
+	}
+	Cgroup(const Cgroup &) = delete;
+	Cgroup &operator=(const Cgroup &) = delete;
+
+	[[nodiscard]] bool made() const { return made_; }
+	// The command, as a process of this group.
+	[[nodiscard]] Args within(const Args &command) const
+	{
+		Args args{"sh", "-c", "echo $$ > $0/cgroup.procs && exec \"$@\"", path_};
+		args.insert(args.end(), command.begin(), command.end());
+		return args;
+	}
+
+private:
+	std::string path_;
+	bool made_ = false;
+};
+
 class FaultKill : public FaultRestore {
 protected:
 	// At a system call of bpfckpt, spread over all of them and at each of the last ones.
@@ -158,16 +190,27 @@ TEST_F(FaultRestore, two_trees_at_once_both_succeed)
 TEST_F(FaultRestore, a_full_cgroup_of_processes_leaves_nothing)
 {
 	ASSERT_TRUE(dumped("restore_threads"));
-	std::string group = fmt::format("/sys/fs/cgroup/pids/bpfckpt-test-{}", getpid());
-	if (!fs::exists("/sys/fs/cgroup/pids/cgroup.procs") || mkdir(group.c_str(), 0755))
+	Cgroup group("pids", "pids.max", "3");
+	if (!group.made())
 		GTEST_SKIP() << "wants the pids controller of cgroup v1";
-	std::ofstream(group + "/pids.max") << "3";
-	Args args{"sh", "-c", "echo $$ > $0/cgroup.procs && exec \"$@\"", group};
-	Args restore = command();
-	args.insert(args.end(), restore.begin(), restore.end());
-	expect_error(run_command(args), 1, "a limit of processes is reached");
+	expect_error(run_command(group.within(command())), 1, "a limit of processes is reached");
 	expect_nothing_left();
-	EXPECT_TRUE(eventually([&] { return rmdir(group.c_str()) == 0; }, kDeadline));
+	expect_restorable();
+}
+
+// Whom the kernel kills is up to it: the process under construction, which bpfckpt tells, or bpfckpt.
+TEST_F(FaultRestore, a_full_cgroup_of_memory_leaves_nothing)
+{
+	ASSERT_TRUE(dumped("fault/fault_memory", {"128"}));
+	Cgroup group("memory", "memory.limit_in_bytes", "25165824");
+	if (!group.made())
+		GTEST_SKIP() << "wants the memory controller of cgroup v1";
+	for (int i = 0; i < 3; i++) {
+		Output output = run_command(group.within(command()));
+		if (output.exit != 128 + SIGKILL)
+			expect_error(output, 1, "memory");
+		expect_nothing_left();
+	}
 	expect_restorable();
 }
 
