@@ -198,6 +198,23 @@ TEST_F(FaultRestore, a_full_cgroup_of_processes_leaves_nothing)
 	expect_restorable();
 }
 
+// Root, CAP_SYS_ADMIN and CAP_SYS_RESOURCE know no such limit (kernel/fork.c: copy_process()).
+TEST_F(FaultRestore, a_user_with_too_many_processes_is_told)
+{
+	ASSERT_TRUE(dumped("restore_tree"));
+	for (const char *limit : {"1:", "3:"}) {
+		const std::string caps = "+all,-sys_resource,-sys_admin";
+		Args args{"prlimit", std::string("--nproc=") + limit, "setpriv", "--reuid=65534", "--clear-groups"};
+		args.insert(args.end(), {"--inh-caps", caps, "--ambient-caps", caps, "--bounding-set", caps});
+		Args restore = command({"--trust-images"});
+		args.insert(args.end(), restore.begin(), restore.end());
+		expect_error(run_command(args), 1, "a limit of processes is reached");
+		expect_nothing_left();
+	}
+	expect_restorable();
+	end_tree();
+}
+
 // Whom the kernel kills is up to it: the process under construction, which bpfckpt tells, or bpfckpt.
 TEST_F(FaultRestore, a_full_cgroup_of_memory_leaves_nothing)
 {
