@@ -100,6 +100,11 @@ TEST(File, epoll_items_of_closed_and_nested_files)
 	});
 }
 
+TEST(File, epoll_tells_what_it_has_not_told)
+{
+	run_scenario("file_ready");
+}
+
 TEST(File, inotify_watches_by_path)
 {
 	run_with_facts("file_inotify", [](const Json &document, const Facts &fact) {
