@@ -23,15 +23,6 @@ namespace bpfckpt::selftests {
 
 namespace {
 
-struct Case {
-	const char *name;
-	const char *program;
-	Args args;
-	double target_ms; // frozen time wanted; 0: the page rate is what counts
-	unsigned rounds;
-	Args dump_args = {};
-};
-
 const Case kCases[] = {
 	{"tiny", "harness_idle", {}, 1, 15},
 	{"1000 threads", "bench/bench_objects", {"threads", "1000"}, 60, 7},

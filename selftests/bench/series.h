@@ -9,6 +9,17 @@
 
 namespace bpfckpt::selftests {
 
+// A row: a program, how often it is dumped or restored, and what is wanted of the median.
+struct Case {
+	const char *name;
+	const char *program;
+	Args args;
+	double target_ms; // frozen, or until it is restored; 0: the page rate is what counts
+	unsigned rounds;
+	Args dump_args = {};
+	bool timers_only = false; // the target is for that part of a restore
+};
+
 struct Series {
 	std::vector<double> values;
 

@@ -245,7 +245,7 @@ TEST_F(FaultRestore, a_small_pid_namespace_is_named)
 	expect_nothing_left();
 }
 
-TEST_F(FaultRestore, limits_of_files_and_memory_are_named)
+TEST_F(FaultRestore, a_limit_of_files_is_named)
 {
 	ASSERT_TRUE(dumped("file_many"));
 	Args restore = command();
@@ -255,6 +255,17 @@ TEST_F(FaultRestore, limits_of_files_and_memory_are_named)
 	Output output = run_command(few);
 	EXPECT_TRUE(output.exit == 4 || output.exit == 6) << output.err;
 	EXPECT_NE(output.err.find("descriptor 10002, the limit here is 20"), std::string::npos) << output.err;
+	expect_nothing_left();
+	expect_restorable();
+}
+
+TEST_F(FaultRestore, a_limit_of_memory_is_named)
+{
+#ifdef __SANITIZE_ADDRESS__
+	GTEST_SKIP() << "AddressSanitizer reserves terabytes of address space";
+#endif
+	ASSERT_TRUE(dumped("harness_idle"));
+	Args restore = command();
 	Args args{"prlimit", "--as=100000000", "setpriv", "--bounding-set=-sys_resource"};
 	args.insert(args.end(), restore.begin(), restore.end());
 	expect_error(run_command(args), 4, "RLIMIT_AS");
