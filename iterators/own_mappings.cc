@@ -8,6 +8,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "user/util/io.h"
+
 namespace bpfckpt::iterators {
 
 static constexpr size_t kSize = 4096;
@@ -18,13 +20,21 @@ static Mapping map_or_none(int prot, int flags, int fd, off_t offset = 0)
 	return mapping ? std::move(*mapping) : Mapping();
 }
 
+// An AIO context takes up to 40 ms to get rid of, two grace periods of RCU (fs/aio.c: kill_ioctx()), so it is made only
+// if there are others in the system. A mapping of one that comes up later is refused for its file.
+static bool aio_is_in_use()
+{
+	Result<std::string> count = read_file("/proc/sys/fs/aio-nr");
+	return !count || atoi(count->c_str()) != 0;
+}
+
 OwnMappings::OwnMappings()
 {
 	shared_ = map_or_none(PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1);
 	map_ring();
 	map_secret();
 	map_sysv();
-	if (syscall(SYS_io_setup, 1, &aio_) < 0)
+	if (aio_is_in_use() && syscall(SYS_io_setup, 1, &aio_) < 0)
 		aio_ = 0;
 }
 

@@ -17,7 +17,7 @@ public:
 	OwnMappings &operator=(const OwnMappings &) = delete;
 	~OwnMappings();
 
-	// Addresses inside of the mappings; 0 where this kernel has no such thing, or it is forbidden.
+	// Addresses inside of the mappings; 0 where this kernel has no such thing, it is forbidden, or nobody has it.
 	[[nodiscard]] uint64_t vdso() const;
 	[[nodiscard]] uint64_t shared_anonymous() const { return address(shared_); }
 	[[nodiscard]] uint64_t ring() const { return address(ring_); }
