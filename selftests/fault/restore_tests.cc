@@ -101,7 +101,9 @@ void FaultKill::kill_while_it_lets_go()
 {
 	std::string pidfile = program_.work_dir() + "/pidfile";
 	auto killed_at = [&](unsigned request, unsigned nth) {
-		return run_traced(command({"--pidfile", pidfile}), SIGKILL, {SYS_ptrace, request, nth}).exit != 0;
+		TracedOutput output = run_traced(command({"--pidfile", pidfile}), SIGKILL, {SYS_ptrace, request, nth});
+		EXPECT_TRUE(output.exit == 128 + SIGKILL || output.exit == 0) << output.exit << output.err;
+		return output.exit != 0;
 	};
 	unsigned step = 1 + threads_ / 12;
 	for (unsigned nth = 1; nth <= threads_ && !HasFailure(); nth += step) {
