@@ -101,7 +101,13 @@ void FaultKill::kill_while_it_lets_go()
 {
 	std::string pidfile = program_.work_dir() + "/pidfile";
 	auto killed_at = [&](unsigned request, unsigned nth) {
-		TracedOutput output = run_traced(command({"--pidfile", pidfile}), SIGKILL, {SYS_ptrace, request, nth});
+		TracedOutput output;
+		// Other tests run at the same time, and take a PID for a moment.
+		auto pids_are_free = [&] {
+			output = run_traced(command({"--pidfile", pidfile}), SIGKILL, {SYS_ptrace, request, nth});
+			return output.err.find("is in use") == std::string::npos;
+		};
+		EXPECT_TRUE(eventually(pids_are_free, kDeadline)) << output.err;
 		EXPECT_TRUE(output.exit == 128 + SIGKILL || output.exit == 0) << output.exit << output.err;
 		return output.exit != 0;
 	};
