@@ -73,6 +73,9 @@ TEST(Usage, numbers_and_times)
 		expect_all({{{"inspect", "-t", "1", "--watch", value}, 2, "--watch: "}});
 	for (const char *value : {"", "-1", "1.5", "many", "99999999999999999999999"})
 		expect_all({{{"restore", "-D", "x", "--timer-id-limit", value}, 2, "--timer-id-limit: "}});
+	for (const char *value : {"", "-1", "1.5M", "many", "10X", "K", "99999999999999999999999", "99999999999G"})
+		expect_all({{{"dump", "-t", "1", "--ghost-limit", value}, 2, "--ghost-limit: "},
+			    {{"check", "-t", "1", "--ghost-limit", value}, 2, "is not a size such as"}});
 	expect_all({{{"dump", "-t", "1", "--stats", "xml"}, 2, "'xml' is not text or json"},
 		    {{"dump", "-t", "1", "--leak", "none"}, 2, "'none' is not all=ignore"},
 		    {{"dump", "-t", "1", "--timeout"}, 2, "--timeout: TIME is missing"}});

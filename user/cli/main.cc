@@ -37,7 +37,7 @@ CLI::Option *add_duration(CLI::App *app, const std::string &names, double &secon
 CLI::Option *add_ghost_limit(CLI::App *app, uint64_t &bytes)
 {
 	return app->add_option("--ghost-limit", bytes, "How much of one deleted file the images take in")
-		->transform(CLI::AsSizeValue(false).description(""))
+		->transform(size_in_bytes())
 		->capture_default_str()
 		->type_name("SIZE");
 }

@@ -44,6 +44,17 @@ std::optional<double> seconds_of(std::string_view text)
 	return *number * unit->second;
 }
 
+std::optional<uint64_t> bytes_of(std::string_view text)
+{
+	static constexpr std::pair<std::string_view, unsigned> kUnits[] = {
+		{"", 0}, {"K", 10}, {"M", 20}, {"G", 30}, {"T", 40}};
+	std::optional<uint64_t> number = number_at_start<uint64_t>(text);
+	const auto *unit = std::ranges::find(kUnits, text, &std::pair<std::string_view, unsigned>::first);
+	if (!number || unit == std::end(kUnits) || *number > UINT64_MAX >> unit->second)
+		return {};
+	return *number << unit->second;
+}
+
 std::string in_quotes(std::string_view text)
 {
 	return fmt::format("'{}'", text);
@@ -155,6 +166,18 @@ CLI::Validator duration()
 			if (!seconds || *seconds < 0 || *seconds > kLongest)
 				return in_quotes(text) + " is not a time such as 10s, 500ms or 2m, up to three years";
 			text = fmt::format("{}", *seconds);
+			return std::string();
+		},
+		""};
+}
+
+CLI::Validator size_in_bytes()
+{
+	return {[](std::string &text) {
+			auto bytes = bytes_of(text);
+			if (!bytes)
+				return in_quotes(text) + " is not a size such as 65536, 64K, 10M or 1G";
+			text = fmt::format("{}", *bytes);
 			return std::string();
 		},
 		""};

@@ -19,6 +19,9 @@ CLI::Validator one_of(std::vector<std::string> words);
 // "10", "10s", "500ms", "2m" becomes a number of seconds.
 CLI::Validator duration();
 
+// "65536", "64K", "10M", "1G" becomes a number of bytes.
+CLI::Validator size_in_bytes();
+
 // Flags take no value, not even --flag=true.
 void forbid_flag_values(CLI::App &app);
 
