@@ -190,7 +190,9 @@ TEST(UringScenario, buffers_cut_off_from_their_addresses_are_refused_by_name)
 
 TEST(UringScenario, what_restore_cannot_submit_again_refuses_the_dump)
 {
-	run_refusal("uring_setup", "requests wait in it: IORING_OP_POLL_ADD", {}, {"defer"});
+	run_refusal("uring_in_flight",
+		    "IORING_OP_SPLICE waits in it that cannot be submitted again: a worker is at it");
+	run_refusal("uring_waiting", "IORING_OP_WAITID waits in it that cannot be submitted again");
 }
 
 } // namespace bpfckpt::selftests

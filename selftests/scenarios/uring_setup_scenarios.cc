@@ -35,10 +35,10 @@ struct Kind {
 const Kind kKinds[] = {
 	{"sqpoll", IORING_SETUP_SQPOLL, "it has a submission thread (IORING_SETUP_SQPOLL)", 1},
 	{"iopoll", IORING_SETUP_IOPOLL, "it polls for completions (IORING_SETUP_IOPOLL)", 0},
-	{"sqe128", IORING_SETUP_SQE128, "requests wait in it: IORING_OP_POLL_ADD", 1},
-	{"cqe32", IORING_SETUP_CQE32, "requests wait in it: IORING_OP_POLL_ADD", 1},
+	{"sqe128", IORING_SETUP_SQE128, "", 1},
+	{"cqe32", IORING_SETUP_CQE32, "", 1},
 	{"disabled", IORING_SETUP_R_DISABLED, "", 0},
-	{"restricted", 0, "requests wait in it: IORING_OP_POLL_ADD", 1},
+	{"restricted", 0, "", 1},
 };
 
 } // namespace

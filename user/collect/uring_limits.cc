@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "user/collect/uring_index.h"
+#include "user/uring/rearm.h"
 
 namespace bpfckpt::collect {
 
@@ -142,24 +143,25 @@ std::string names_of(const std::map<std::string, unsigned> &counts)
 	return text;
 }
 
-// `at_rest`: what has not finished will not do so in a moment.
+// What waits is judged with all else that is known of the tree (user/uring/restorable.cc). `at_rest`: what has not
+// finished will not do so in a moment.
 void refuse_requests(const images::Ring &ring, bool at_rest, Refusals &refusals)
 {
-	std::map<std::string, unsigned> waiting, unfinished;
+	std::map<std::string, unsigned> unfinished;
 	for (const images::Request &request : ring.in_flight()) {
 		if (request.class_() == images::Request::UNKNOWN)
 			refusals.add(fmt::format("{} (user_data {:#x}, {}) cannot be submitted again: {}",
 						 name_of(request), request.user_data(), request.where(),
 						 request.obstacle().empty() ? "what is queued for it is not known"
 									    : request.obstacle()));
-		else if (request.class_() == images::Request::REARMABLE)
-			waiting[name_of(request)]++;
-		else
+		else if (request.class_() == images::Request::BOUNDED)
 			unfinished[name_of(request)]++;
+		else if (request.class_() == images::Request::COMPLETED && at_rest)
+			if (std::string obstacle = uring::completion_obstacle(ring, request); !obstacle.empty())
+				refusals.add(fmt::format("{} (user_data {:#x}) is done and not told yet: {}",
+							 name_of(request), request.user_data(), obstacle),
+					     "try again");
 	}
-	if (!waiting.empty())
-		refusals.add(fmt::format("requests wait in it: {}", names_of(waiting)),
-			     "restore cannot submit requests again yet; dump --forensic keeps them");
 	if (!unfinished.empty() && at_rest)
 		refusals.add(fmt::format("requests have not finished: {}", names_of(unfinished)),
 			     "a longer --drain-timeout gives them more time");

@@ -92,7 +92,8 @@ std::optional<uint32_t> fixed_slot(const UringIndex &index, const uring_request_
 	return {};
 }
 
-uint32_t personality_of(const UringIndex &index, const uring_request_record &record)
+// Nothing: it is no longer registered.
+std::optional<uint32_t> personality_of(const UringIndex &index, const uring_request_record &record)
 {
 	// io-wq sets the credentials, too: those are the thread's own. A personality that is the same makes no
 	// difference.
@@ -101,7 +102,16 @@ uint32_t personality_of(const UringIndex &index, const uring_request_record &rec
 	for (const uring_personality_record *personality : UringIndex::of(index.personalities, record.ring))
 		if (personality->credentials.cred == record.creds)
 			return personality->id;
-	return 0;
+	return {};
+}
+
+// The buffer that a request holds is still the one in its slot. Before 6.13 it has no node to compare.
+bool has_its_buffer(const UringIndex &index, const uring_request_record &record)
+{
+	auto buffers = UringIndex::of(index.buffers, record.ring);
+	return std::ranges::any_of(buffers, [&](const uring_buffer_record *buffer) {
+		return buffer->node == record.buffer && buffer->slot == record.buf_index;
+	});
 }
 
 // What was asked for, as far as the kernel keeps it: it sets some of these bits itself (io_uring/io_uring.c).
@@ -136,6 +146,27 @@ uint32_t file_of_descriptor(const images::Document &document, uint32_t tid, int3
 	return 0;
 }
 
+// A member of a chain, and what a drain holds back, look up their file when they begin; till then the number is where
+// the flags of the completion will be (struct io_cqe).
+bool has_begun(const uring_request_record &record)
+{
+	return record.file || (record.place != URING_PLACE_LINK && record.place != URING_PLACE_DEFERRED);
+}
+
+bool uses_file(uint8_t opcode)
+{
+	switch (opcode) {
+	case images::IORING_OP_NOP:
+	case images::IORING_OP_TIMEOUT:
+	case images::IORING_OP_LINK_TIMEOUT:
+	case images::IORING_OP_FUTEX_WAIT:
+	case images::IORING_OP_FUTEX_WAITV:
+		return false;
+	default:
+		return true;
+	}
+}
+
 class Collector {
 public:
 	Collector(const UringIndex &index, const uring_ring_record &ring_record, const Context &context)
@@ -147,6 +178,8 @@ public:
 private:
 	void add(const uring::Sighting &sighting, images::Request &request);
 	[[nodiscard]] std::string name_input(images::Request &request) const;
+	[[nodiscard]] std::string name_file(const uring_request_record &record, uring::RequestSource &source,
+					    images::Request &request) const;
 	void add_messages(images::Ring &ring);
 	void prove(images::Ring &ring);
 
@@ -170,6 +203,31 @@ std::string Collector::name_input(images::Request &request) const
 	return request.in_flight_file2() ? "" : fmt::format("its input, descriptor {}, is closed", request.fd());
 }
 
+// Fills what tells which file a request is about. Returns why that cannot be told.
+std::string Collector::name_file(const uring_request_record &record, uring::RequestSource &source,
+				 images::Request &request) const
+{
+	bool fixed = request.flags() & IOSQE_FIXED_FILE;
+	request.set_file(context_.ids.files.find(record.file));
+	if (!has_begun(record)) {
+		source.descriptor = static_cast<int>(record.cqe_flags);
+		if (fixed)
+			request.set_fixed_slot(record.cqe_flags);
+		else if (uses_file(record.opcode) &&
+			 !file_of_descriptor(*context_.document, request.tid(), source.descriptor))
+			return fmt::format("its file, descriptor {}, is closed", source.descriptor);
+		return {};
+	}
+	auto slot = fixed ? fixed_slot(index_, record) : std::nullopt;
+	source.descriptor = slot ? static_cast<int>(*slot) : -1;
+	request.set_fixed_slot(slot.value_or(0));
+	if (record.file && !request.file())
+		return "its file could not be described";
+	if (fixed && record.file && !slot)
+		return "the fixed slot that it was submitted with has been replaced";
+	return {};
+}
+
 void Collector::add(const uring::Sighting &sighting, images::Request &request)
 {
 	const uring_request_record &record = *sighting.record;
@@ -189,25 +247,23 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 	request.set_opcode(static_cast<images::Opcode>(record.opcode));
 	request.set_user_data(record.user_data);
 	request.set_where(uring::name_of_place(record.place));
-	request.set_file(context_.ids.files.find(record.file));
 	request.set_flags(submitted_flags(source));
 	request.set_woken(sighting.queued);
-	if (source.has_flag("REQ_F_CREDS"))
-		request.set_personality(personality_of(index_, record));
+	std::optional<uint32_t> personality = source.has_flag("REQ_F_CREDS") ? personality_of(index_, record) : 0;
+	request.set_personality(personality.value_or(0));
 	auto thread = index_.tids.find(record.tctx);
 	request.set_tid(thread == index_.tids.end() ? 0 : thread->second);
 
-	auto slot = fixed_slot(index_, record);
-	bool fixed = request.flags() & IOSQE_FIXED_FILE;
-	if (fixed)
-		request.set_fixed_slot(slot.value_or(0));
+	std::string no_file = name_file(record, source, request);
 	std::string obstacle = uring::decode_request(source, request);
+	if (obstacle.empty())
+		obstacle = no_file;
 	if (obstacle.empty() && is_splice(record))
 		obstacle = name_input(request);
-	if (obstacle.empty() && record.file && !request.file())
-		obstacle = "its file could not be described";
-	if (obstacle.empty() && fixed && record.file && !slot)
-		obstacle = "the fixed slot that it was submitted with has been replaced";
+	if (obstacle.empty() && !personality)
+		obstacle = "the credentials that it was submitted with are no longer registered";
+	if (obstacle.empty() && source.has_flag("REQ_F_BUF_NODE") && !has_its_buffer(index_, record))
+		obstacle = "the registered buffer that it was submitted with has been replaced";
 	uring::classify(source, sighting, index_.function(sighting.work), index_.disk_files.contains(record.file),
 			obstacle, request);
 	request.set_obstacle(obstacle);

@@ -69,7 +69,8 @@ private:
 	BuildStats stats_;
 };
 
-// Memory, threads, rings, descriptors; then the zombies are ended, while every SIGCHLD still waits.
+// Memory, threads, rings, descriptors; then the zombies are ended, while every SIGCHLD still waits. What waits in rings
+// comes last: it may begin at once.
 Result<> Builder::restore_contents()
 {
 	for (Member *member : tree_.living()) {
@@ -82,10 +83,12 @@ Result<> Builder::restore_contents()
 	}
 	TRY(tree_.create_threads());
 	TRY(files_.open_late());
-	TRY(restore_rings(tree_, plan_, files_));
+	Rings rings(tree_, plan_, files_);
+	TRY(rings.restore());
 	for (Member *member : tree_.living())
 		TRY(files_.install(*member));
-	return tree_.end_zombies();
+	TRY(tree_.end_zombies());
+	return rings.rearm();
 }
 
 Result<> Builder::check_time() const

@@ -73,6 +73,8 @@ static void find_open_files(Plan &plan)
 		needed.insert(ring.eventfd().file());
 		for (const images::FixedFile &file : ring.fixed_files())
 			needed.insert(file.file());
+		for (const images::Request &request : ring.in_flight())
+			needed.insert(request.file());
 	}
 	for (const images::File &file : plan.document->files())
 		if (needed.contains(file.id()))

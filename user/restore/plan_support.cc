@@ -3,12 +3,15 @@
 // (user/policy/), and what is wrong with images only.
 #include "user/restore/plan.h"
 
+#include <algorithm>
+
 #include <sys/stat.h>
 
 #include "user/policy/file_support.h"
 #include "user/policy/memory_support.h"
 #include "user/policy/task_support.h"
 #include "user/restore/file.h"
+#include "user/uring/rearm.h"
 
 namespace bpfckpt::restore {
 
@@ -68,8 +71,14 @@ void SupportCheck::check(const images::File &file)
 void SupportCheck::check(const images::Ring &ring)
 {
 	std::string object = fmt::format("ring {}", ring.id());
-	if (ring.in_flight_count())
-		refuse(object, fmt::format("has {} requests in flight", ring.in_flight_count()));
+	bool known = std::ranges::all_of(ring.in_flight(), [&](const images::Request &request) {
+		return request.class_() == images::Request::REARMABLE ||
+		       (request.class_() == images::Request::COMPLETED &&
+			uring::completion_obstacle(ring, request).empty());
+	});
+	if (!known || ring.in_flight_count() != static_cast<uint32_t>(ring.in_flight_size()))
+		refuse(object,
+		       fmt::format("has {} requests in flight, and not all of them are known", ring.in_flight_count()));
 	for (const std::string &state : ring.unsupported())
 		refuse(object, state);
 }

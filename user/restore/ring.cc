@@ -23,24 +23,24 @@ Result<int> register_here(const NewRing &ring, unsigned opcode, const void *arg,
 	return static_cast<int>(result);
 }
 
-static Tracee *find_thread(Tree &tree, const uring::Maker &maker)
-{
-	Member &member = tree.member(static_cast<pid_t>(maker.process->pid()));
-	for (auto &[image, tracee] : member.all_threads())
-		if (image == maker.thread)
-			return tracee;
-	return nullptr;
-}
-
 namespace {
 
 class RingBuilder {
 public:
-	RingBuilder(const images::Ring &image, const uring::CounterSteps &steps, Tracee &maker, OpenFiles &files)
-		: files_(files), ring_{.image = image, .steps = steps, .maker = maker}
+	RingBuilder(const RingStep &step, Tracee &maker, const Plan &plan, Tree &tree, OpenFiles &files)
+		: plan_(plan),
+		  tree_(tree),
+		  files_(files),
+		  ring_{.image = *step.ring,
+			.steps = step.counters,
+			.maker = maker,
+			.waiting = uring::waiting_chains(*step.ring)}
 	{
 	}
+	// All but what waits in it.
 	Result<> build();
+	// When all rings are there: what is told in one may wake what waits in another.
+	Result<> rearm();
 
 private:
 	Result<> set_up();
@@ -48,7 +48,11 @@ private:
 	Result<> take_over();
 	Result<> enable();
 	void write_queues();
+	void write_submissions();
+	Result<> post_completed() const;
 
+	const Plan &plan_;
+	Tree &tree_;
 	OpenFiles &files_;
 	NewRing ring_;
 };
@@ -138,6 +142,20 @@ void RingBuilder::write_queues()
 	std::ranges::copy(as_bytes(ring_.image.sqes()), ring_.sqes.bytes().begin());
 }
 
+// The same, without what is the kernel's again: completions may have come.
+void RingBuilder::write_submissions()
+{
+	const images::RingLayout &layout = ring_.image.layout();
+	std::span<const std::byte> queues = as_bytes(ring_.image.sq_ring());
+	auto write = [&](size_t at, size_t size) {
+		std::ranges::copy(queues.subspan(at, size), ring_.queues.bytes().subspan(at).begin());
+	};
+	std::ranges::copy(as_bytes(ring_.image.sqes()), ring_.sqes.bytes().begin());
+	write(layout.sq_tail(), 4);
+	if (layout.sq_array())
+		write(layout.sq_array(), size_t{ring_.image.sq_entries()} * 4);
+}
+
 Result<> RingBuilder::build()
 {
 	TRY(set_up());
@@ -159,33 +177,80 @@ Result<> RingBuilder::build()
 		ring_.word(ring_.params.cq_off.flags) = IORING_CQ_EVENTFD_DISABLED;
 	}
 	TRY(enable());
+	TRY(rearm_reported(ring_, plan_, tree_, files_));
+	ring_.steps = uring::counter_steps(ring_.image, ring_.word(ring_.image.layout().cq_tail()));
 	TRY(align_counters(ring_));
 	write_queues();
 	if (!restricted)
 		TRY(register_eventfd(ring_, files_));
 	SyscallBatch batch;
 	batch.add(SYS_close_range, 0, ~0U, 0);
+	ring_.number = -1;
 	return batch.run(ring_.maker);
+}
+
+// Of requests that were done at the dump, behind those that count completions.
+Result<> RingBuilder::post_completed() const
+{
+	for (const images::Request &request : ring_.image.in_flight()) {
+		if (request.class_() != images::Request::COMPLETED)
+			continue;
+		images::Cqe cqe;
+		cqe.set_user_data(request.user_data());
+		cqe.set_res(request.result());
+		cqe.set_flags(request.completion_flags());
+		TRY(post_completion(ring_, cqe));
+	}
+	return {};
+}
+
+Result<> RingBuilder::rearm()
+{
+	if (!ring_.waiting.empty()) {
+		TRY(rearm_waiting(ring_, tree_, files_));
+		write_submissions();
+	}
+	return post_completed();
 }
 
 } // namespace
 
-Result<> restore_rings(Tree &tree, const Plan &plan, OpenFiles &files)
+struct Rings::Parts {
+	std::vector<RingBuilder> builders;
+};
+
+Rings::Rings(Tree &tree, const Plan &plan, OpenFiles &files)
+	: tree_(tree), plan_(plan), files_(files), parts_(std::make_unique<Parts>())
 {
-	if (plan.ring_steps.empty())
+}
+
+Rings::~Rings() = default;
+
+Result<> Rings::restore()
+{
+	if (plan_.ring_steps.empty())
 		return {};
-	for (const RingStep &step : plan.ring_steps) {
-		Tracee *maker = find_thread(tree, step.maker);
+	parts_->builders.reserve(plan_.ring_steps.size());
+	for (const RingStep &step : plan_.ring_steps) {
+		Tracee *maker = find_thread(tree_, step.maker.thread->tid());
 		if (!maker)
 			return Error(Code::kInternal, "nobody can set it up")
 				.on(fmt::format("ring {}", step.ring->id()));
-		TRY(RingBuilder(*step.ring, step.counters, *maker, files).build());
-		const images::File *file = plan.file(step.ring->file());
-		if (file && fcntl(files.fd(file->id()), F_SETFL, file->flags() & ~static_cast<uint32_t>(O_ASYNC)))
+		TRY(parts_->builders.emplace_back(step, *maker, plan_, tree_, files_).build());
+		const images::File *file = plan_.file(step.ring->file());
+		if (file && fcntl(files_.fd(file->id()), F_SETFL, file->flags() & ~static_cast<uint32_t>(O_ASYNC)))
 			return errno_error(errno, "cannot set its flags").on(name_of(*file));
 	}
-	for (Member *member : tree.living())
-		TRY(map_rings(*member, plan, files));
+	for (Member *member : tree_.living())
+		TRY(map_rings(*member, plan_, files_));
+	return {};
+}
+
+Result<> Rings::rearm()
+{
+	for (RingBuilder &builder : parts_->builders)
+		TRY(builder.rearm());
+	parts_->builders.clear();
 	return {};
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-// Rings (struct io_ring_ctx) with nothing in flight.
+// Rings (struct io_ring_ctx), and the requests that wait in them.
 //
 // A ring is set up by a thread of the tree: the kernel charges its memory to that thread's address space, looks up
 // buffers there, and lets nobody else submit with SINGLE_ISSUER. bpfckpt has the descriptor too, and registers whatever
@@ -9,11 +9,31 @@
 // much later (io_ring_exit_work), by a task work that ends the thread's wait in epoll_wait(2) with EINTR.
 #pragma once
 
+#include <memory>
+
 #include "user/restore/file.h"
 
 namespace bpfckpt::restore {
 
-// Makes them all, in processes that have their memory and their threads, and no descriptor; leaves it so.
-Result<> restore_rings(Tree &tree, const Plan &plan, OpenFiles &files);
+class Rings {
+public:
+	Rings(Tree &tree, const Plan &plan, OpenFiles &files);
+	~Rings();
+	Rings(const Rings &) = delete;
+	Rings &operator=(const Rings &) = delete;
+
+	// Makes them all, in processes that have their memory and their threads, and no descriptor; leaves it so.
+	Result<> restore();
+	// What waited in them waits again. The processes have their descriptors, which members of a chain look up when
+	// their turn comes.
+	Result<> rearm();
+
+private:
+	struct Parts;
+	Tree &tree_;
+	const Plan &plan_;
+	OpenFiles &files_;
+	std::unique_ptr<Parts> parts_;
+};
 
 } // namespace bpfckpt::restore

@@ -30,7 +30,10 @@ public:
 		: ring_(ring),
 		  unread_(ring.image.overflow_size() ? ring.image.cq_entries()
 						     : ring.image.cq_tail() - ring.image.cq_head()),
-		  completions_(ring.steps.nops + ring.steps.posts)
+		  submissions_(ring.word(ring.image.layout().sq_head()) + ring.steps.nops + ring.steps.skips +
+			       ring.steps.drops),
+		  completions_(ring.steps.nops + ring.steps.posts),
+		  tail_(ring.word(ring.image.layout().cq_tail()))
 	{
 	}
 	Result<> run();
@@ -40,7 +43,6 @@ private:
 	Result<> drop(uint32_t count);
 	Result<> submit(uint32_t count, bool with_completions);
 	Result<> post(uint32_t count);
-	Result<> post_one(const images::Cqe &cqe) const;
 	Result<> take_posted(uint32_t count);
 	Result<> overflow();
 	Result<> check() const;
@@ -51,8 +53,9 @@ private:
 
 	const NewRing &ring_;
 	uint32_t unread_;      // CQEs that the program has not read; all of them if there are more than fit
+	uint32_t submissions_; // in the end
 	uint32_t completions_; // still to come
-	uint32_t tail_ = 0;
+	uint32_t tail_;
 	uint32_t head_ = 0;
 	uint64_t mapping_ = 0; // of the queues, in the maker
 };
@@ -137,20 +140,6 @@ Result<> CounterPump::submit(uint32_t count, bool with_completions)
 	return {};
 }
 
-Result<> CounterPump::post_one(const images::Cqe &cqe) const
-{
-	io_uring_sqe message = {};
-	message.opcode = IORING_OP_MSG_RING;
-	message.fd = ring_.fd;
-	message.off = cqe.user_data();
-	message.len = static_cast<uint32_t>(cqe.res());
-	message.rw_flags = kMsgRingFlagsPass;
-	message.file_index = cqe.flags();
-	if (syscall(SYS_io_uring_register, -1, kRegisterSendMsgRing, &message, 1) < 0)
-		return errno_error(errno, "cannot be sent a completion").on(ring_.name());
-	return {};
-}
-
 // With DEFER_TASKRUN they wait until the issuer comes for them, once `count` are there.
 Result<> CounterPump::take_posted(uint32_t count)
 {
@@ -169,7 +158,7 @@ Result<> CounterPump::post(uint32_t count)
 		bool deferred = ring_.image.flags() & kSetupDeferTaskrun;
 		uint32_t now = deferred ? std::min({count, room, kMostAtOnce}) : 1;
 		for (uint32_t i = 0; i < now; i++)
-			TRY(post_one({}));
+			TRY(post_completion(ring_, {}));
 		TRY(take_posted(tail_ - head_ + now));
 		head += move_head(now);
 		count -= now;
@@ -183,7 +172,7 @@ Result<> CounterPump::overflow()
 {
 	constexpr int kDeferredAtOnce = 16;
 	for (int i = 0; i < ring_.image.overflow_size(); i++) {
-		TRY(post_one(ring_.image.overflow(i)));
+		TRY(post_completion(ring_, ring_.image.overflow(i)));
 		if (i % kDeferredAtOnce == kDeferredAtOnce - 1 || i == ring_.image.overflow_size() - 1)
 			TRY(take_posted(0));
 	}
@@ -193,10 +182,9 @@ Result<> CounterPump::overflow()
 Result<> CounterPump::check() const
 {
 	uint32_t submitted = ring_.word(layout().sq_head()), completed = ring_.word(layout().cq_tail());
-	if (submitted != ring_.image.sq_head() || completed != ring_.image.cq_tail() ||
-	    ring_.word(ring_.params.cq_off.overflow))
+	if (submitted != submissions_ || completed != ring_.image.cq_tail() || ring_.word(ring_.params.cq_off.overflow))
 		return make_error(Code::kInternal, "has counters {} and {}, not {} and {}", submitted, completed,
-				  ring_.image.sq_head(), ring_.image.cq_tail())
+				  submissions_, ring_.image.cq_tail())
 			.on(ring_.name());
 	return {};
 }
@@ -207,7 +195,7 @@ Result<> CounterPump::run()
 	if (!steps.count())
 		return {};
 	TRY(map_head());
-	ring_.word(layout().sq_tail()) = ring_.image.sq_head();
+	ring_.word(layout().sq_tail()) = submissions_;
 	ring_.word(layout().cq_head()) = move_head(0);
 	TRY(drop(steps.drops));
 	if (steps.skips) {
@@ -225,6 +213,20 @@ Result<> CounterPump::run()
 }
 
 } // namespace
+
+Result<> post_completion(const NewRing &ring, const images::Cqe &cqe)
+{
+	io_uring_sqe message = {};
+	message.opcode = IORING_OP_MSG_RING;
+	message.fd = ring.fd;
+	message.off = cqe.user_data();
+	message.len = static_cast<uint32_t>(cqe.res());
+	message.rw_flags = kMsgRingFlagsPass;
+	message.file_index = cqe.flags();
+	if (syscall(SYS_io_uring_register, -1, kRegisterSendMsgRing, &message, 1) < 0)
+		return errno_error(errno, "cannot be sent a completion").on(ring.name());
+	return {};
+}
 
 Result<> align_counters(const NewRing &ring)
 {

@@ -89,10 +89,13 @@ void check_rings(const Plan &plan, const MachineOptions &options, Findings &find
 	bool posts = can_post();
 	for (const RingStep &step : plan.ring_steps) {
 		check_layout(*step.ring, *own, findings);
-		if ((step.counters.posts || step.ring->overflow_size()) && !posts)
+		auto done = std::ranges::count(step.ring->in_flight(), images::Request::COMPLETED,
+					       &images::Request::class_);
+		auto count = static_cast<uint64_t>(step.counters.posts + step.ring->overflow_size() + done);
+		if (count && !posts)
 			findings.push_back(
 				make_error(Code::kKernelLacks, "has {} completions that no submission of its own makes",
-					   step.counters.posts + static_cast<uint32_t>(step.ring->overflow_size()))
+					   count)
 					.on(name_of(*step.ring))
 					.with_hint(
 						"Linux 6.13 and newer can post them (IORING_REGISTER_SEND_MSG_RING)"));

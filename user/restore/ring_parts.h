@@ -5,6 +5,7 @@
 #include <linux/io_uring.h>
 
 #include "user/restore/ring.h"
+#include "user/uring/rearm.h"
 #include "user/util/mapping.h"
 
 namespace bpfckpt::restore {
@@ -23,9 +24,10 @@ constexpr int kToolNumber = 0;
 struct NewRing {
 	const images::Ring &image;
 	uring::CounterSteps steps;
-	target::Tracee &maker; // sets it up; buffers are its memory
-	int number = -1;       // in the maker's table
-	int fd = -1;           // here
+	target::Tracee &maker;                  // sets it up; buffers are its memory
+	std::vector<uring::Chain> waiting = {}; // still to be submitted
+	int number = -1;                        // in the maker's table, while it is being made
+	int fd = -1;                            // here
 	io_uring_params params = {};
 	Mapping queues = {}; // struct io_rings, CQEs, SQ array
 	Mapping sqes = {};
@@ -50,8 +52,18 @@ Result<> register_restrictions(const NewRing &ring);
 // Last: what is posted before must not signal it.
 Result<> register_eventfd(const NewRing &ring, const OpenFiles &files);
 
+// As a message of another ring. With DEFER_TASKRUN it waits until the issuer comes for it.
+Result<> post_completion(const NewRing &ring, const images::Cqe &cqe);
 // By requests that do nothing. Leaves the head of the CQ where it was.
 Result<> align_counters(const NewRing &ring);
+
+// Polls for edges that tell at once what they had told before: submitted first, and what they tell is part of the
+// counters then. Takes them from ring.waiting.
+Result<> rearm_reported(NewRing &ring, const Plan &plan, Tree &tree, const OpenFiles &files);
+// All others. The counters are right but for these, the eventfd is registered: what they tell is for the program.
+Result<> rearm_waiting(const NewRing &ring, Tree &tree, const OpenFiles &files);
+
+[[nodiscard]] target::Tracee *find_thread(Tree &tree, uint32_t tid);
 
 // Mappings and registered indexes of a process.
 Result<> map_rings(Member &member, const Plan &plan, const OpenFiles &files);

@@ -51,7 +51,7 @@ Result<> plan_rings(Plan &plan, Findings &findings)
 		findings.push_back(std::move(obstacle));
 	uring::RingHolders holders(*plan.document);
 	for (const images::Ring &ring : plan.document->rings()) {
-		if (ring.unsupported_size() || ring.in_flight_count())
+		if (ring.unsupported_size())
 			continue; // refused by check_support()
 		TRY(check_sizes(ring));
 		plan.ring_steps.push_back({&ring, holders.maker_of(ring), uring::counter_steps(ring)});

@@ -35,6 +35,9 @@ bool is_completion(const RequestSource &source, std::string_view work, images::R
 		complete(request, record.res, 0);
 		return true;
 	}
+	// A direct write's result is made up by the queued function (IOCB_DIO_CALLER_COMP).
+	if (starts_with(work, "io_req_rw_complete") && source.command("io_rw").get("kiocb.dio_complete"))
+		return false;
 	for (const char *name :
 	     {"io_req_task_complete", "io_req_rw_complete", "io_req_task_cancel", "io_req_tw_fail_links",
 	      "io_req_task_link_timeout", "io_notif_tw_complete", "io_complete_rw"}) {

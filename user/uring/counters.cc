@@ -5,6 +5,8 @@
 
 #include <linux/io_uring.h>
 
+#include "user/uring/rearm.h"
+
 namespace bpfckpt::uring {
 
 using std::chrono::nanoseconds;
@@ -25,9 +27,9 @@ static bool can_move_head_alone(const images::Ring &ring)
 	return ring.drain_disabled() || ring.layout().sq_array();
 }
 
-CounterSteps counter_steps(const images::Ring &ring)
+CounterSteps counter_steps(const images::Ring &ring, uint32_t told)
 {
-	uint32_t submitted = ring.sq_head(), completed = ring.cq_tail();
+	uint32_t submitted = ring.sq_head() - waiting_count(ring), completed = ring.cq_tail() - told;
 	CounterSteps posting, skipping;
 	// One request without a completion, for what it does to IOSQE_IO_DRAIN.
 	uint32_t first = ring.drain_disabled() && submitted ? 1 : 0;

@@ -20,8 +20,9 @@ struct CounterSteps {
 	bool operator==(const CounterSteps &) const = default;
 };
 
-// The cheapest way from a new ring, whose counters are 0.
-[[nodiscard]] CounterSteps counter_steps(const images::Ring &ring);
+// The cheapest way from a new ring, whose counters are 0, to where nothing is missing but what waits in the ring.
+// `told`: completions that it has already, of requests that wait.
+[[nodiscard]] CounterSteps counter_steps(const images::Ring &ring, uint32_t told = 0);
 
 // What the steps take, rather more than less.
 [[nodiscard]] std::chrono::nanoseconds time_of(const CounterSteps &steps, const images::Ring &ring);

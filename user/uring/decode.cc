@@ -100,7 +100,7 @@ std::string decode_request(const RequestSource &source, images::Request &request
 	sqe.flags = static_cast<uint8_t>(request.flags());
 	sqe.user_data = source.record->user_data;
 	sqe.personality = static_cast<uint16_t>(request.personality());
-	sqe.fd = request.flags() & IOSQE_FIXED_FILE ? static_cast<int>(request.fixed_slot()) : -1;
+	sqe.fd = source.descriptor;
 
 	DecodeFamily *decode = source.record->opcode < table.size() ? table[source.record->opcode] : nullptr;
 	if (!decode)

@@ -21,6 +21,7 @@ struct RequestSource {
 	std::vector<images::IoVec> iovecs; // of its iov_iter, as they lie in the kernel: iov_offset is not applied yet
 	std::string path;
 	std::span<const uint8_t> command_sqe; // uring_cmd
+	int descriptor = -1;                  // fixed slot, or what a request that has not begun will look up
 	uint32_t completions = 0; // of the ring, not counting timeouts: what timeouts with a count compare with
 	std::function<int64_t(uint32_t)> now; // nanoseconds on a clockid_t at the capture
 	mutable bool cut = false;             // some of it was larger than what was read of it

@@ -2,10 +2,13 @@
 #include "user/uring/restorable.h"
 
 #include <algorithm>
+#include <map>
 #include <unordered_set>
 
 #include <linux/io_uring.h>
 #include <sys/mman.h>
+
+#include "user/uring/rearm.h"
 
 namespace bpfckpt::uring {
 
@@ -80,12 +83,16 @@ bool RingHolders::has_buffers_of(const images::Process &process, const images::R
 	       });
 }
 
+Maker RingHolders::thread_of(uint32_t tid) const
+{
+	auto it = threads_.find(tid);
+	return it == threads_.end() ? Maker{} : it->second;
+}
+
 Maker RingHolders::maker_of(const images::Ring &ring) const
 {
-	if (ring.submitter_tid()) {
-		auto it = threads_.find(ring.submitter_tid());
-		return it == threads_.end() ? Maker{} : it->second;
-	}
+	if (ring.submitter_tid())
+		return thread_of(ring.submitter_tid());
 	std::vector<Maker> candidates;
 	for (const images::TaskContext &task : ring.tasks())
 		if (auto it = threads_.find(task.tid()); it != threads_.end())
@@ -128,6 +135,8 @@ public:
 private:
 	void check(const images::Ring &ring);
 	void check_buffers(const images::Ring &ring);
+	void check_requests(const images::Ring &ring);
+	[[nodiscard]] std::string obstacle_of(const images::Ring &ring, const images::Request &request) const;
 	void check_held_file(const images::Ring &ring, uint32_t id, const std::string &what);
 	void check(const images::Memory &memory, const images::Vma &vma);
 	void check(const images::Thread &thread);
@@ -181,6 +190,44 @@ void RingCheck::check_held_file(const images::Ring &ring, uint32_t id, const std
 		refuse(name_of(ring), what + " has content that no process has open or mapped", hint);
 }
 
+std::string RingCheck::obstacle_of(const images::Ring &ring, const images::Request &request) const
+{
+	if (request.class_() != images::Request::REARMABLE)
+		return {}; // judged where it was captured
+	auto file = files_.find(request.file());
+	std::string obstacle = rearm_obstacle(ring, request, file == files_.end() ? nullptr : file->second);
+	if (!obstacle.empty())
+		return obstacle;
+	if (request.link() &&
+	    ring.in_flight(static_cast<int>(request.link()) - 1).class_() != images::Request::REARMABLE)
+		return "the next of its chain is done already";
+	if (!holders_.thread_of(request.tid()).thread)
+		return "the thread that submitted it is outside of the tree";
+	return {};
+}
+
+// Each obstacle once: there may be thousands of one kind.
+void RingCheck::check_requests(const images::Ring &ring)
+{
+	std::map<std::string, std::pair<unsigned, uint64_t>> refused; // how many, and the user_data of the first
+	for (const images::Request &request : ring.in_flight()) {
+		std::string obstacle = obstacle_of(ring, request);
+		if (!obstacle.empty())
+			refused.try_emplace(fmt::format("{} waits in it that cannot be submitted again: {}",
+							images::Opcode_Name(request.opcode()), obstacle),
+					    0, request.user_data())
+				.first->second.first++;
+		else if (request.file() && !(request.flags() & IOSQE_FIXED_FILE))
+			check_held_file(ring, request.file(),
+					fmt::format("the file of user_data {:#x}", request.user_data()));
+	}
+	for (const auto &[obstacle, which] : refused)
+		refuse(name_of(ring),
+		       fmt::format("{} (user_data {:#x}{})", obstacle, which.second,
+				   which.first > 1 ? fmt::format(", and {} more", which.first - 1) : ""),
+		       "dump --forensic keeps what can be read of it");
+}
+
 void RingCheck::check(const images::Ring &ring)
 {
 	if (!ring.file())
@@ -193,13 +240,14 @@ void RingCheck::check(const images::Ring &ring)
 		       fmt::format("its completion queue is read up to {}, and filled up to {}", ring.cq_head(),
 				   ring.cq_tail()),
 		       "the program has written to the counters of the ring");
-	if (ring.drain_disabled() && !ring.sq_head())
+	if (ring.drain_disabled() && ring.sq_head() == waiting_count(ring))
 		refuse(name_of(ring), "its counter of submissions has just run over", "try again");
 	if (ring.has_restrictions() && ring.drain_disabled())
 		refuse(name_of(ring), "it has restrictions, and requests have left out their completions",
 		       "see docs/support.md");
 	if (ring.buffers_size())
 		check_buffers(ring);
+	check_requests(ring);
 	for (const images::FixedFile &file : ring.fixed_files())
 		check_held_file(ring, file.file(), fmt::format("the file in slot {}", file.slot()));
 }

@@ -25,6 +25,8 @@ public:
 	[[nodiscard]] const std::vector<const images::Process *> &of(const images::Ring &ring) const;
 	// The thread that must, or else may best, set it up; without one nobody of the tree can.
 	[[nodiscard]] Maker maker_of(const images::Ring &ring) const;
+	// A user thread of the tree, by its tid; without one: none.
+	[[nodiscard]] Maker thread_of(uint32_t tid) const;
 	// Whether the buffers of a ring lie in memory that a process can register.
 	[[nodiscard]] bool has_buffers_of(const images::Process &process, const images::Ring &ring) const;
 

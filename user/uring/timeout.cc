@@ -52,6 +52,9 @@ std::string decode_timeout(const RequestSource &source, images::Request &request
 		sqe.off = count;
 	if (!request.multishot())
 		request.set_timeout_count(static_cast<uint32_t>(sqe.off));
+	// 0 would mean that it does not count, and a large number that it was passed by (io_flush_timeouts()).
+	if (count && armed && !request.multishot() && static_cast<int32_t>(sqe.off) <= 0)
+		return "the completions that it counts have come";
 	return {};
 }
 

@@ -41,6 +41,7 @@ std::string decode_futex(const RequestSource &source, images::Request &request, 
 std::string decode_futex_vector(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
 	auto futex = source.command("io_futex");
+	sqe.fd = 0; // anything else is refused
 	sqe.len = static_cast<uint32_t>(futex.get("futex_nr"));
 	request.set_length(sqe.len);
 	// 7.2 puts a header before the array.
@@ -53,7 +54,7 @@ std::string decode_futex_vector(const RequestSource &source, images::Request &re
 		images::FutexWaiter *message = request.add_futexes();
 		message->set_address(waiter.get("w.uaddr"));
 		message->set_value(waiter.get("w.val"));
-		message->set_flags(static_cast<uint32_t>(waiter.get("w.flags")));
+		message->set_flags(futex2_flags(waiter.get("w.flags")));
 	}
 	if (static_cast<uint32_t>(request.futexes_size()) != sqe.len)
 		return "its list of futexes could not be read";

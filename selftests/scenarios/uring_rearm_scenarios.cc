@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Requests that wait come back: submitted again, and told once.
+#include "selftests/scenarios/uring_json.h"
+
+namespace bpfckpt::selftests {
+
+namespace {
+
+constexpr unsigned kSingleIssuer = 1U << 12, kDeferTaskrun = 1U << 13;
+
+void run_rearm(unsigned flags, size_t requests)
+{
+	SCOPED_TRACE("flags " + std::to_string(flags));
+	ScenarioOptions options;
+	options.args = {std::to_string(flags)};
+	options.verify = [&](const Json &document) {
+		ASSERT_EQ(document["rings"].size(), 1u);
+		expect_complete(document["rings"][0], requests);
+	};
+	run_scenario("uring_rearm", options);
+}
+
+} // namespace
+
+TEST(UringRearm, every_request_is_told_once)
+{
+	run_rearm(0, 20);
+}
+
+TEST(UringRearm, every_request_of_a_single_issuer_is_told_once)
+{
+	run_rearm(kSingleIssuer, 20);
+	run_rearm(kSingleIssuer | kDeferTaskrun, 22);
+}
+
+TEST(UringRearm, rings_of_every_setup)
+{
+	for (const char *kind : {"defer", "registered", "mapped", "sqe128", "cqe32", "restricted", "forked"}) {
+		SCOPED_TRACE(kind);
+		run_scenario("uring_setup", {.args = {kind}});
+	}
+}
+
+TEST(UringRearm, ten_thousand_polls_on_ten_thousand_fixed_files)
+{
+	run_scenario("uring_many");
+}
+
+} // namespace bpfckpt::selftests

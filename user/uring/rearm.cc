@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/uring/rearm.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include <fmt/format.h>
+#include <linux/io_uring.h>
+
+#include "user/uring/sighting.h"
+
+namespace bpfckpt::uring {
+
+namespace {
+
+using images::Request;
+
+constexpr uint32_t kTimeoutFlags = (1U << 7) - 1; // up to IORING_TIMEOUT_MULTISHOT
+constexpr uint32_t kPollLevel = 1U << 3;          // IORING_POLL_ADD_LEVEL
+
+bool is_at(const Request &request, uring_place place)
+{
+	return request.where() == name_of_place(place);
+}
+
+bool is_with_worker(const Request &request)
+{
+	return is_at(request, URING_PLACE_WQ_QUEUE) || is_at(request, URING_PLACE_WQ_WORKER) ||
+	       is_at(request, URING_PLACE_WQ_HASHED);
+}
+
+bool is_waiting(const Request &request)
+{
+	return request.class_() == Request::REARMABLE;
+}
+
+// What is ready does not change between the dump and the submission, but by what the program would have seen too.
+bool is_steady(std::string_view kind)
+{
+	return kind == "pipe" || kind == "fifo" || kind == "eventfd" || kind == "timerfd" || kind == "socket";
+}
+
+std::string poll_obstacle(const Request &request, const images::File *file)
+{
+	if (request.op_flags() & kPollLevel && request.woken())
+		return "it has been woken, and would not be again";
+	if (!request.multishot())
+		return {};
+	if (request.link())
+		return "it repeats, and others are linked to it";
+	if (!file || !is_steady(file->kind()))
+		return fmt::format("it repeats, and whether a {} is ready cannot be told beforehand",
+				   file ? file->kind() : "file");
+	return {};
+}
+
+std::string timeout_obstacle(const Request &request)
+{
+	if (request.multishot())
+		return "it repeats, and its period would begin anew";
+	if (request.op_flags() & ~kTimeoutFlags)
+		return fmt::format("its flags {:#x} are not known", request.op_flags());
+	return {};
+}
+
+// Besides what all have in common.
+std::string operation_obstacle(const Request &request, const images::File *file)
+{
+	switch (request.opcode()) {
+	case images::IORING_OP_POLL_ADD:
+		return poll_obstacle(request, file);
+	case images::IORING_OP_TIMEOUT:
+	case images::IORING_OP_LINK_TIMEOUT:
+		return timeout_obstacle(request);
+	case images::IORING_OP_NOP:
+	case images::IORING_OP_READ:
+	case images::IORING_OP_READV:
+	case images::IORING_OP_READ_FIXED:
+	case images::IORING_OP_WRITE:
+	case images::IORING_OP_WRITEV:
+	case images::IORING_OP_WRITE_FIXED:
+	case images::IORING_OP_RECV:
+	case images::IORING_OP_SEND:
+	case images::IORING_OP_FUTEX_WAIT:
+	case images::IORING_OP_FUTEX_WAITV:
+	case images::IORING_OP_EPOLL_WAIT:
+		return {};
+	default:
+		return "restore does not submit it again yet";
+	}
+}
+
+std::string file_obstacle(const Request &request, const images::File *file)
+{
+	if (!request.file())
+		return {};
+	if (!file)
+		return "its file is not known";
+	// The SIGCHLD of processes that come and go during a restore is thrown away later.
+	if (file->kind() == "signalfd")
+		return "it waits for a signal";
+	return {};
+}
+
+// Some timeouts count completions: they come before what may be told at once.
+bool is_late(const Request &request)
+{
+	return !is_at(request, URING_PLACE_TIMEOUT);
+}
+
+} // namespace
+
+std::string rearm_obstacle(const images::Ring &ring, const Request &request, const images::File *file)
+{
+	if (!request.obstacle().empty())
+		return request.obstacle();
+	if (request.sqe().size() != sizeof(io_uring_sqe))
+		return "its SQE is not known";
+	if (!request.tid())
+		return "the thread that submitted it has exited";
+	if (is_with_worker(request))
+		return "a worker is at it (io-wq)";
+	if (is_at(request, URING_PLACE_DEFERRED))
+		return "it waits for all that was submitted before it (IOSQE_IO_DRAIN)";
+	if (is_at(request, URING_PLACE_SUBMITTING))
+		return "the chain that it begins is not submitted whole";
+	if (request.flags() & IOSQE_BUFFER_SELECT)
+		return "it takes a provided buffer";
+	if (request.flags() & IOSQE_CQE_SKIP_SUCCESS && !ring.drain_disabled())
+		return "its completion is left out, and it is not known by whom";
+	if (request.bytes_done())
+		return fmt::format("{} bytes of it are done already", request.bytes_done());
+	if (std::string obstacle = file_obstacle(request, file); !obstacle.empty())
+		return obstacle;
+	return operation_obstacle(request, file);
+}
+
+// Of these the result is made up only when the queued work runs, or more follows from it than a completion.
+std::string completion_obstacle(const images::Ring &ring, const Request &request)
+{
+	switch (request.opcode()) {
+	case images::IORING_OP_NOP: // also what stands for a notification of a zero-copy send
+	case images::IORING_OP_SEND_ZC:
+	case images::IORING_OP_SENDMSG_ZC:
+	case images::IORING_OP_LINK_TIMEOUT:
+	case images::IORING_OP_FUTEX_WAITV:
+	case images::IORING_OP_URING_CMD:
+		return "what its completion says is not known";
+	default:
+		break;
+	}
+	if (request.multishot())
+		return "it repeats";
+	if (request.link())
+		return "others are linked to it";
+	if (request.flags() & (IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS))
+		return "its buffer or its completion are not the program's any more";
+	if (ring.layout().cqe_size() != sizeof(io_uring_cqe))
+		return "its completion has 32 bytes";
+	return {};
+}
+
+bool may_report_again(const Request &request)
+{
+	return request.opcode() == images::IORING_OP_POLL_ADD && request.multishot() && !request.woken() &&
+	       !(request.op_flags() & kPollLevel);
+}
+
+std::vector<Chain> waiting_chains(const images::Ring &ring)
+{
+	auto size = static_cast<size_t>(ring.in_flight_size());
+	std::vector<bool> linked(size);
+	for (const Request &request : ring.in_flight())
+		if (request.link() && request.link() <= size)
+			linked[request.link() - 1] = true;
+	std::vector<Chain> chains;
+	for (size_t i = 0; i < size; i++) {
+		const Request *request = &ring.in_flight(static_cast<int>(i));
+		if (linked[i] || !is_waiting(*request))
+			continue;
+		Chain &chain = chains.emplace_back();
+		// A chain without a beginning is a ring of requests, which no kernel makes.
+		for (chain.push_back(request); request->link() && chain.size() < size; chain.push_back(request))
+			request = &ring.in_flight(static_cast<int>(request->link()) - 1);
+	}
+	std::ranges::stable_sort(chains, {}, [](const Chain &chain) { return is_late(*chain.front()); });
+	return chains;
+}
+
+uint32_t waiting_count(const images::Ring &ring)
+{
+	return static_cast<uint32_t>(std::ranges::count_if(ring.in_flight(), is_waiting));
+}
+
+} // namespace bpfckpt::uring

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// Requests that wait, submitted again: which can be so that the program sees no difference, and in which order.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "images/document.pb.h"
+
+namespace bpfckpt::uring {
+
+// Why a request that waits cannot be submitted again; empty: it can. `file`: what it is about; nullptr: none, or not in
+// the document.
+[[nodiscard]] std::string rearm_obstacle(const images::Ring &ring, const images::Request &request,
+					 const images::File *file);
+
+// One whose completion has not been posted: why restore cannot post it; empty: it can.
+[[nodiscard]] std::string completion_obstacle(const images::Ring &ring, const images::Request &request);
+
+// A poll for edges tells at once what is ready when it is submitted, which this one told before.
+[[nodiscard]] bool may_report_again(const images::Request &request);
+
+// Linked requests, which go in one submission.
+using Chain = std::vector<const images::Request *>;
+
+// Those that wait, in the order in which they are submitted.
+[[nodiscard]] std::vector<Chain> waiting_chains(const images::Ring &ring);
+[[nodiscard]] uint32_t waiting_count(const images::Ring &ring);
+
+} // namespace bpfckpt::uring
