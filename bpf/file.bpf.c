@@ -129,6 +129,26 @@ static __always_inline __s64 inode_mtime(struct inode *inode)
 	return v66->i_mtime.tv_sec * 1000000000LL + v66->i_mtime.tv_nsec;
 }
 
+static __always_inline __u32 state_at(const struct inode *copy, __u32 offset)
+{
+	return *(const __u32 *)((const void *)copy + offset);
+}
+
+/* By O_TMPFILE without O_EXCL, until it has had a name (fs/namei.c: vfs_tmpfile(), vfs_link()). */
+static __always_inline __u32 is_linkable(const struct inode *copy)
+{
+	const struct inode___v618 *v618 = (const void *)copy;
+	const struct inode___v619 *v619 = (const void *)copy;
+
+	if (bpf_core_field_exists(v619->i_state.__state))
+		return state_at(copy, bpf_core_field_offset(v619->i_state)) &
+		       bpf_core_enum_value(enum inode_state_flags_enum, I_LINKABLE___v619);
+	if (bpf_core_field_exists(v618->i_state))
+		return state_at(copy, bpf_core_field_offset(v618->i_state)) &
+		       bpf_core_enum_value(enum inode_state_flags_t, I_LINKABLE);
+	return state_at(copy, bpf_core_field_offset(copy->i_state)) & 1 << 10;
+}
+
 static __always_inline void describe_inode(struct file_record *record, struct inode *inode)
 {
 	record->size = inode->i_size;
@@ -237,6 +257,8 @@ static long describe_one(__u32 index, void *unused)
 		path.dentry = copy->f_path.dentry;
 		path.mnt = copy->f_path.mnt;
 		describe_path(record, &path, inode);
+		if (is_linkable(inode))
+			record->path_flags |= FILE_PATH_LINKABLE;
 		if (inode->i_flctx)
 			describe_locks(record, inode->i_flctx);
 	}

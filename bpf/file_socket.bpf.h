@@ -104,6 +104,27 @@ static __noinline int describe_unix(struct socket_record *record)
 	return 0;
 }
 
+/* SO_PEERCRED and SO_PEERGROUPS: the caller of socketpair(2) or connect(2) at that time (net/unix/af_unix.c). */
+static __always_inline void describe_peer(struct socket_record *record, const struct sock *copy)
+{
+	const struct cred *cred = copy->sk_peer_cred;
+	const struct group_info *groups;
+	__u32 count;
+
+	if (!cred)
+		return;
+	groups = BPF_CORE_READ(cred, group_info);
+	count = BPF_CORE_READ(groups, ngroups);
+	record->options |= SOCKET_PEER_KNOWN;
+	record->peer_pid = pid_nr(copy->sk_peer_pid);
+	record->peer_uid = BPF_CORE_READ(cred, euid.val);
+	record->peer_gid = BPF_CORE_READ(cred, egid.val);
+	record->peer_group_count = count;
+	if (count > SOCKET_PEER_GROUPS)
+		count = SOCKET_PEER_GROUPS;
+	bpf_probe_read_kernel(record->peer_groups, count * sizeof(__u32), &groups->gid);
+}
+
 static __always_inline void describe_tcp(struct socket_record *record, unsigned long flags)
 {
 	struct tcp_sock *tcp = (void *)record->sk;
@@ -206,6 +227,7 @@ static __noinline int describe_socket(struct file_record *file)
 	record->backlog = copy->sk_max_ack_backlog;
 	record->send_queue = copy->sk_wmem_alloc.refs.counter ? copy->sk_wmem_alloc.refs.counter - 1 : 0;
 	if (record->family == AF_UNIX) {
+		describe_peer(record, copy);
 		describe_unix(record);
 		return 0;
 	}

@@ -51,6 +51,7 @@ RECORD_LAYOUT(fd_record, 32, cloexec, 28);
 #define FILE_PATH_TRUNCATED 4u /* deeper than the walk goes */
 #define FILE_PATH_PSEUDO    8u /* a single name, of a mount that only the kernel has */
 #define FILE_PATH_MEMFD     16u
+#define FILE_PATH_LINKABLE  32u /* linkat(2) can give the inode a name though it has none */
 
 #define FILE_MAGIC_TMPFS 0x01021994u
 
@@ -217,6 +218,9 @@ RECORD_LAYOUT(lock_record, 48, pid, 44);
 #define SOCKET_OOB_PENDING      (1u << 9)  /* unix: MSG_OOB byte in the queue */
 #define SOCKET_BOUND_INODE      (1u << 10) /* unix: bound to a path */
 #define SOCKET_QUEUE_TRUNCATED  (1u << 11) /* more messages than were walked */
+#define SOCKET_PEER_KNOWN       (1u << 12) /* SO_PEERCRED */
+
+#define SOCKET_PEER_GROUPS 32
 
 /* One struct sock that a file names. */
 struct socket_record {
@@ -257,8 +261,13 @@ struct socket_record {
 	__u32 keep_interval;
 	__u32 keep_count;
 	char unix_address[112]; /* sun_path: abstract names start with NUL */
+	__u32 peer_pid;         /* thread group, in our PID namespace; 0: not in it */
+	__u32 peer_uid;         /* effective */
+	__u32 peer_gid;
+	__u32 peer_group_count; /* may be more than are here */
+	__u32 peer_groups[SOCKET_PEER_GROUPS];
 };
-RECORD_LAYOUT(socket_record, 296, unix_address, 184);
+RECORD_LAYOUT(socket_record, 440, peer_groups, 312);
 
 /* One skb of a unix socket's receive queue, oldest first. */
 struct socket_message_record {

@@ -108,10 +108,33 @@ struct inode {
 	__s64 i_mtime_sec; /* v6.11, 3aa63a569c64 */
 	__u32 i_mtime_nsec;
 	struct hlist_head i_dentry;
+	unsigned long i_state; /* another size since v6.11 */
 	struct file_lock_context *i_flctx;
 	struct pipe_inode_info *i_pipe;
 	void *i_fsnotify_marks;
 	void *i_private;
+};
+
+/* v6.18; before, I_LINKABLE was a macro, 1 << 10 (v3.11 to v6.17). */
+enum inode_state_flags_t {
+	I_LINKABLE = 1 << 11,
+};
+
+struct inode___v618 {
+	enum inode_state_flags_t i_state;
+};
+
+/* v6.19 and later. */
+enum inode_state_flags_enum {
+	I_LINKABLE___v619 = 1 << 11,
+};
+
+struct inode_state_flags {
+	enum inode_state_flags_enum __state;
+};
+
+struct inode___v619 {
+	struct inode_state_flags i_state;
 };
 
 struct timespec64 {

@@ -84,6 +84,8 @@ struct sock {
 	__u32 sk_mark;
 	__u16 sk_protocol;
 	__u16 sk_type;
+	struct pid *sk_peer_pid;
+	const struct cred *sk_peer_cred;
 	int sk_sndbuf;
 	__u8 sk_shutdown;
 	unsigned long sk_lingertime;

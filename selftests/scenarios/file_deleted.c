@@ -1,21 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// What was deleted while it is open: a file with owner, mode and time; one under two names; one whose name belongs to
-// another file now; one that still has another name; one of O_TMPFILE; one in a directory that is gone; a directory
-// that is a child's working directory too; a FIFO with data; a device; a symbolic link.
+// What was deleted while it is open: a file with owner, mode, time and attributes; one under two names; one whose name
+// belongs to another file now; one that still has another name; two of O_TMPFILE, of which one can be given a name; one
+// in a directory that is gone; a directory that is a child's working directory too; a FIFO with data; a device; a
+// symbolic link.
 #include "selftests/scenarios/scenario.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
-static int plain, twice[2], replaced, linked, temporary, nested, directory, fifo, device, link_fd, home;
-static int temporary_flags;
+#define ATTRIBUTE "trusted.scenario"
+
+static int plain, twice[2], replaced, linked, temporary, exclusive, nested, directory, fifo, device, link_fd, home;
+static int memory, temporary_flags, inode_flags;
 static pid_t child;
 static struct stat linked_status;
 
@@ -50,6 +58,57 @@ static void check_inodes(int round)
 	SCENARIO_CHECK(fstat(device, &status) == 0 && status.st_rdev == makedev(1, 3) && S_ISCHR(status.st_mode) &&
 			       status.st_nlink == 0,
 		       "round %d: mode %o", round, status.st_mode);
+}
+
+static int flags_of(int fd)
+{
+	int flags = 0;
+
+	return ioctl(fd, FS_IOC_GETFLAGS, &flags) ? -errno : flags;
+}
+
+static void check_attributes(int round)
+{
+	const int files[] = {plain, directory, temporary, memory};
+	char value[8] = "";
+	uint64_t hint = 0;
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		SCENARIO_CHECK(fgetxattr(files[i], ATTRIBUTE, value, sizeof(value)) == 3 && !memcmp(value, "a\0b", 3),
+			       "round %d: file %zu: errno %d", round, i, errno);
+	SCENARIO_CHECK(fcntl(plain, F_GET_RW_HINT, &hint) == 0 && hint == RWH_WRITE_LIFE_LONG, "round %d: hint %d",
+		       round, (int)hint);
+	SCENARIO_CHECK(flags_of(plain) == inode_flags, "round %d: flags %x, were %x", round, flags_of(plain),
+		       inode_flags);
+}
+
+static int link_temporary(int fd)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, path, home, "named", AT_SYMLINK_FOLLOW);
+}
+
+static void make_temporary(void)
+{
+	int fd = open(".", O_TMPFILE | O_RDWR, 0600);
+
+	SCENARIO_REQUIRE(fd >= 0 && write(fd, "temporary", 9) == 9 && fsetxattr(fd, ATTRIBUTE, "a\0b", 3, 0) == 0,
+			 "errno %d", errno);
+	if (!temporary)
+		temporary = fd;
+	else
+		SCENARIO_REQUIRE(dup2(fd, temporary) == temporary && close(fd) == 0, "errno %d", errno);
+}
+
+/* What had a name once cannot be given one again: the next round has another. */
+static void check_linkable(int round)
+{
+	SCENARIO_CHECK(link_temporary(exclusive) < 0 && errno == ENOENT, "round %d: errno %d", round, errno);
+	SCENARIO_CHECK(link_temporary(temporary) == 0, "round %d: errno %d", round, errno);
+	SCENARIO_CHECK(unlinkat(home, "named", 0) == 0, "round %d: errno %d", round, errno);
+	make_temporary();
 }
 
 static void check_directory(int round)
@@ -91,6 +150,8 @@ static void check(int round)
 	check_text(round, nested, "nested");
 	check_inodes(round);
 	check_names(round);
+	check_attributes(round);
+	check_linkable(round);
 	SCENARIO_CHECK(read(fifo, data, sizeof(data)) == 4 && !memcmp(data, "data", 4), "round %d: '%s'", round, data);
 	SCENARIO_CHECK(write(fifo, "data", 4) == 4, "errno %d", errno);
 }
@@ -117,8 +178,9 @@ static void make_files(void)
 	replaced = make("replaced", "old");
 	linked = make("linked", "linked");
 	SCENARIO_REQUIRE(link("linked", "other name") == 0, "errno %d", errno);
-	temporary = open(".", O_TMPFILE | O_RDWR, 0600);
-	SCENARIO_REQUIRE(temporary >= 0 && write(temporary, "temporary", 9) == 9, "errno %d", errno);
+	make_temporary();
+	exclusive = open(".", O_TMPFILE | O_EXCL | O_RDWR, 0600);
+	SCENARIO_REQUIRE(exclusive >= 0, "errno %d", errno);
 	temporary_flags = fcntl(temporary, F_GETFL);
 	SCENARIO_REQUIRE(mkdir("above", 0700) == 0 && mkdir("above/below", 0700) == 0, "errno %d", errno);
 	nested = make("above/below/nested", "nested");
@@ -165,12 +227,30 @@ static void make_others(void)
 	SCENARIO_REQUIRE(!rmdir("dir") && !unlink("fifo") && !unlink("null") && !unlink("link"), "errno %d", errno);
 }
 
+static void set_attributes(void)
+{
+	uint64_t hint = RWH_WRITE_LIFE_LONG;
+
+	memory = memfd_create("memory", 0);
+	SCENARIO_REQUIRE(memory >= 0 && fsetxattr(memory, ATTRIBUTE, "a\0b", 3, 0) == 0, "errno %d", errno);
+	SCENARIO_REQUIRE(fsetxattr(plain, ATTRIBUTE, "a\0b", 3, 0) == 0 &&
+				 fsetxattr(directory, ATTRIBUTE, "a\0b", 3, 0) == 0 &&
+				 fcntl(plain, F_SET_RW_HINT, &hint) == 0,
+			 "errno %d", errno);
+	inode_flags = flags_of(plain);
+	if (inode_flags >= 0) {
+		inode_flags |= FS_NOATIME_FL | FS_NODUMP_FL;
+		SCENARIO_REQUIRE(ioctl(plain, FS_IOC_SETFLAGS, &inode_flags) == 0, "errno %d", errno);
+	}
+}
+
 int main(void)
 {
 	scenario_init();
 	home = open(".", O_RDONLY | O_DIRECTORY);
 	make_files();
 	make_others();
+	set_attributes();
 	scenario_tell("linked", "%d", linked);
 	scenario_tell("link", "%d", link_fd);
 	return scenario_main(check);

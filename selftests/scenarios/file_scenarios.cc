@@ -138,6 +138,11 @@ TEST(File, pipe_sizes_and_contents)
 	});
 }
 
+TEST(File, pipes_and_memory_of_a_user)
+{
+	run_scenario("file_unprivileged");
+}
+
 TEST(File, names_positions_and_seals)
 {
 	run_with_facts("file_named", [](const Json &document, const Facts &fact) {

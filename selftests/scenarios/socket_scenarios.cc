@@ -46,6 +46,16 @@ TEST(Socket, options_that_do_not_come_back_are_refused)
 	run_refusal("socket_options", "SO_ATTACH_FILTER", {}, {"filter"});
 }
 
+TEST(Socket, peer_credentials_and_owners)
+{
+	run_scenario("socket_credentials", {.args = {"alive"}});
+}
+
+TEST(Socket, a_pair_of_a_process_that_is_gone_is_refused)
+{
+	run_refusal("socket_credentials", "SO_PEERCRED of a unix socket names pid", {}, {"gone"});
+}
+
 TEST(Socket, descriptors_in_flight_are_refused)
 {
 	run_refusal("socket_rights", "SCM_RIGHTS");

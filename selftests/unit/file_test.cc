@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include <gtest/gtest.h>
+#include <linux/fs.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 
@@ -203,6 +204,19 @@ TEST_F(FileSupportTest, deleted_files)
 	EXPECT_NE(refusal().find("is deleted"), std::string::npos);
 }
 
+TEST_F(FileSupportTest, attributes_that_cannot_be_taken_over)
+{
+	file_->set_kind("regular");
+	file_->set_deleted(true);
+	file_->mutable_attributes()->set_flags(FS_EXTENT_FL | FS_NOATIME_FL);
+	EXPECT_EQ(refusal(), "");
+	file_->mutable_attributes()->set_flags(FS_IMMUTABLE_FL);
+	EXPECT_NE(refusal().find("immutable"), std::string::npos);
+	file_->mutable_attributes()->set_flags(0);
+	file_->mutable_attributes()->set_unreadable(true);
+	EXPECT_NE(refusal().find("cannot be read"), std::string::npos);
+}
+
 TEST_F(FileSupportTest, tcp_connections_in_two_levels)
 {
 	file_->set_kind("socket");
@@ -228,6 +242,13 @@ TEST_F(FileSupportTest, unix_sockets)
 	socket->mutable_messages(0)->set_fds(2);
 	EXPECT_NE(refusal().find("2 file descriptors"), std::string::npos);
 	socket->clear_messages();
+	socket->mutable_peer_credentials()->set_pid(4711);
+	EXPECT_NE(refusal().find("SO_PEERCRED of a unix socket names pid 4711"), std::string::npos);
+	socket->mutable_peer_credentials()->set_pid(12);
+	EXPECT_EQ(refusal(), "");
+	socket->mutable_peer_credentials()->set_groups_truncated(true);
+	EXPECT_NE(refusal().find("SO_PEERGROUPS"), std::string::npos);
+	socket->clear_peer_credentials();
 	socket->set_state("LISTEN");
 	EXPECT_NE(refusal().find("listens"), std::string::npos);
 }

@@ -71,6 +71,7 @@ static void collect_common(const file_record &record, FileKind kind, images::Fil
 {
 	file.set_kind(kind == FILE_KIND_UNKNOWN ? anonymous_kind(file.path()) : iterators::name_of(kind));
 	file.set_deleted(has_name(kind) && (record.path_flags & FILE_PATH_UNLINKED) != 0);
+	file.set_linkable(file.deleted() && !record.nlink && (record.path_flags & FILE_PATH_LINKABLE) != 0);
 	file.set_flags(record.f_flags);
 	file.set_mode(record.i_mode);
 	file.set_uid(record.i_uid);

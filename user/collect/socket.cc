@@ -65,6 +65,19 @@ static void collect_options(const socket_record &record, uint64_t hz, images::So
 	options.set_receive_low_water(record.receive_low_water);
 }
 
+static void collect_peer_credentials(const socket_record &record, images::Socket &socket)
+{
+	if (!(record.options & SOCKET_PEER_KNOWN))
+		return;
+	images::PeerCredentials *peer = socket.mutable_peer_credentials();
+	peer->set_pid(record.peer_pid);
+	peer->set_uid(record.peer_uid);
+	peer->set_gid(record.peer_gid);
+	size_t count = std::min<size_t>(record.peer_group_count, std::size(record.peer_groups));
+	peer->mutable_groups()->Add(record.peer_groups, record.peer_groups + count);
+	peer->set_groups_truncated(count < record.peer_group_count);
+}
+
 void SocketCollector::collect(const file_record &file, images::Socket &socket) const
 {
 	auto found = by_file_.find(file.file);
@@ -95,6 +108,7 @@ void SocketCollector::collect(const file_record &file, images::Socket &socket) c
 	socket.set_urgent_data((record->options & SOCKET_OOB_PENDING) != 0);
 	socket.set_network_namespace(record->network_namespace);
 	collect_options(*record, hz_, *socket.mutable_options());
+	collect_peer_credentials(*record, socket);
 	auto messages = messages_.find(file.file);
 	if (messages == messages_.end())
 		return;

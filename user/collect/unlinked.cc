@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "user/collect/borrower.h"
+#include "user/collect/inode_attributes.h"
 
 namespace bpfckpt::collect {
 
@@ -39,12 +40,18 @@ static std::optional<images::FileHandle> handle_of(const fd_record &place)
 	return image;
 }
 
+static bool can_have_attributes(const file_record &record)
+{
+	return S_ISREG(record.i_mode) || S_ISDIR(record.i_mode);
+}
+
 Unlinked Unlinked::capture(const iterators::FileReader &reader)
 {
 	Unlinked unlinked;
 	std::optional<Borrower> borrower;
 	for (const file_record &record : reader.files()) {
-		if (!(record.path_flags & FILE_PATH_UNLINKED))
+		bool is_memfd = (record.path_flags & FILE_PATH_MEMFD) != 0;
+		if (!is_memfd && !(record.path_flags & FILE_PATH_UNLINKED))
 			continue;
 		if (!borrower)
 			borrower.emplace(reader.fds());
@@ -53,8 +60,11 @@ Unlinked Unlinked::capture(const iterators::FileReader &reader)
 			continue;
 		if (S_ISLNK(record.i_mode))
 			unlinked.targets_[record.file] = link_target(borrower->borrow(record.file).get());
-		else if (auto handle = record.nlink ? handle_of(*place) : std::nullopt)
+		else if (auto handle = record.nlink && !is_memfd ? handle_of(*place) : std::nullopt)
 			unlinked.handles_[record.file] = std::move(*handle);
+		else if (can_have_attributes(record))
+			if (auto attributes = read_inode_attributes(borrower->borrow(record.file).get()))
+				unlinked.attributes_[record.file] = std::move(*attributes);
 	}
 	return unlinked;
 }
@@ -65,6 +75,8 @@ void Unlinked::add_to(const file_record &record, images::File &file) const
 		*file.mutable_handle() = handle->second;
 	if (auto target = targets_.find(record.file); target != targets_.end())
 		file.set_link_target(target->second);
+	if (auto attributes = attributes_.find(record.file); attributes != attributes_.end())
+		*file.mutable_attributes() = attributes->second;
 }
 
 static uint32_t directory_at(const ProcessPaths &paths, Context &context)

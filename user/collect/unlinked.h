@@ -22,8 +22,9 @@ public:
 	void add_to(const file_record &record, images::File &file) const;
 
 private:
-	std::unordered_map<uint64_t, images::FileHandle> handles_; // struct file; the inode has other names
-	std::unordered_map<uint64_t, std::string> targets_;        // struct file; of symbolic links
+	std::unordered_map<uint64_t, images::FileHandle> handles_;         // struct file; the inode has other names
+	std::unordered_map<uint64_t, std::string> targets_;                // struct file; of symbolic links
+	std::unordered_map<uint64_t, images::InodeAttributes> attributes_; // struct file; memfds, too
 };
 
 // Process.cwd_file of those whose working directory was deleted; a File for it if no descriptor names that directory.

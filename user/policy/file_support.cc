@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <fmt/core.h>
+#include <linux/fs.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -28,6 +29,7 @@ struct Descriptor {
 };
 
 struct Tree {
+	std::unordered_set<uint32_t> processes;
 	std::unordered_set<uint32_t> pids;                   // and tids
 	std::unordered_map<uint32_t, Descriptor> open_files; // those that an fd names, and the first of them
 	std::unordered_set<uint64_t> own_namespaces;         // bpfckpt's, by inode
@@ -39,6 +41,7 @@ static Tree index_tree(const images::Document &document)
 {
 	Tree tree;
 	for (const images::Process &process : document.processes()) {
+		tree.processes.insert(process.pid());
 		tree.pids.insert(process.pid());
 		for (const images::Thread &thread : process.threads())
 			tree.pids.insert(thread.tid());
@@ -126,6 +129,24 @@ static void refuse_deleted(const images::File &file, const Options &options, Ref
 				    fmt::format("--ghost-limit {}", bytes)});
 }
 
+// The inode is made anew: what cannot be taken over is named.
+static void refuse_attributes(const images::File &file, Refusals &refusals)
+{
+	static constexpr std::pair<uint32_t, const char *> kFlags[] = {
+		{FS_IMMUTABLE_FL, "immutable"},
+		{FS_APPEND_FL, "append-only"},
+		{FS_ENCRYPT_FL, "encrypted"},
+		{FS_VERITY_FL, "verity"},
+	};
+	for (auto [flag, name] : kFlags)
+		if (file.attributes().flags() & flag)
+			refusals.push_back({fmt::format("{} is deleted, and has the inode flag {}", file.path(), name),
+					    "close it, or take the flag away (chattr), before the dump"});
+	if (file.attributes().unreadable())
+		refusals.push_back({fmt::format("{} has extended attributes that cannot be read", file.path()),
+				    "close it before the dump"});
+}
+
 static void refuse_locks(const images::File &file, const Tree &tree, Refusals &refusals)
 {
 	for (const images::FileLock &lock : file.locks())
@@ -183,8 +204,25 @@ static void refuse_inet(const images::Socket &socket, const Options &options, Re
 	refusals.push_back({what + " cannot be restored yet", "--forensic dumps it all the same, for inspection only"});
 }
 
-static void refuse_unix(const images::Socket &socket, Refusals &refusals)
+// Who made a pair is its peer for all time: only that process can make it again.
+static void refuse_peer_credentials(const images::Socket &socket, const Tree &tree, Refusals &refusals)
 {
+	const images::PeerCredentials &peer = socket.peer_credentials();
+	if (!tree.processes.contains(peer.pid()))
+		refusals.push_back(
+			{fmt::format("SO_PEERCRED of a unix socket names pid {} (uid {}), which is not in the tree",
+				     peer.pid(), peer.uid()),
+			 "dump the tree that this process is in, or let one of the tree make the pair"});
+	if (peer.groups_truncated())
+		refusals.push_back(
+			{fmt::format("SO_PEERGROUPS of a unix socket has more than {} groups", peer.groups_size()),
+			 "make the pair with fewer supplementary groups"});
+}
+
+static void refuse_unix(const images::Socket &socket, const Tree &tree, Refusals &refusals)
+{
+	if (socket.has_peer_credentials() && socket.state() != "LISTEN")
+		refuse_peer_credentials(socket, tree, refusals);
 	const char *hint = "only socketpairs within the tree are restored yet; --forensic dumps it for inspection";
 	if (socket.state() == "LISTEN")
 		refusals.push_back({fmt::format("unix socket listens on {}", socket.local()), hint});
@@ -208,13 +246,13 @@ static void refuse_unix(const images::Socket &socket, Refusals &refusals)
 		refusals.push_back({"urgent data is in a unix socket (MSG_OOB)", "try again when it is received"});
 }
 
-static void refuse_socket(const images::File &file, const Options &options, Refusals &refusals)
+static void refuse_socket(const images::File &file, const Tree &tree, const Options &options, Refusals &refusals)
 {
 	if (!file.has_socket())
 		return;
 	const images::Socket &socket = file.socket();
 	if (socket.family() == "AF_UNIX")
-		refuse_unix(socket, refusals);
+		refuse_unix(socket, tree, refusals);
 	else if (socket.family() == "AF_INET" || socket.family() == "AF_INET6")
 		refuse_inet(socket, options, refusals);
 	else
@@ -238,10 +276,11 @@ void refuse_unsupported_files(const images::Document &document, const Options &o
 		Refusals refusals;
 		refuse_kind(file, tree, refusals);
 		refuse_deleted(file, options, refusals);
+		refuse_attributes(file, refusals);
 		refuse_locks(file, tree, refusals);
 		refuse_watches(file, tree, refusals);
 		refuse_pidfd(file, tree, refusals);
-		refuse_socket(file, options, refusals);
+		refuse_socket(file, tree, options, refusals);
 		for (Refusal &refusal : refusals)
 			findings.push_back(Error(Code::kUnsupported, std::move(refusal.message))
 						   .on(object_of(file, tree))

@@ -82,7 +82,7 @@ Result<> Builder::restore_contents()
 		TRY(restore_login_uid(*member));
 	}
 	TRY(tree_.create_threads());
-	TRY(files_.open_late());
+	TRY(files_.open_late(tree_));
 	Rings rings(tree_, plan_, files_);
 	TRY(rings.restore());
 	for (Member *member : tree_.living())

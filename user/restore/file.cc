@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "user/restore/finish_work.h"
+#include "user/restore/inode.h"
 #include "user/util/cores.h"
 #include "user/util/io.h"
 
@@ -37,7 +38,8 @@ int OpenFiles::shared_memory_fd(uint32_t id) const
 // What a process of the tree must be there for, and inotify, which would see what restore does to files.
 static bool is_late(const images::File &file)
 {
-	return file.kind() == "inotify" || file.kind() == "pidfd" || file.filesystem() == "proc";
+	return file.kind() == "inotify" || file.kind() == "pidfd" || file.kind() == "socket" ||
+	       file.filesystem() == "proc";
 }
 
 // FIFOs too, but together with what they hold.
@@ -49,8 +51,7 @@ static bool is_deleted_file(const images::File &file)
 // Kinds whose files come in groups: opening one makes, or needs, the others.
 static bool is_grouped(const images::File &file)
 {
-	return file.kind() == "pipe" || file.kind() == "fifo" || file.kind() == "memfd" || file.kind() == "socket" ||
-	       is_deleted_file(file);
+	return file.kind() == "pipe" || file.kind() == "fifo" || file.kind() == "memfd" || is_deleted_file(file);
 }
 
 Result<UniqueFd> OpenFiles::open_file(const images::File &file)
@@ -106,11 +107,8 @@ Result<> OpenFiles::open_objects(const images::File &first)
 		opened = TRY(open_pipe(same));
 	} else if (first.kind() == "fifo") {
 		opened = TRY(open_fifo(same));
-	} else if (first.kind() == "memfd") {
-		opened = TRY(open_memfd(same, content, pages_));
 	} else {
-		const images::File *peer = peer_of(plan_, first);
-		opened = peer ? TRY(open_socket_pair(first, *peer)) : TRY(open_lone_socket(first));
+		opened = TRY(open_memfd(same, content, pages_));
 	}
 	for (auto &[file, fd] : opened)
 		keep(file, std::move(fd));
@@ -224,6 +222,7 @@ Result<> OpenFiles::open()
 		if (file->kind() != "shm" || memory < 0)
 			continue;
 		UniqueFd fd = TRY(reopen(memory, *file));
+		TRY(set_owner_and_mode(fd.get(), *file));
 		if (lseek(fd.get(), static_cast<off_t>(file->position()), SEEK_SET) < 0)
 			return errno_error(errno, "cannot seek to {}", file->position()).on(name_of(*file));
 		keep(file->id(), std::move(fd));
@@ -242,13 +241,30 @@ Result<> OpenFiles::open_pidfds_like(const images::File &first)
 	return {};
 }
 
-Result<> OpenFiles::open_late()
+// While the descriptor tables are empty.
+Result<> OpenFiles::open_sockets(const images::File &first, Tree &tree)
+{
+	const images::Socket &socket = first.socket();
+	Member *creator = nullptr;
+	if (socket.has_peer_credentials())
+		creator = &tree.member(static_cast<pid_t>(socket.peer_credentials().pid()));
+	const images::File *peer = peer_of(plan_, first);
+	OpenedFiles opened =
+		peer ? TRY(open_socket_pair(first, *peer, creator)) : TRY(open_lone_socket(first, creator));
+	for (auto &[file, fd] : opened)
+		keep(file, std::move(fd));
+	return {};
+}
+
+Result<> OpenFiles::open_late(Tree &tree)
 {
 	for (const images::File *file : files_) {
 		if (!is_late(*file) || fds_.contains(file->id()))
 			continue;
 		if (file->kind() == "pidfd")
 			TRY(open_pidfds_like(*file));
+		else if (file->kind() == "socket")
+			TRY(open_sockets(*file, tree));
 		else
 			keep(file->id(), TRY(open_file(*file)));
 	}

@@ -21,8 +21,9 @@ public:
 
 	// Everything that needs no process of the tree. A failure leaves no name behind.
 	Result<> open();
-	// What has to be made late: pidfds need the processes; inotify would see what restore does to files.
-	Result<> open_late();
+	// What has to be made late: pidfds and unix sockets need the processes; inotify would see what restore does to
+	// files.
+	Result<> open_late(Tree &tree);
 	// A working directory that was deleted. While the descriptor table is empty.
 	Result<> enter_directory(Member &member);
 	// The descriptors of a process, once per table; then the items of the epoll instances that nobody had before.
@@ -42,6 +43,7 @@ public:
 private:
 	Result<UniqueFd> open_file(const images::File &file);
 	Result<> open_pidfds_like(const images::File &first);
+	Result<> open_sockets(const images::File &first, Tree &tree);
 	Result<> open_objects(const images::File &first);
 	Result<> open_shared_memory(const images::SharedMemory &object);
 	Result<> add_epoll_items(Member &member);
@@ -80,8 +82,9 @@ Result<OpenedFiles> open_memfd(std::span<const images::File *const> files, const
 			       const PageImage &pages);
 Result<OpenedFiles> open_deleted(std::span<const images::File *const> files, const images::SharedMemory *content,
 				 const PageImage &pages);
-Result<OpenedFiles> open_socket_pair(const images::File &one, const images::File &other);
-Result<OpenedFiles> open_lone_socket(const images::File &file);
+// nullptr: bpfckpt makes it itself, and is who SO_PEERCRED names.
+Result<OpenedFiles> open_socket_pair(const images::File &one, const images::File &other, Member *creator);
+Result<OpenedFiles> open_lone_socket(const images::File &file, Member *creator);
 // All of one process: those of a process that is gone tell by their inode that it was the same.
 Result<OpenedFiles> open_pidfds(std::span<const images::File *const> files);
 

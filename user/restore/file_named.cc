@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "user/restore/inode.h"
 #include "user/restore/lent_name.h"
 #include "user/util/io.h"
 
@@ -86,14 +87,20 @@ Result<OpenedFiles> open_deleted(std::span<const images::File *const> files, con
 	}
 	if (!lent.is_new())
 		return opened;
+	UniqueFd inode;
+	if (S_ISREG(first.mode()) || S_ISDIR(first.mode())) {
+		inode = TRY(open_at(AT_FDCWD, lent.path(), S_ISREG(first.mode()) ? O_RDWR : O_RDONLY));
+		TRY(set_inode_flags(inode.get(), first));
+	}
 	if (S_ISREG(first.mode())) {
-		UniqueFd writer = TRY(open_at(AT_FDCWD, lent.path(), O_WRONLY));
 		if (content)
-			TRY(pages.fill_file(writer.get(), *content));
-		if (ftruncate(writer.get(), static_cast<off_t>(first.size())))
+			TRY(pages.fill_file(inode.get(), *content));
+		if (ftruncate(inode.get(), static_cast<off_t>(first.size())))
 			return errno_error(errno, "cannot set the size").on(name_of(first));
 	}
 	TRY(lent.set_attributes(first));
+	if (inode.valid())
+		TRY(set_extended_attributes(inode.get(), first));
 	return opened;
 }
 
@@ -114,10 +121,13 @@ Result<OpenedFiles> open_memfd(std::span<const images::File *const> files, const
 	UniqueFd fd(memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	if (!fd.valid() || ftruncate(fd.get(), static_cast<off_t>(memfd.size())))
 		return errno_error(errno, "cannot create").on(name_of(*files[0]));
+	TRY(set_inode_flags(fd.get(), *files[0]));
 	if (content)
 		TRY(pages.fill_file(fd.get(), *content));
-	if (files[0]->mode() && fchmod(fd.get(), files[0]->mode() & 07777))
-		return errno_error(errno, "cannot set the mode").on(name_of(*files[0]));
+	TRY(set_owner_and_mode(fd.get(), *files[0]));
+	TRY(set_extended_attributes(fd.get(), *files[0]));
+	if (files[0]->mtime_ns() && futimens(fd.get(), times_of(*files[0]).data()))
+		return errno_error(errno, "cannot set the time of change").on(name_of(*files[0]));
 	OpenedFiles opened;
 	for (const images::File *file : files) {
 		UniqueFd one = is_first_of_memfd(*file) ? UniqueFd(fcntl(fd.get(), F_DUPFD_CLOEXEC, 0))

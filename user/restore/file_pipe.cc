@@ -3,15 +3,20 @@
 #include "user/restore/file.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "user/restore/inode.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::restore {
+
+using target::SyscallBatch;
 
 // A write in packet mode (O_DIRECT) is a packet of its own; the others may run together.
 static Result<> write_packets(int fd, const images::Pipe &pipe)
@@ -53,6 +58,7 @@ Result<OpenedFiles> open_pipe(std::span<const images::File *const> files)
 	for (const images::File *file : files)
 		if (!file->pipe().data().empty())
 			TRY(write_packets(writer.get(), file->pipe()));
+	TRY(set_owner_and_mode(writer.get(), *files[0]));
 	OpenedFiles opened;
 	bool taken[2] = {};
 	for (const images::File *file : files) {
@@ -89,9 +95,9 @@ static Result<> set_flags(int fd, const images::File &file)
 {
 	const images::SocketOptions &image = file.socket().options();
 	const std::pair<int, bool> flags[] = {
-		{SO_PASSCRED, image.pass_credentials()}, {SO_PASSSEC, image.pass_security()},
-		{SO_REUSEADDR, image.reuse_address()},   {SO_REUSEPORT, image.reuse_port()},
-		{SO_KEEPALIVE, image.keep_alive()},      {SO_BROADCAST, image.broadcast()},
+		{SO_PASSSEC, image.pass_security()}, {SO_REUSEADDR, image.reuse_address()},
+		{SO_REUSEPORT, image.reuse_port()},  {SO_KEEPALIVE, image.keep_alive()},
+		{SO_BROADCAST, image.broadcast()},
 	};
 	int on = 1;
 	for (auto [option, wanted] : flags)
@@ -144,6 +150,15 @@ static Result<> send_queue(int from, const images::File &to)
 	return {};
 }
 
+// After what is unread has been sent again: it would get our credentials.
+static Result<> pass_credentials(int fd, const images::File &file)
+{
+	int on = 1;
+	if (!file.socket().options().pass_credentials())
+		return {};
+	return set_option(fd, SO_PASSCRED, &on, sizeof(on), file);
+}
+
 static Result<> shut_down(int fd, const images::File &file)
 {
 	uint32_t mask = file.socket().shutdown(); // RCV_SHUTDOWN 1, SEND_SHUTDOWN 2
@@ -152,19 +167,78 @@ static Result<> shut_down(int fd, const images::File &file)
 	return {};
 }
 
-Result<OpenedFiles> open_socket_pair(const images::File &one, const images::File &other)
+static std::vector<uint32_t> own_groups()
 {
-	int pair[2];
-	if (socketpair(AF_UNIX, type_of(one.socket().type()) | SOCK_CLOEXEC, 0, pair))
-		return errno_error(errno, "cannot create").on(name_of(one));
-	UniqueFd first(pair[0]);
-	UniqueFd second(pair[1]);
+	std::vector<uint32_t> groups(static_cast<size_t>(std::max(0, getgroups(0, nullptr))));
+	groups.resize(static_cast<size_t>(std::max(0, getgroups(static_cast<int>(groups.size()), groups.data()))));
+	return groups;
+}
+
+static void add_effective_ids(SyscallBatch &batch, uid_t uid, gid_t gid, const std::vector<uint32_t> &groups)
+{
+	batch.add(SYS_setgroups, groups.size(), batch.data(std::as_bytes(std::span(groups))));
+	batch.add(SYS_setresgid, -1, gid, -1);
+	batch.add(SYS_setresuid, -1, uid, -1); // last: it may take the privilege, which its undoing gives back
+}
+
+using SocketEnds = std::pair<UniqueFd, UniqueFd>;
+
+static Result<SocketEnds> take_ends(Member &creator, const int (&numbers)[2])
+{
+	UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, creator.pid(), 0)));
+	SocketEnds ends(static_cast<int>(syscall(SYS_pidfd_getfd, pidfd.get(), numbers[0], 0)),
+			static_cast<int>(syscall(SYS_pidfd_getfd, pidfd.get(), numbers[1], 0)));
+	if (!ends.first.valid() || !ends.second.valid())
+		return errno_error(errno, "cannot take a unix socket over from pid {}", creator.pid());
+	SyscallBatch batch;
+	batch.add(SYS_close, numbers[0]);
+	batch.add(SYS_close, numbers[1]);
+	TRY(batch.run(creator.leader));
+	return ends;
+}
+
+// socketpair(2) makes its caller the peer of both ends, for all time and with the credentials that it has just then
+// (net/unix/af_unix.c: prepare_peercred()).
+static Result<SocketEnds> make_pair(const images::Socket &socket, Member *creator)
+{
+	int type = type_of(socket.type()) | SOCK_CLOEXEC;
+	int numbers[2] = {-1, -1};
+	if (!creator) {
+		if (socketpair(AF_UNIX, type, 0, numbers))
+			return errno_error(errno, "cannot create");
+		return SocketEnds(numbers[0], numbers[1]);
+	}
+	const images::PeerCredentials &peer = socket.peer_credentials();
+	std::vector<uint32_t> groups(peer.groups().begin(), peer.groups().end());
+	std::vector<uint32_t> own = own_groups();
+	bool is_own = peer.uid() == geteuid() && peer.gid() == getegid() && groups == own;
+	SyscallBatch batch;
+	if (!is_own)
+		add_effective_ids(batch, peer.uid(), peer.gid(), groups);
+	target::Blob made = batch.buffer(sizeof(numbers));
+	batch.add(SYS_socketpair, AF_UNIX, type, 0, made);
+	if (!is_own) {
+		batch.add(SYS_setresuid, -1, geteuid(), -1);
+		add_effective_ids(batch, geteuid(), getegid(), own);
+	}
+	TRY(batch.run(creator->leader));
+	memcpy(numbers, batch.output(made).data(), sizeof(numbers));
+	return take_ends(*creator, numbers);
+}
+
+Result<OpenedFiles> open_socket_pair(const images::File &one, const images::File &other, Member *creator)
+{
+	auto [first, second] = TRY(make_pair(one.socket(), creator));
 	TRY(set_options(first.get(), one));
 	TRY(set_options(second.get(), other));
 	TRY(send_queue(second.get(), one));
 	TRY(send_queue(first.get(), other));
+	TRY(pass_credentials(first.get(), one));
+	TRY(pass_credentials(second.get(), other));
 	TRY(shut_down(first.get(), one));
 	TRY(shut_down(second.get(), other));
+	TRY(set_owner_and_mode(first.get(), one));
+	TRY(set_owner_and_mode(second.get(), other));
 	OpenedFiles opened;
 	opened.emplace_back(one.id(), std::move(first));
 	opened.emplace_back(other.id(), std::move(second));
@@ -172,16 +246,18 @@ Result<OpenedFiles> open_socket_pair(const images::File &one, const images::File
 }
 
 // Connected sockets whose peer is gone, or was outside, get one that closes as soon as it has sent what is unread.
-Result<OpenedFiles> open_lone_socket(const images::File &file)
+Result<OpenedFiles> open_lone_socket(const images::File &file, Member *creator)
 {
 	const images::Socket &image = file.socket();
-	int type = type_of(image.type()) | SOCK_CLOEXEC;
-	int pair[2] = {-1, -1};
 	bool connected = image.state() == "ESTABLISHED";
-	if (connected ? socketpair(AF_UNIX, type, 0, pair) : (pair[0] = socket(AF_UNIX, type, 0)) < 0)
+	SocketEnds ends;
+	if (connected)
+		ends = TRY(make_pair(image, creator));
+	else
+		ends.first.reset(socket(AF_UNIX, type_of(image.type()) | SOCK_CLOEXEC, 0));
+	auto &[own, peer] = ends;
+	if (!own.valid())
 		return errno_error(errno, "cannot create").on(name_of(file));
-	UniqueFd own(pair[0]);
-	UniqueFd peer(pair[1]);
 	TRY(set_options(own.get(), file));
 	if (connected) {
 		TRY(send_queue(peer.get(), file));
@@ -189,6 +265,8 @@ Result<OpenedFiles> open_lone_socket(const images::File &file)
 		if (image.shutdown() && image.shutdown() != 3) // of a stream, the peer's end has shut both
 			TRY(shut_down(own.get(), file));
 	}
+	TRY(pass_credentials(own.get(), file));
+	TRY(set_owner_and_mode(own.get(), file));
 	OpenedFiles opened;
 	opened.emplace_back(file.id(), std::move(own));
 	return opened;

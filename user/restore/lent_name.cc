@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "user/restore/inode.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::restore {
@@ -125,6 +126,17 @@ int LentName::make_temporary(const char *path, int flags)
 	return temporary_.valid() ? link_to(temporary_.get(), path) : -1;
 }
 
+// As it was: a name, even for a moment, would take from it that it can be given one.
+Result<> LentName::make_nameless(const images::File &file, int flags)
+{
+	TRY(make_directories(file.path()));
+	temporary_ = TRY(
+		open_at(AT_FDCWD, directory_of(file.path()), (is_temporary(file) ? flags : O_RDWR) | O_TMPFILE, 0600));
+	path_ = fmt::format("/proc/self/fd/{}", temporary_.get());
+	is_nameless_ = true;
+	return {};
+}
+
 Result<LentName> LentName::create(const images::File &file, int flags)
 {
 	if (!file.path().starts_with('/'))
@@ -133,6 +145,10 @@ Result<LentName> LentName::create(const images::File &file, int flags)
 	lent.wanted_ = file.path();
 	lent.is_directory_ = S_ISDIR(file.mode());
 	lent.is_new_ = !file.has_handle();
+	if (file.linkable()) {
+		TRY(lent.make_nameless(file, flags));
+		return lent;
+	}
 	if (lent.is_new_) {
 		lent.path_ = TRY(lent.name_for(file, [&](const char *path) {
 			return is_temporary(file) ? lent.make_temporary(path, flags) : make_inode(file, path);
@@ -146,22 +162,20 @@ Result<LentName> LentName::create(const images::File &file, int flags)
 
 Result<std::string> LentName::also(const images::File &file)
 {
-	if (file.path() == wanted_ || is_directory_)
+	if (file.path() == wanted_ || is_directory_ || is_nameless_)
 		return path_;
 	return name_for(file, [&](const char *path) { return link(path_.c_str(), path); });
 }
 
 Result<> LentName::set_attributes(const images::File &file) const
 {
-	int64_t seconds = (file.mtime_ns() - (file.mtime_ns() < 0 ? 999'999'999 : 0)) / 1'000'000'000;
-	timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT},
-			     {.tv_sec = seconds, .tv_nsec = file.mtime_ns() - seconds * 1'000'000'000}};
 	const char *path = path_.c_str();
 	bool is_link = S_ISLNK(file.mode());
+	int follow = is_nameless_ ? 0 : AT_SYMLINK_NOFOLLOW;
 	// chown(2) clears the set-user-ID bits.
-	if (fchownat(AT_FDCWD, path, file.uid(), file.gid(), AT_SYMLINK_NOFOLLOW) ||
+	if (fchownat(AT_FDCWD, path, file.uid(), file.gid(), follow) ||
 	    (!is_link && chmod(path, file.mode() & 07777)) ||
-	    (file.mtime_ns() && utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW)))
+	    (file.mtime_ns() && utimensat(AT_FDCWD, path, times_of(file).data(), follow)))
 		return errno_error(errno, "cannot set owner, mode and time").on(file.path());
 	return {};
 }

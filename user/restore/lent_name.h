@@ -37,6 +37,7 @@ public:
 private:
 	LentName() = default;
 	int make_temporary(const char *path, int flags);
+	Result<> make_nameless(const images::File &file, int flags);
 	Result<> make_directories(const std::string &path);
 	Result<std::string> name_for(const images::File &file, auto &&make);
 
@@ -44,6 +45,7 @@ private:
 	std::string path_;
 	bool is_new_ = false;
 	bool is_directory_ = false;
+	bool is_nameless_ = false; // path_ is that of temporary_
 	UniqueFd temporary_;
 	std::vector<std::string> names_;
 	std::vector<std::string> directories_;
