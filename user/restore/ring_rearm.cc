@@ -376,8 +376,8 @@ Result<> Rearming::check_told() const
 		       sizeof(cqe));
 		if (cqe.res >= 0 || cqe.res == -ECANCELED)
 			continue;
-		auto fits = [&](const Request &request) {
-			return request.user_data() == cqe.user_data && may_fail(request);
+		auto fits = [data = uint64_t{cqe.user_data}](const Request &request) {
+			return request.user_data() == data && may_fail(request);
 		};
 		if (!std::ranges::any_of(ring_.image.in_flight(), fits))
 			return make_error(Code::kInternal, "ends the request of user_data {:#x} at once: {}",
