@@ -81,6 +81,9 @@ static __noinline int describe_epoll(struct file_record *record)
 	ep = (void *)record->private_data;
 	walk.node = BPF_CORE_READ(ep, rbr.rb_leftmost);
 	record->epoll.items = 0;
+	record->epoll.busy_poll = bpf_core_field_exists(ep->busy_poll_usecs) &&
+				  (BPF_CORE_READ(ep, busy_poll_usecs) || BPF_CORE_READ(ep, busy_poll_budget) ||
+				   BPF_CORE_READ(ep, prefer_busy_poll));
 	bpf_loop(MAX_EPOLL_ITEMS, epoll_step, &walk, 0);
 	return 0;
 }

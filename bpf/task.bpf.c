@@ -26,8 +26,9 @@ RECORD_MAP(processes, process_record);
 RECORD_MAP(actions, sigaction_record);
 RECORD_MAP(pending, pending_record);
 
-/* What own_thread_flags() found. */
+/* What own_thread() found. */
 __u64 thread_flags;
+__u64 security_words[TASK_SECURITY_WORDS];
 
 static __always_inline __u32 flags_of(const struct task_struct *task)
 {
@@ -414,13 +415,19 @@ int detail(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-/* TIF_* of the thread that runs this; their numbers differ between kernels. */
+/*
+ * Of the thread that runs this: TIF_*, whose numbers differ between kernels, and what security modules keep in its
+ * credentials, which lies where the order of the modules puts it.
+ */
 SEC("syscall")
-int own_thread_flags(void *ctx)
+int own_thread(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 
 	thread_flags = BPF_CORE_READ(task, thread_info.flags);
+	__builtin_memset(security_words, 0, sizeof(security_words));
+	if (bpf_core_field_exists(task->real_cred->security))
+		bpf_probe_read_kernel(security_words, sizeof(security_words), BPF_CORE_READ(task, real_cred, security));
 	return 0;
 }
 

@@ -46,6 +46,20 @@ static __always_inline __u32 scheduling_oddities(const struct task_struct *task)
 	return found;
 }
 
+/* The word of security modules' part of the credentials that is a thread's Landlock domain; none: not known, or none
+ * can be. */
+__u32 landlock_word = TASK_SECURITY_WORDS;
+
+static __always_inline _Bool has_landlock_domain(const struct cred *cred)
+{
+	__u64 domain = 0;
+
+	if (!bpf_core_field_exists(cred->security) || landlock_word >= TASK_SECURITY_WORDS)
+		return 0;
+	bpf_probe_read_kernel(&domain, sizeof(domain), (__u64 *)BPF_CORE_READ(cred, security) + landlock_word);
+	return domain != 0;
+}
+
 static __always_inline __u32 ipc_oddities(const struct task_struct *task)
 {
 	const struct cred *cred = BPF_CORE_READ(task, real_cred);
@@ -54,6 +68,8 @@ static __always_inline __u32 ipc_oddities(const struct task_struct *task)
 	if (bpf_core_field_exists(cred->thread_keyring) &&
 	    (BPF_CORE_READ(cred, thread_keyring) || BPF_CORE_READ(cred, process_keyring)))
 		found |= TASK_KEYRING;
+	if (has_landlock_domain(cred))
+		found |= TASK_LANDLOCK;
 	if (bpf_core_field_exists(task->sysvsem)) {
 		struct sem_undo_list *undo = BPF_CORE_READ(task, sysvsem.undo_list);
 

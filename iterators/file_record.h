@@ -77,7 +77,9 @@ struct file_signalfd {
 };
 
 struct file_epoll {
-	__u64 items; /* epoll_item_records that name this file */
+	__u64 items;     /* epoll_item_records that name this file */
+	__u32 busy_poll; /* EPIOCSPARAMS has set something (v6.9) */
+	__u32 padding;
 };
 
 struct file_inotify {

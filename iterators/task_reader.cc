@@ -5,6 +5,7 @@
 
 #include "bpf/task.skel.h"
 #include "iterators/bpf_object.h"
+#include "iterators/landlock.h"
 #include "iterators/record_map.h"
 
 namespace bpfckpt::iterators {
@@ -24,13 +25,23 @@ struct TaskReader::State {
 	unsigned cpu_count = 0;
 	ThreadFlagBits flag_bits;
 
-	Result<uint64_t> own_thread_flags();
+	Result<> learn();
 };
 
-Result<uint64_t> TaskReader::State::own_thread_flags()
+Result<> TaskReader::State::learn()
 {
-	TRY(run_syscall_program(object->progs.own_thread_flags, {}));
-	return object->bss->thread_flags;
+	auto read_flags = [this]() -> Result<uint64_t> {
+		TRY(run_syscall_program(object->progs.own_thread, {}));
+		return object->bss->thread_flags;
+	};
+	auto read_security = [this]() -> Result<std::vector<uint64_t>> {
+		TRY(run_syscall_program(object->progs.own_thread, {}));
+		const auto &words = object->bss->security_words;
+		return std::vector<uint64_t>(std::begin(words), std::end(words));
+	};
+	flag_bits = TRY(learn_thread_flags(read_flags));
+	object->data->landlock_word = TRY(learn_landlock_word(read_security));
+	return {};
 }
 
 TaskReader::TaskReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -66,7 +77,7 @@ Result<TaskReader> TaskReader::load(const TaskCapacity &capacity)
 	if (cpus < 0)
 		return errno_error(-cpus, "cannot count the CPUs");
 	state->cpu_count = static_cast<unsigned>(cpus);
-	state->flag_bits = TRY(learn_thread_flags([&state] { return state->own_thread_flags(); }));
+	TRY(state->learn());
 	state->tree = TRY(IterLink::attach(object->progs.tree));
 	return TaskReader(std::move(state));
 }

@@ -42,7 +42,10 @@ enum task_oddity {
 	TASK_KEYRING = 1 << 5,      /* a keyring of the thread or the process (keyctl) */
 	TASK_SEM_UNDO = 1 << 6,     /* SEM_UNDO operations of System V semaphores */
 	TASK_RSEQ_SLICE = 1 << 7,   /* PR_RSEQ_SLICE_EXTENSION */
+	TASK_LANDLOCK = 1 << 8,     /* landlock_restrict_self(2) */
 };
+
+#define TASK_SECURITY_WORDS 32 /* of cred.security, as far as it is looked at */
 
 /* Every task of the PID namespace, with what finds a tree's members and what they share. */
 struct tree_record {

@@ -16,6 +16,8 @@
 
 namespace bpfckpt::iterators {
 
+static constexpr unsigned long kThpExceptAdvised = 2; // PR_THP_DISABLE_EXCEPT_ADVISED
+
 // Every program has a few mappings at least, so one map size follows from the other.
 static constexpr uint32_t kVmasPerSpace = 4;
 static constexpr uint32_t kMinCapacity = 2048;
@@ -140,13 +142,15 @@ Result<> VmaReader::State::learn_kinds()
 {
 	OwnMappings own;
 	IterLink link = TRY(IterLink::attach(object->progs.dump_vmas, {.tid = static_cast<unsigned>(gettid())}));
-	int thp_was_disabled = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
+	int thp_was_disabled = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0); // 1, or 1 and how
 	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	uint64_t with_thp_disabled = TRY(own_mm_flags(link));
+	bool knows_advised = prctl(PR_SET_THP_DISABLE, 1, kThpExceptAdvised, 0, 0) == 0;
+	uint64_t with_advised_only = TRY(own_mm_flags(link));
 	prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
 	uint64_t mm_flags = TRY(own_mm_flags(link));
 	if (thp_was_disabled > 0)
-		prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+		prctl(PR_SET_THP_DISABLE, 1, thp_was_disabled & kThpExceptAdvised, 0, 0);
 
 	vma_map.clear();
 	std::span<const vma_record> vmas = TRY(run(link));
@@ -163,6 +167,7 @@ Result<> VmaReader::State::learn_kinds()
 		.ring_f_op = at(own.ring()).f_op,
 		.secretmem_f_op = at(own.secret()).f_op,
 		.thp_disabled = with_thp_disabled & ~mm_flags,
+		.thp_advised_only = knows_advised ? with_advised_only & ~mm_flags : 0,
 		.shmem_device = at(own.shared_anonymous()).device,
 	};
 	object->bss->special_ops = kinds.special_ops;

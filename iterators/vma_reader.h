@@ -32,8 +32,9 @@ struct VmaKinds {
 	uint64_t aio_ops = 0;     // aio_ring_vm_ops
 	uint64_t ring_f_op = 0;   // io_uring_fops
 	uint64_t secretmem_f_op = 0;
-	uint64_t thp_disabled = 0; // bits of mm_record.flags: prctl(PR_SET_THP_DISABLE)
-	uint32_t shmem_device = 0; // s_dev of the kernel's own tmpfs: memfd, shared anonymous and SysV memory
+	uint64_t thp_disabled = 0;     // bits of mm_record.flags: prctl(PR_SET_THP_DISABLE)
+	uint64_t thp_advised_only = 0; // the same with PR_THP_DISABLE_EXCEPT_ADVISED, since v6.18
+	uint32_t shmem_device = 0;     // s_dev of the kernel's own tmpfs: memfd, shared anonymous and SysV memory
 };
 
 // What a pass over one process has told, which `tid` has its memory: a space of its own, or one more of an mm that is

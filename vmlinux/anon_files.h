@@ -59,6 +59,9 @@ struct epitem___v612 {
 
 struct eventpoll {
 	struct rb_root_cached rbr;
+	unsigned int busy_poll_usecs; /* v6.9 */
+	unsigned short busy_poll_budget;
+	_Bool prefer_busy_poll;
 };
 
 struct pipe_buffer {

@@ -43,6 +43,7 @@ struct cred {
 	kernel_cap_t cap_ambient;
 	struct key *process_keyring; /* KEYS */
 	struct key *thread_keyring;
+	void *security; /* SECURITY */
 	struct user_namespace *user_ns;
 	struct group_info *group_info;
 };

@@ -7,11 +7,15 @@
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
 #include <mqueue.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -120,6 +124,62 @@ static void open_queue(void)
 	some(queue, "mq_open");
 }
 
+static void open_path_of(int fd)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	some(open(path, O_PATH), path);
+	close(fd);
+}
+
+static void open_path_of_pipe(void)
+{
+	int fds[2];
+
+	SCENARIO_REQUIRE(pipe(fds) == 0, "%s", strerror(errno));
+	open_path_of(fds[0]);
+	close(fds[1]);
+}
+
+static void open_path_of_memfd(void)
+{
+	open_path_of(some(memfd_create("path", 0), "memfd"));
+}
+
+static void open_descriptor(void)
+{
+	some(open("/proc/self/fdinfo/1", O_RDONLY), "fdinfo");
+}
+
+static void open_process(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", getppid());
+	some(open(path, O_RDONLY), path);
+}
+
+static void watch_by_dnotify(void)
+{
+	int fd = some(open(".", O_RDONLY), "open");
+
+	signal(SIGIO, SIG_IGN);
+	some(fcntl(fd, F_NOTIFY, DN_CREATE | DN_MULTISHOT), "F_NOTIFY");
+}
+
+static void poll_devices(void)
+{
+	struct {
+		uint32_t usecs;
+		uint16_t budget;
+		uint8_t prefer, padding;
+	} params = {.usecs = 50, .budget = 8};
+	int fd = some(epoll_create1(0), "epoll");
+
+	some(ioctl(fd, _IOW(0x8a, 1, params), &params), "EPIOCSPARAMS");
+}
+
 static void open_unknown(void)
 {
 	some((int)syscall(SYS_landlock_create_ruleset, &(unsigned long){1}, 8, 0), "landlock");
@@ -140,6 +200,12 @@ static const struct scenario_state states[] = {
 	{"owner", own_from_outside},
 	{"pidfd", open_pidfd},
 	{"queue", open_queue},
+	{"path_of_pipe", open_path_of_pipe},
+	{"path_of_memfd", open_path_of_memfd},
+	{"descriptor", open_descriptor},
+	{"process", open_process},
+	{"dnotify", watch_by_dnotify},
+	{"busy_epoll", poll_devices},
 	{"unknown", open_unknown},
 };
 

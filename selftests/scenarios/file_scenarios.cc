@@ -255,7 +255,11 @@ INSTANTIATE_TEST_SUITE_P(
 			RefusedFile{"fanotify", "is fanotify"}, RefusedFile{"perf", "is a performance counter"},
 			RefusedFile{"bpf", "is a BPF object"}, RefusedFile{"userfault", "is userfaultfd"},
 			RefusedFile{"events", "unread events"}, RefusedFile{"owner", "F_SETOWN names pid 1,"},
-			RefusedFile{"pidfd", "outside of the tree"}, RefusedFile{"queue", "does not know"},
+			RefusedFile{"pidfd", "outside of the tree"}, RefusedFile{"queue", "is a POSIX message queue"},
+			RefusedFile{"path_of_pipe", "open by O_PATH"}, RefusedFile{"path_of_memfd", "open by O_PATH"},
+			RefusedFile{"descriptor", "tells of one descriptor"},
+			RefusedFile{"process", "tells of a process outside"}, RefusedFile{"dnotify", "dnotify watches"},
+			RefusedFile{"busy_epoll", "EPIOCSPARAMS"},
 			RefusedFile{"unknown", "does not know"}),
 	[](const auto &test) { return std::string(test.param.state); });
 

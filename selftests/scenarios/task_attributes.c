@@ -24,7 +24,10 @@
 #define MPOL_F_STATIC_NODES_ (1 << 15)
 #define SLICE_NS             3000000
 
+#define THP_EXCEPT_ADVISED   2 /* PR_THP_DISABLE_EXCEPT_ADVISED, since v6.18 */
+
 static bool has_mdwe, has_merge, has_slice, has_policy, has_slots;
+static int thp_mode;
 static volatile int round_of_thread, thread_done;
 
 static long registrations(void)
@@ -98,6 +101,7 @@ static void check(int round)
 			       "writable code was mapped");
 	}
 	SCENARIO_CHECK(!has_merge || prctl(GET_MEMORY_MERGE, 0, 0, 0, 0) == 1, "memory merge is off");
+	SCENARIO_CHECK(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == thp_mode, "not %d", thp_mode);
 	SCENARIO_CHECK(!has_slots || prctl(FUTEX_HASH, 2, 0, 0, 0) == 64, "%d", prctl(FUTEX_HASH, 2, 0, 0, 0));
 	SCENARIO_CHECK(tsc_mode() == PR_TSC_ENABLE, "%d", tsc_mode());
 	SCENARIO_CHECK(prctl(PR_MCE_KILL_GET, 0, 0, 0, 0) == PR_MCE_KILL_DEFAULT, "not the default");
@@ -115,6 +119,9 @@ int main(void)
 	SCENARIO_REQUIRE(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0, "membarrier");
 	SCENARIO_REQUIRE(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0, "membarrier");
 	has_merge = prctl(SET_MEMORY_MERGE, 1, 0, 0, 0) == 0;
+	if (prctl(PR_SET_THP_DISABLE, 1, THP_EXCEPT_ADVISED, 0, 0))
+		prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	thp_mode = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
 	has_slots = prctl(FUTEX_HASH, 1, 64, 0, 0) == 0;
 	has_mdwe = prctl(SET_MDWE, 3, 0, 0, 0) == 0;
 	scenario_tell("mdwe", "%d", has_mdwe);

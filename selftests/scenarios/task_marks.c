@@ -5,6 +5,7 @@
 #include <asm/ldt.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/landlock.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -112,7 +113,77 @@ static void start_thread_with_files(void)
 	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(unshared, 10), "unshare");
 }
 
+static void enter_landlock(void)
+{
+	struct landlock_ruleset_attr rules = {.handled_access_fs = LANDLOCK_ACCESS_FS_MAKE_BLOCK};
+	int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
+
+	if (fd < 0)
+		scenario_skip("landlock: %s", strerror(errno));
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	SCENARIO_REQUIRE(syscall(SYS_landlock_restrict_self, fd, 0) == 0, "landlock: %s", strerror(errno));
+	close(fd);
+}
+
+static void unshare_children(void)
+{
+	if (unshare(CLONE_NEWPID))
+		scenario_skip("unshare: %s", strerror(errno));
+}
+
+static void (*in_thread)(void);
+
+static void *second_thread(void *unused)
+{
+	in_thread();
+	unshared = true;
+	for (;;)
+		pause();
+	return unused;
+}
+
+static void start_thread_that(void (*does)(void))
+{
+	pthread_t thread;
+
+	in_thread = does;
+	SCENARIO_REQUIRE(pthread_create(&thread, NULL, second_thread, NULL) == 0, "thread");
+	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(unshared, 10), "the thread is not ready");
+}
+
+static void enter_landlock_in_thread(void)
+{
+	start_thread_that(enter_landlock);
+}
+
+static void unshare_children_in_thread(void)
+{
+	start_thread_that(unshare_children);
+}
+
+/* A mount that is in no mount namespace. The scenario's own files are reached by ".", which it still is. */
+static void enter_detached_mount(void)
+{
+	int fd = (int)syscall(SYS_open_tree, AT_FDCWD, ".", 1 /* OPEN_TREE_CLONE */);
+
+	if (fd < 0)
+		scenario_skip("open_tree: %s", strerror(errno));
+	SCENARIO_REQUIRE(fchdir(fd) == 0, "fchdir: %s", strerror(errno));
+	close(fd);
+}
+
+static void make_detached_root(void)
+{
+	enter_detached_mount();
+	SCENARIO_REQUIRE(chroot(".") == 0, "chroot: %s", strerror(errno));
+}
+
 static const struct scenario_state states[] = {
+	{"landlock", enter_landlock},
+	{"landlock_thread", enter_landlock_in_thread},
+	{"children", unshare_children_in_thread},
+	{"detached_directory", enter_detached_mount},
+	{"detached_root", make_detached_root},
 	{"keyring", make_keyring},
 	{"sem_undo", owe_semaphore},
 	{"segment", make_segment},

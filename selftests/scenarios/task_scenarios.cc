@@ -289,7 +289,12 @@ INSTANTIATE_TEST_SUITE_P(Task, TaskRefused,
 					 Refused{"segment", "set_thread_area"}, Refused{"ldt", "modify_ldt"},
 					 Refused{"timers", "PR_TIMER_CREATE_RESTORE_IDS"},
 					 Refused{"terminal", "controlling terminal"},
-					 Refused{"private_files", "fd table of its own"}),
+					 Refused{"private_files", "fd table of its own"},
+					 Refused{"landlock", "is in a Landlock domain"},
+					 Refused{"landlock_thread", "is in a Landlock domain"},
+					 Refused{"children", "is in another pid_for_children namespace"},
+					 Refused{"detached_directory", "its working directory is not the one that"},
+					 Refused{"detached_root", "its root directory is not the one that"}),
 			 [](const auto &test) { return std::string(test.param.state); });
 
 // A dump gives up at the freeze already; check says it without trying.

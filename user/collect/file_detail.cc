@@ -65,6 +65,7 @@ static typename Map::mapped_type of_file(const Map &map, uint64_t file)
 
 void DetailCollector::collect_epoll(const file_record &record, images::Epoll &epoll) const
 {
+	epoll.set_busy_poll(record.epoll.busy_poll != 0);
 	for (const epoll_item_record *item : of_file(epoll_items_, record.file)) {
 		images::EpollItem *out = epoll.add_items();
 		out->set_fd(static_cast<uint32_t>(item->fd));

@@ -117,6 +117,7 @@ void set_attributes(const mm_record &mm, const iterators::VmaKinds &kinds, image
 			registered |= command;
 	layout.set_membarrier(registered);
 	layout.set_thp_disabled(mm.flags & kinds.thp_disabled);
+	layout.set_thp_advised_only(mm.flags & kinds.thp_advised_only);
 	if (mm.flags & kMmfMdwe)
 		layout.set_mdwe(kMdweRefuseExecGain | (mm.flags & kMmfBit29 ? kMdweNoInherit : 0));
 	layout.set_memory_merge(mm.flags & kMmfMergeAny || (mm.flags & kMmfBit29 && !(mm.flags & kMmfMdwe)));

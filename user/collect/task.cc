@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
@@ -49,6 +50,20 @@ static void describe_deleted_cwd(ProcessPaths &paths)
 	paths.cwd_inode = found.st_ino;
 }
 
+// Whether a directory of /proc/PID is not what its name leads to. Servers of network file systems are not asked.
+static bool is_astray(unsigned pid, const char *link, const std::string &name)
+{
+	constexpr unsigned kWanted = STATX_INO | STATX_MNT_ID;
+	constexpr int kFlags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
+	struct statx held = {};
+	struct statx named = {};
+	if (name.empty() || ::statx(AT_FDCWD, fmt::format("/proc/{}/{}", pid, link).c_str(), kFlags, kWanted, &held))
+		return false;
+	return ::statx(AT_FDCWD, name.c_str(), kFlags, kWanted, &named) || held.stx_ino != named.stx_ino ||
+	       held.stx_dev_major != named.stx_dev_major || held.stx_dev_minor != named.stx_dev_minor ||
+	       held.stx_mnt_id != named.stx_mnt_id;
+}
+
 std::vector<ProcessPaths> read_process_paths(std::span<const unsigned> pids)
 {
 	std::vector<ProcessPaths> result;
@@ -63,6 +78,8 @@ std::vector<ProcessPaths> read_process_paths(std::span<const unsigned> pids)
 		paths.root = link("root");
 		paths.exe = link("exe");
 		describe_deleted_cwd(paths);
+		paths.cwd_astray = !paths.cwd_deleted && is_astray(pid, "cwd", paths.cwd);
+		paths.root_astray = is_astray(pid, "root", paths.root);
 	}
 	return result;
 }
@@ -255,10 +272,18 @@ static void collect_paths(std::span<const ProcessPaths> paths, Context &context,
 			fmt::format("pid {} ({})", message->pid(), message->comm()),
 			fmt::format("its working directory {} is that of a process that is gone", message->cwd()),
 			"let it change to another directory first");
+	if (it != paths.end() && it->cwd_astray)
+		context.refuse(fmt::format("pid {} ({})", message->pid(), message->comm()),
+			       fmt::format("its working directory is not the one that {} leads to", message->cwd()),
+			       "unmount what covers it, or let it change to a directory that has a name");
 	if (message->root().ends_with(kDeletedMark))
 		context.refuse(fmt::format("pid {} ({})", message->pid(), message->comm()),
 			       fmt::format("its root directory {} is deleted", message->root()),
 			       "there is no way round it yet");
+	else if (it != paths.end() && it->root_astray)
+		context.refuse(fmt::format("pid {} ({})", message->pid(), message->comm()),
+			       fmt::format("its root directory is not the one that {} leads to", message->root()),
+			       "unmount what covers it, or wait for support of mount namespaces");
 }
 
 // Restore puts the whole tree where bpfckpt is.

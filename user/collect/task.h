@@ -23,6 +23,9 @@ struct ProcessPaths {
 	// Of a working directory that was deleted.
 	bool cwd_deleted = false;
 	bool cwd_lost = false; // on a file system in which nobody can make it anew
+	// The name leads elsewhere, or nowhere: under a mount, or of a tree that is not mounted (any more).
+	bool cwd_astray = false;
+	bool root_astray = false;
 	uint32_t cwd_mode = 0;
 	uint32_t cwd_uid = 0;
 	uint32_t cwd_gid = 0;

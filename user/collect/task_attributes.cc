@@ -81,6 +81,8 @@ void find_unsupported_attributes(const task_record &task, Context &context)
 		 "keys cannot be copied: start it without, or use the session keyring"},
 		{TASK_SEM_UNDO, "has System V semaphore operations to undo at its end (SEM_UNDO)",
 		 "try again when it has given the semaphores back"},
+		{TASK_LANDLOCK, "is in a Landlock domain (landlock_restrict_self)",
+		 "what it forbids cannot be read: start the program without"},
 		{TASK_RSEQ_SLICE, "uses time slice extensions (PR_RSEQ_SLICE_EXTENSION)", "start it without"},
 	};
 	for (const auto &[oddity, state, hint] : kOddities)

@@ -75,6 +75,12 @@ void collect_namespaces(const Context &context, const task_namespaces &record,
 	}
 }
 
+static bool same_namespaces(const task_namespaces &one, const task_namespaces &other)
+{
+	return std::ranges::all_of(kNamespaces,
+				   [&](const NamespaceKind &kind) { return one.*kind.inode == other.*kind.inode; });
+}
+
 // Of a thread that is not where its process is.
 static void find_foreign_namespaces(const task_record &task, Context &context)
 {
@@ -149,9 +155,7 @@ void find_unsupported(const process_record &process, const TaskIndex &index, Con
 		if (task->attributes.css_set != leader.attributes.css_set && !(task->flags & TASK_USER_WORKER))
 			context.refuse(name_of(*task), "is in another cgroup than the first thread of its process",
 				       "move all threads into one cgroup");
-		if (task->namespaces.mnt != leader.namespaces.mnt || task->namespaces.net != leader.namespaces.net ||
-		    task->namespaces.uts != leader.namespaces.uts || task->namespaces.ipc != leader.namespaces.ipc ||
-		    task->namespaces.cgroup != leader.namespaces.cgroup)
+		if (!same_namespaces(task->namespaces, leader.namespaces))
 			find_foreign_namespaces(*task, context);
 	}
 	find_endless_queue(index, process.signal, leader, context);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -83,6 +84,11 @@ static void refuse_kind(const images::File &file, const Tree &tree, Refusals &re
 		"regular", "directory", "path",  "chardev", "pipe",  "fifo",     "eventfd", "timerfd",   "signalfd",
 		"epoll",   "inotify",   "memfd", "shm",     "pidfd", "io_uring", "socket",  "namespace",
 	};
+	if (file.kind() == "unknown" && file.filesystem() == "mqueue") {
+		refusals.push_back(
+			{fmt::format("{} is a POSIX message queue", file.path()), "close it before the dump"});
+		return;
+	}
 	bool named = std::ranges::find(kKnown, file.kind()) != kKnown.end();
 	for (const auto &refused : kRefused) {
 		if (file.kind() != refused.kind)
@@ -147,6 +153,42 @@ static void refuse_attributes(const images::File &file, Refusals &refusals)
 				    "close it before the dump"});
 }
 
+// "/proc/PID/..." or "/proc/self/...": 0 if it is none.
+static uint32_t process_of(const images::File &file, std::string_view *rest)
+{
+	constexpr std::string_view kProc = "/proc/";
+	std::string_view path = file.path();
+	if (file.filesystem() != "proc" || !path.starts_with(kProc))
+		return 0;
+	path.remove_prefix(kProc.size());
+	uint32_t pid = 0;
+	auto [end, error] = std::from_chars(path.data(), path.data() + path.size(), pid);
+	path.remove_prefix(static_cast<size_t>(end - path.data()));
+	*rest = path;
+	return error == std::errc() ? pid : 0;
+}
+
+// What has a name only as long as some process, or a descriptor of it, is there.
+static void refuse_passing(const images::File &file, const Tree &tree, Refusals &refusals)
+{
+	static constexpr std::array<std::string_view, 3> kNameless = {"pipefs", "sockfs", "anon_inodefs"};
+	bool nameless = std::ranges::find(kNameless, file.filesystem()) != kNameless.end() ||
+			file.path().find("memfd:") != std::string::npos;
+	if (file.kind() == "path" && nameless)
+		refusals.push_back({fmt::format("{} is open by O_PATH, and has no name",
+						file.path().empty() ? file.filesystem() : file.path()),
+				    "close it before the dump"});
+	std::string_view rest;
+	uint32_t pid = process_of(file, &rest);
+	if (pid && !tree.pids.contains(pid))
+		refusals.push_back({fmt::format("{} tells of a process outside of the tree", file.path()),
+				    "close it before the dump"});
+	for (std::string_view directory : {"/fd/", "/fdinfo/", "/map_files/"})
+		if (pid && rest.find(directory) != rest.npos)
+			refusals.push_back({fmt::format("{} tells of one descriptor or mapping", file.path()),
+					    "close it before the dump"});
+}
+
 static void refuse_locks(const images::File &file, const Tree &tree, Refusals &refusals)
 {
 	for (const images::FileLock &lock : file.locks())
@@ -166,6 +208,10 @@ static void refuse_watches(const images::File &file, const Tree &tree, Refusals 
 				{fmt::format("epoll watches fd {}, a file that no process of the tree has open",
 					     item.fd()),
 				 "EPOLL_CTL_DEL before the file is closed"});
+	if (file.epoll().busy_poll())
+		refusals.push_back({"epoll polls network devices (EPIOCSPARAMS)", "start the program without"});
+	if (file.kind() == "directory" && file.owner().pid())
+		refusals.push_back({fmt::format("dnotify watches {} (F_NOTIFY)", file.path()), "use inotify"});
 	for (const images::InotifyWatch &watch : file.inotify().watches())
 		if (watch.path().empty())
 			refusals.push_back(
@@ -277,6 +323,7 @@ void refuse_unsupported_files(const images::Document &document, const Options &o
 		refuse_kind(file, tree, refusals);
 		refuse_deleted(file, options, refusals);
 		refuse_attributes(file, refusals);
+		refuse_passing(file, tree, refusals);
 		refuse_locks(file, tree, refusals);
 		refuse_watches(file, tree, refusals);
 		refuse_pidfd(file, tree, refusals);
