@@ -24,7 +24,7 @@
 #define MPOL_F_STATIC_NODES_ (1 << 15)
 #define SLICE_NS             3000000
 
-#define THP_EXCEPT_ADVISED   2 /* PR_THP_DISABLE_EXCEPT_ADVISED, since v6.18 */
+#define THP_EXCEPT_ADVISED 2 /* PR_THP_DISABLE_EXCEPT_ADVISED, since v6.18 */
 
 static bool has_mdwe, has_merge, has_slice, has_policy, has_slots;
 static int thp_mode;
