@@ -88,9 +88,10 @@ std::string stand_in(const Relocations &all, const Relocation &missing)
 
 // Types that are reached only through a field of another one, about which the question is.
 const std::map<std::string, std::string> kReachedThrough = {
-	{"file_lock", "file_lock_core"}, {"futex_private_hash", "mm_struct"}, {"io_file_table", "io_ring_ctx"},
-	{"io_rsrc_data", "io_ring_ctx"}, {"io_rsrc_node", "io_ring_ctx"},     {"io_wqe_acct", "io_wq"},
-	{"mpscq", "io_ring_ctx"},        {"task_exec_state", "task_struct"},
+	{"file_lock", "file_lock_core"},    {"futex_private_hash", "mm_struct"}, {"io_file_table", "io_ring_ctx"},
+	{"io_rsrc_data", "io_ring_ctx"},    {"io_rsrc_node", "io_ring_ctx"},     {"io_wqe_acct", "io_wq"},
+	{"mpscq", "io_ring_ctx"},           {"inode_state_flags_enum", "inode"}, {"inode_state_flags_t", "inode"},
+	{"task_exec_state", "task_struct"},
 };
 
 bool is_asked_for(const Relocations &all, const Relocation &missing)
