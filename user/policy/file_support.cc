@@ -178,9 +178,10 @@ static void refuse_passing(const images::File &file, const Tree &tree, Refusals 
 		refusals.push_back({fmt::format("{} is open by O_PATH, and has no name",
 						file.path().empty() ? file.filesystem() : file.path()),
 				    "close it before the dump"});
+	constexpr uint32_t kInit = 1; // is there always
 	std::string_view rest;
 	uint32_t pid = process_of(file, &rest);
-	if (pid && !tree.pids.contains(pid))
+	if (pid > kInit && !tree.pids.contains(pid))
 		refusals.push_back({fmt::format("{} tells of a process outside of the tree", file.path()),
 				    "close it before the dump"});
 	for (std::string_view directory : {"/fd/", "/fdinfo/", "/map_files/"})
