@@ -28,8 +28,9 @@ using selftests::WaitCase;
 using selftests::WaitReport;
 using namespace std::chrono_literals;
 
-// Slack for a machine that is busy with other things; a time that starts anew is off by more.
-constexpr int64_t kLateMs = 180;
+// Slack for a machine that is busy with other things. A time that starts anew at the second thaw is off by more; see
+// docs/support.md for what was seen at the first.
+constexpr int64_t kLateMs = 330;
 
 int64_t monotonic_ns()
 {
