@@ -10,7 +10,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
-#define DR7_ENABLED     0xff /* L0, G0, ... G3: breakpoints that were switched off leave their addresses only */
+#define DR7_ENABLED     0xff                /* L0, G0, ... G3 (arch/x86/kernel/ptrace.c: ptrace_write_dr7()) */
 #define MPOL_USER_NODES (1 << 15 | 1 << 14) /* MPOL_F_STATIC_NODES | MPOL_F_RELATIVE_NODES */
 
 static __always_inline __u32 machine_oddities(const struct task_struct *task)

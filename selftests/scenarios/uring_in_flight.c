@@ -115,23 +115,9 @@ static void arm_drained(void)
 	ring_submit(&drained, 3);
 }
 
-static void put(int fd, const char *text)
-{
-	SCENARIO_REQUIRE(write(fd, text, strlen(text)) == (ssize_t)strlen(text), "%m");
-}
-
-static void take(int fd)
-{
-	char text[64];
-
-	SCENARIO_REQUIRE(read(fd, text, sizeof(text)) > 0, "%m");
-}
-
 static void expect(int what, int result)
 {
-	int got = ring_expect(&ring, what, "request");
-
-	SCENARIO_CHECK(got == result, "request %d: %d in place of %d", what, got, result);
+	ring_expect_result(&ring, what, result);
 }
 
 static void check_polls(void)

@@ -51,4 +51,24 @@ static inline void ring_expect_nothing(struct io_uring *ring, const char *what)
 		       cqe ? (unsigned long long)cqe->user_data : 0);
 }
 
+static inline void put(int fd, const char *text)
+{
+	SCENARIO_REQUIRE(write(fd, text, strlen(text)) == (ssize_t)strlen(text), "%m");
+}
+
+static inline void take(int fd)
+{
+	char text[64];
+
+	SCENARIO_REQUIRE(read(fd, text, sizeof(text)) > 0, "%m");
+}
+
+/* The next completion is that of request `what`, with this result. */
+static inline void ring_expect_result(struct io_uring *ring, int what, int result)
+{
+	int got = ring_expect(ring, what, "request");
+
+	SCENARIO_CHECK(got == result, "request %d: %d in place of %d", what, got, result);
+}
+
 #endif
