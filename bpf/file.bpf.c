@@ -146,7 +146,7 @@ static __always_inline __u32 is_linkable(const struct inode *copy)
 	if (bpf_core_field_exists(v618->i_state))
 		return state_at(copy, bpf_core_field_offset(v618->i_state)) &
 		       bpf_core_enum_value(enum inode_state_flags_t, I_LINKABLE);
-	return state_at(copy, bpf_core_field_offset(copy->i_state)) & 1 << 10;
+	return copy->i_state & 1 << 10;
 }
 
 static __always_inline void describe_inode(struct file_record *record, struct inode *inode)

@@ -109,7 +109,7 @@ static __always_inline void describe_peer(struct socket_record *record, const st
 {
 	const struct cred *cred = copy->sk_peer_cred;
 	const struct group_info *groups;
-	__u32 count;
+	__u32 count, bytes;
 
 	if (!cred)
 		return;
@@ -120,9 +120,12 @@ static __always_inline void describe_peer(struct socket_record *record, const st
 	record->peer_uid = BPF_CORE_READ(cred, euid.val);
 	record->peer_gid = BPF_CORE_READ(cred, egid.val);
 	record->peer_group_count = count;
-	if (count > SOCKET_PEER_GROUPS)
-		count = SOCKET_PEER_GROUPS;
-	bpf_probe_read_kernel(record->peer_groups, count * sizeof(__u32), &groups->gid);
+	/* The verifier of v6.1 forgets the bound of `count` in the product. */
+	bytes = (count < SOCKET_PEER_GROUPS ? count : SOCKET_PEER_GROUPS) * sizeof(__u32);
+	barrier_var(bytes);
+	if (bytes > sizeof(record->peer_groups))
+		bytes = sizeof(record->peer_groups);
+	bpf_probe_read_kernel(record->peer_groups, bytes, &groups->gid);
 }
 
 static __always_inline void describe_tcp(struct socket_record *record, unsigned long flags)

@@ -108,7 +108,7 @@ struct inode {
 	__s64 i_mtime_sec; /* v6.11, 3aa63a569c64 */
 	__u32 i_mtime_nsec;
 	struct hlist_head i_dentry;
-	unsigned long i_state; /* another size since v6.11 */
+	unsigned int i_state; /* unsigned long up to v6.10 */
 	struct file_lock_context *i_flctx;
 	struct pipe_inode_info *i_pipe;
 	void *i_fsnotify_marks;

@@ -104,6 +104,19 @@ bool is_asked_for(const Relocations &all, const Relocation &missing)
 	return false;
 }
 
+// Relocations that libbpf could not carry out, e.g. where a load and the field's type differ in size.
+unsigned report_failures(const std::string &kernel, const std::string &object)
+{
+	unsigned failures = 0;
+	for (size_t at = 0; (at = libbpf_log.find("failed to patch insn", at)) != std::string::npos; at++) {
+		size_t start = libbpf_log.rfind("libbpf: prog", libbpf_log.rfind('\n', at) - 1);
+		fmt::print("{:<8} {:<20} {}\n", kernel, object,
+			   libbpf_log.substr(start, libbpf_log.find('\n', at) - start));
+		failures++;
+	}
+	return failures;
+}
+
 // Returns how many fields are read without a question.
 unsigned report(const std::string &kernel, const std::string &object)
 {
@@ -157,7 +170,8 @@ unsigned check(const std::string &kernel, const std::string &types_file, const s
 		return 1;
 	}
 	bpf_object__load(opened);
-	unsigned defects = report(kernel, object) + missing_iterators(kernel, object, opened, types);
+	unsigned defects = report(kernel, object) + report_failures(kernel, object) +
+			   missing_iterators(kernel, object, opened, types);
 	btf__free(types);
 	bpf_object__close(opened);
 	return defects;
