@@ -3,6 +3,7 @@
 #pragma once
 
 #include "bpf/file_learn.bpf.h"
+#include "bpf/hrtimer.bpf.h"
 #include "vmlinux/anon_files.h"
 
 static __always_inline void describe_eventfd(struct file_record *record)
@@ -11,15 +12,6 @@ static __always_inline void describe_eventfd(struct file_record *record)
 
 	record->eventfd.count = BPF_CORE_READ(ctx, count);
 	record->eventfd.flags = BPF_CORE_READ(ctx, flags);
-}
-
-static __always_inline int hrtimer_is_armed(struct hrtimer *timer)
-{
-	struct hrtimer___v71 *newer = (void *)timer;
-
-	if (bpf_core_field_exists(newer->is_queued))
-		return BPF_CORE_READ(newer, is_queued);
-	return BPF_CORE_READ(timer, state) & 1;
 }
 
 static __always_inline void describe_timerfd(struct file_record *record)
@@ -33,7 +25,7 @@ static __always_inline void describe_timerfd(struct file_record *record)
 		record->timerfd.base_clock = clock;
 	} else {
 		record->timerfd.expires = BPF_CORE_READ(ctx, t.tmr._softexpires);
-		record->timerfd.armed = hrtimer_is_armed(&ctx->t.tmr);
+		record->timerfd.armed = hrtimer_is_queued(&ctx->t.tmr);
 		record->timerfd.base_clock = BPF_CORE_READ(ctx, t.tmr.base, clockid);
 	}
 	record->timerfd.interval = BPF_CORE_READ(ctx, tintv);

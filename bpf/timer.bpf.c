@@ -4,6 +4,7 @@
  *
  * Attach to the leader only (IterFilter.tid): all of this hangs on the signal_struct.
  */
+#include "bpf/hrtimer.bpf.h"
 #include "bpf/pidns.bpf.h"
 #include "bpf/records.bpf.h"
 #include "iterators/timer_record.h"
@@ -26,8 +27,6 @@
 #define POSIX_TIMER_REQUEUE_PENDING 2
 /* Up to v6.12: bit of it_requeue_pending */
 #define REQUEUE_PENDING 1
-/* enum hrtimer state */
-#define HRTIMER_STATE_ENQUEUED 1
 
 RECORD_MAP(timers, timer_record);
 RECORD_MAP(itimers, itimer_record);
@@ -196,22 +195,13 @@ static __always_inline __u32 next_id_of(const struct signal_struct *signal)
 	return BPF_CORE_READ(signal_v61, posix_timer_id);
 }
 
-static __always_inline _Bool is_queued(const struct hrtimer *timer)
-{
-	const struct hrtimer___v71 *timer_v71 = (const void *)timer;
-
-	if (bpf_core_field_exists(timer_v71->is_queued))
-		return BPF_CORE_READ(timer_v71, is_queued);
-	return BPF_CORE_READ(timer, state) & HRTIMER_STATE_ENQUEUED;
-}
-
 /* ITIMER_PROF and ITIMER_VIRTUAL: struct signal_struct.it (kernel/time/posix-cpu-timers.c) */
 static __always_inline void read_itimers(struct itimer_record *record, const struct signal_struct *signal)
 {
 	/* Periodic and expired, it is queued again when its SIGALRM is taken (kernel/signal.c: dequeue_signal()). */
 	record->real_expires_ns = 0;
 	record->real_interval_ns = BPF_CORE_READ(signal, it_real_incr);
-	if (record->real_interval_ns || is_queued(&signal->real_timer))
+	if (record->real_interval_ns || hrtimer_is_queued(&signal->real_timer))
 		record->real_expires_ns = BPF_CORE_READ(signal, real_timer._softexpires);
 	record->prof_expires_ns = BPF_CORE_READ(signal, it[CPUCLOCK_PROF].expires);
 	record->prof_interval_ns = BPF_CORE_READ(signal, it[CPUCLOCK_PROF].incr);

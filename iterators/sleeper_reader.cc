@@ -15,6 +15,7 @@ struct SleeperReader::State {
 
 	BpfObject<sleeper_bpf> object;
 	RecordMap<sleeper_record> sleepers;
+	uint32_t room = 0;
 };
 
 SleeperReader::SleeperReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -30,16 +31,13 @@ static uint64_t tick_ns()
 	return static_cast<uint64_t>(tick.tv_nsec);
 }
 
-Result<SleeperReader> SleeperReader::load(uint32_t capacity)
+Result<SleeperReader> SleeperReader::load(uint32_t threads)
 {
 	auto state = std::make_unique<State>(TRY(BpfObject<sleeper_bpf>::open()));
 	auto &object = state->object;
-	int cpus = libbpf_num_possible_cpus();
-	if (cpus < 0)
-		return errno_error(-cpus, "cannot count the CPUs");
-	bpf_map__set_max_entries(object->maps.sleepers, std::max(capacity, 1u));
-	bpf_map__set_max_entries(object->maps.tasks, kMaxThreads);
-	object->rodata->cpu_count = static_cast<__u32>(cpus);
+	state->room = std::max(threads, 1u);
+	bpf_map__set_max_entries(object->maps.sleepers, state->room);
+	bpf_map__set_max_entries(object->maps.tasks, state->room);
 	object->rodata->tick_ns = tick_ns();
 	TRY(object.load());
 	state->sleepers = TRY(RecordMap<sleeper_record>::create(object->maps.sleepers, &object->bss->sleepers_count));
@@ -48,7 +46,9 @@ Result<SleeperReader> SleeperReader::load(uint32_t capacity)
 
 Result<> SleeperReader::look_at(std::span<const uint64_t> tasks)
 {
-	auto count = static_cast<uint32_t>(std::min<size_t>(tasks.size(), kMaxThreads));
+	if (tasks.size() > state_->room)
+		return make_error(Code::kLimit, "{} threads, room for the deadlines of {}", tasks.size(), state_->room);
+	auto count = static_cast<uint32_t>(tasks.size());
 	for (uint32_t i = 0; i < count; i++)
 		if (int err = bpf_map__update_elem(state_->object->maps.tasks, &i, sizeof(i), &tasks[i],
 						   sizeof(tasks[i]), BPF_ANY))
@@ -60,31 +60,13 @@ Result<> SleeperReader::look_at(std::span<const uint64_t> tasks)
 Result<> SleeperReader::run()
 {
 	state_->sleepers.clear();
-	int failed = TRY(run_syscall_program(state_->object->progs.walk_sleepers, {}));
-	if (failed)
-		return Error(Code::kInternal, "cannot find the kernel's timer queues");
 	TRY(run_syscall_program(state_->object->progs.walk_stacks, {}));
-	if (state_->sleepers.overflowed())
-		return make_error(Code::kLimit, "{} sleeping threads, room for {}", state_->sleepers.needed(),
-				  state_->sleepers.capacity());
 	return {};
 }
 
 std::span<const sleeper_record> SleeperReader::sleepers() const
 {
 	return state_->sleepers.records();
-}
-
-uint32_t SleeperReader::needed() const
-{
-	return state_->sleepers.needed();
-}
-
-const sleeper_record *SleeperReader::find(uint32_t tid) const
-{
-	auto records = sleepers();
-	auto it = std::ranges::find(records, tid, &sleeper_record::tid);
-	return it == records.end() ? nullptr : &*it;
 }
 
 } // namespace bpfckpt::iterators

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-// Deadlines of sleeping threads, from the hrtimer queues of all CPUs and from the threads' stacks (bpf/sleeper.bpf.c).
+// Deadlines of sleeping threads, from their kernel stacks (bpf/sleeper.bpf.c).
 //
 // To be run *before* a thread is interrupted: a call that fails with EINTR has taken its timer down by the time it
 // stops.
@@ -16,25 +16,21 @@ namespace bpfckpt::iterators {
 
 class SleeperReader {
 public:
-	// Room for `capacity` sleeping threads of the whole system.
-	static Result<SleeperReader> load(uint32_t capacity = 4096);
+	// For not more than `threads` of them.
+	static Result<SleeperReader> load(uint32_t threads);
 	SleeperReader(SleeperReader &&) noexcept;
 	SleeperReader &operator=(SleeperReader &&) noexcept;
 	~SleeperReader();
 
-	// Threads (struct task_struct, from task records) on whose stacks run() looks for a timeout in the timer wheel.
-	// Not more than kMaxThreads: the others' is not told.
-	static constexpr uint32_t kMaxThreads = 16384;
+	// Whose deadlines run() is to find (struct task_struct, from task records). Code::kLimit if that is more than
+	// there is room for.
 	Result<> look_at(std::span<const uint64_t> tasks);
 
-	// One pass. Code::kLimit if there are more sleepers than room: load again with room for needed().
+	// One pass.
 	Result<> run();
 
 	// Valid until the next run().
 	[[nodiscard]] std::span<const sleeper_record> sleepers() const;
-	[[nodiscard]] uint32_t needed() const;
-	// The deadline of a thread, by its tid in our PID namespace; nullptr: it does not sleep on an hrtimer.
-	[[nodiscard]] const sleeper_record *find(uint32_t tid) const;
 
 private:
 	struct State;

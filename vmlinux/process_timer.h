@@ -9,6 +9,7 @@
 struct task_struct;
 
 struct timer_list {
+	struct hlist_node entry;
 	unsigned long expires; /* in jiffies */
 	void *function;
 };

@@ -132,6 +132,7 @@ struct task_struct {
 	unsigned int __state;
 	unsigned int flags;
 	unsigned int ptrace;
+	int on_cpu;
 	int prio;
 	int static_prio;
 	unsigned int rt_priority;

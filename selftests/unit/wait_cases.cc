@@ -41,13 +41,18 @@ Pipe new_pipe()
 	return {fds[0], fds[1]};
 }
 
-Pipe new_socketpair(bool timeout)
+timeval timeval_of_ms(int64_t ms)
+{
+	return {ms / 1000, ms % 1000 * 1000};
+}
+
+Pipe new_socketpair(int64_t timeout_ms)
 {
 	int fds[2];
 	if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
 		std::abort();
-	timeval limit = {0, kTimeoutMs * 1000};
-	if (timeout)
+	timeval limit = timeval_of_ms(timeout_ms);
+	if (timeout_ms)
 		::setsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	return {fds[0], fds[1]};
 }
@@ -141,10 +146,10 @@ sigset_t one_signal(int signal)
 	return set;
 }
 
-std::vector<WaitCase> wait_cases()
+std::vector<WaitCase> wait_cases(int64_t timeout_ms)
 {
 	std::vector<WaitCase> cases;
-	add_timed_waits(cases);
+	add_timed_waits(cases, timeout_ms);
 	add_waits_for_data(cases);
 	add_endless_waits(cases);
 	return cases;

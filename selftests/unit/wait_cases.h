@@ -11,8 +11,6 @@
 
 namespace bpfckpt::selftests {
 
-constexpr int64_t kTimeoutMs = 600;
-
 // Written by the case's process, in memory shared with the test.
 struct WaitReport {
 	volatile pid_t tid;
@@ -36,6 +34,7 @@ struct WaitCase {
 	std::function<void(pid_t)> trigger;
 };
 
-std::vector<WaitCase> wait_cases();
+// Those with a timeout wait for that long.
+std::vector<WaitCase> wait_cases(int64_t timeout_ms);
 
 } // namespace bpfckpt::selftests

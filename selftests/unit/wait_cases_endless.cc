@@ -72,9 +72,9 @@ void add_waits_for_data(std::vector<WaitCase> &cases)
 	int master, slave;
 	if (::openpty(&master, &slave, nullptr, nullptr, nullptr) == 0)
 		add_read("read a terminal", slave, [=](pid_t) { (void)!::write(master, "x\n", 2); });
-	Pipe unix_pair = new_socketpair(false);
+	Pipe unix_pair = new_socketpair(0);
 	add_read("read a socket", unix_pair.in, [=](pid_t) { poke(unix_pair.out); });
-	Pipe recv_pair = new_socketpair(false);
+	Pipe recv_pair = new_socketpair(0);
 	add(
 		"recv",
 		[=] {

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <ctime>
 
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include "selftests/unit/wait_cases.h"
@@ -14,13 +15,15 @@ namespace bpfckpt::selftests {
 
 timespec after_ms(int64_t ms);
 timespec clock_in_ms(clockid_t clock, int64_t ms);
+timeval timeval_of_ms(int64_t ms);
 
 struct Pipe {
 	int in, out;
 };
 
 Pipe new_pipe();
-Pipe new_socketpair(bool timeout);
+// SO_RCVTIMEO if `timeout_ms` is not 0.
+Pipe new_socketpair(int64_t timeout_ms);
 // Makes an eventfd or a pipe readable.
 void poke(int fd);
 int new_epoll(int fd);
@@ -41,7 +44,7 @@ void block_signal(int signal);
 sigset_t one_signal(int signal);
 
 // The calls with a timeout, those that wait for data, and the others.
-void add_timed_waits(std::vector<WaitCase> &cases);
+void add_timed_waits(std::vector<WaitCase> &cases, int64_t timeout_ms);
 void add_waits_for_data(std::vector<WaitCase> &cases);
 void add_endless_waits(std::vector<WaitCase> &cases);
 

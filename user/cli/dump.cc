@@ -114,13 +114,13 @@ Result<> Dump::prepare()
 	log_.steps("found {} processes", tree_->pids().size());
 
 	snapshot_ = TRY(collect::Snapshot::load());
-	sleepers_ = TRY(iterators::SleeperReader::load());
 	TRY(snapshot_->attach(tree_->pids()));
 	// Once on the running tree: the maps get their size, and what is touched first is touched now.
 	TRY(snapshot_->capture());
 	std::vector<uint64_t> tasks;
 	for (const task_record &task : snapshot_->tasks().tasks())
 		tasks.push_back(task.task);
+	sleepers_ = TRY(iterators::SleeperReader::load(static_cast<uint32_t>(tasks.size())));
 	TRY(sleepers_->look_at(tasks));
 	log_.steps("loaded, attached and tried the BPF programs");
 	if (!options_.dry_run) {

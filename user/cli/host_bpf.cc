@@ -123,7 +123,7 @@ Result<std::string> probe_task_reader()
 
 Result<std::string> probe_sleeper_reader()
 {
-	return without_detail(iterators::SleeperReader::load());
+	return without_detail(iterators::SleeperReader::load(1));
 }
 
 Result<std::string> probe_file_reader()

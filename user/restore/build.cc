@@ -242,6 +242,8 @@ Result<> Builder::go()
 					give_back(lent);
 			},
 	}));
+	for (LentTimeout &lent : lent_)
+		watch(lent);
 	TRY(tree_.detach(options_.leave_stopped, *guard));
 	guard->finish();
 	return {};

@@ -8,7 +8,6 @@
 
 #include <linux/futex.h>
 #include <linux/io_uring.h>
-#include <sched.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -163,16 +162,15 @@ Result<> set_final_state(Tracee &tracee, const images::Thread &thread, const use
 	return tracee.set_signal_mask(thread.signal_mask());
 }
 
+void watch(LentTimeout &lent)
+{
+	lent.watch.emplace(lent.pid, lent.tid);
+}
+
 void give_back(const LentTimeout &lent)
 {
-	std::string path = fmt::format("/proc/{}/task/{}/syscall", lent.pid, lent.tid);
-	auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
-	for (;;) {
-		Result<std::string> text = read_file(path);
-		if (!text || !text->starts_with("running") || std::chrono::steady_clock::now() > deadline)
-			break;
-		sched_yield();
-	}
+	// Some microseconds on an idle machine; on a busy one the thread has to get a CPU first.
+	(void)lent.watch->wait(std::chrono::seconds(5));
 	if (lent.of_socket)
 		return lent.of_socket->put_back(lent.socket);
 	iovec local = {const_cast<timespec *>(&lent.original), sizeof(lent.original)};

@@ -12,6 +12,7 @@
 #include <sys/user.h>
 
 #include "images/task.pb.h"
+#include "user/target/entry_watch.h"
 #include "user/target/remote.h"
 #include "user/target/socket_timeout.h"
 
@@ -26,6 +27,7 @@ struct LentTimeout {
 	timespec original;
 	int socket = -1; // in bpfckpt
 	std::optional<target::ShortenedSocketTimeout> of_socket = std::nullopt;
+	std::optional<target::EntryWatch> watch = std::nullopt; // from before detach() on
 };
 
 // What the thread goes on with. Sleeps in the stub if need be: after everything else that the thread does there.
@@ -36,6 +38,8 @@ Result<user_regs_struct> final_registers(target::Tracee &tracee, const images::T
 // Extended registers, registers, rseq critical section, signal mask: the thread must not be resumed but by detach().
 Result<> set_final_state(target::Tracee &tracee, const images::Thread &thread, const user_regs_struct &regs);
 
+// Before detach().
+void watch(LentTimeout &lent);
 // After detach(), last lent first: waits until the thread sleeps in its call (or left it), then gives the timeout back.
 void give_back(const LentTimeout &lent);
 

@@ -37,11 +37,16 @@ void FrozenTree::State::resolve_deadlines()
 	});
 }
 
+static bool is_resumed_alone(Timeout timeout)
+{
+	return timeout == Timeout::kSocket || timeout == Timeout::kTimespec || timeout == Timeout::kTimespecIndirect;
+}
+
 // Lets it enter its call with the timeout that is there for this one time, and has that put back.
 static void resume_with(const FrozenProcess &process, FrozenThread &thread, int64_t remaining,
 			const std::function<void()> &put_back)
 {
-	enter_again(process.pid, thread.tid, thread.syscall->message.nr(), remaining, put_back);
+	enter_again(process.pid, thread.tid, remaining, put_back);
 	thread.in_stop = thread.seized = false;
 }
 
@@ -55,25 +60,39 @@ static void resume_socket_wait(const FrozenProcess &process, FrozenThread &threa
 		resume_with(process, thread, remaining, [&] { shortened->put_back(copy.get()); });
 }
 
-// Timed calls that the kernel would start anew get what remains by now.
+// A timeout in memory. That of select(2) and its kin stays shortened, as they leave it.
+static void resume_timed_wait(const FrozenProcess &process, FrozenThread &thread, int64_t remaining)
+{
+	auto change = ShortenedTimeout::apply(process.pid, *thread.syscall, remaining);
+	if (change.temporary())
+		resume_with(process, thread, remaining, [&] { change.put_back(process.pid); });
+}
+
+static void resume_timeout(const FrozenProcess &process, FrozenThread &thread)
+{
+	const InterruptedSyscall &call = *thread.syscall;
+	int64_t remaining = call.message.deadline_ns() - now_on(call.message.clock());
+	if (call.timeout == Timeout::kMillisecondsR10) {
+		auto regs = call.resume_registers(thread.regs, remaining);
+		::ptrace(PTRACE_POKEUSER, thread.tid, offsetof(user_regs_struct, r10), regs.r10);
+	} else if (call.timeout == Timeout::kSocket) {
+		resume_socket_wait(process, thread, remaining);
+	} else if (call.timeout != Timeout::kNone) {
+		resume_timed_wait(process, thread, remaining);
+	}
+}
+
+// Timed calls that the kernel would start anew get what remains by now. First those that are let go one by one: each
+// takes its time until it is asleep, which the others must not wait for with a timeout that was measured before.
 void FrozenTree::State::resume_timeouts()
 {
-	for_each_thread([](FrozenProcess &process, FrozenThread &thread) {
-		if (!thread.in_stop || !thread.syscall || !thread.syscall->message.timed())
-			return;
-		const InterruptedSyscall &call = *thread.syscall;
-		int64_t remaining = call.message.deadline_ns() - now_on(call.message.clock());
-		if (call.timeout == Timeout::kMillisecondsR10) {
-			auto regs = call.resume_registers(thread.regs, remaining);
-			::ptrace(PTRACE_POKEUSER, thread.tid, offsetof(user_regs_struct, r10), regs.r10);
-		} else if (call.timeout == Timeout::kSocket) {
-			resume_socket_wait(process, thread, remaining);
-		} else if (call.timeout != Timeout::kNone) {
-			auto change = ShortenedTimeout::apply(process.pid, call, remaining);
-			if (change.temporary())
-				resume_with(process, thread, remaining, [&] { change.put_back(process.pid); });
-		}
-	});
+	for (bool alone : {true, false}) {
+		for_each_thread([alone](FrozenProcess &process, FrozenThread &thread) {
+			if (thread.in_stop && thread.syscall && thread.syscall->message.timed() &&
+			    is_resumed_alone(thread.syscall->timeout) == alone)
+				resume_timeout(process, thread);
+		});
+	}
 }
 
 // Those that cannot be detached because they never stopped are let go by the kernel when bpfckpt exits.

@@ -3,16 +3,13 @@
 
 #include <algorithm>
 #include <csignal>
-#include <functional>
 #include <thread>
 
-#include <sched.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
-#include "user/target/pid_ref.h"
-#include "user/target/tree_scan.h"
+#include "user/target/entry_watch.h"
 
 namespace bpfckpt::target {
 
@@ -40,36 +37,23 @@ constexpr uint64_t kGetEventsArgTs = 16; // offsetof(struct io_uring_getevents_a
 // A wait that ends so soon might have ended before anybody sees the thread asleep.
 constexpr int64_t kDueNs = 20'000'000;
 // Some microseconds on an idle machine; on a busy one the thread has to get a CPU first.
-constexpr auto kReadWithin = std::chrono::seconds(1);
-// After that the thread is waiting for a CPU, and should not find us on it.
+constexpr auto kEnterWithin = std::chrono::seconds(5);
+// Between two looks at a thread that comes to a stop.
 constexpr auto kLookAt = std::chrono::microseconds(100);
 
 constexpr int kSyscallStop = SIGTRAP | 0x80; // PTRACE_O_TRACESYSGOOD
 
-bool happens(Clock::duration within, const std::function<bool()> &condition)
-{
-	auto start = Clock::now();
-	while (!condition()) {
-		auto waited = Clock::now() - start;
-		if (waited > within)
-			return false;
-		if (waited < kLookAt)
-			::sched_yield();
-		else
-			std::this_thread::sleep_for(kLookAt);
-	}
-	return true;
-}
-
 // To the next stop, that of a system call or what comes before; 0: the thread is gone.
-int next_stop(pid_t tid, Clock::duration within)
+int next_stop(pid_t tid, std::chrono::nanoseconds within)
 {
 	int status = 0;
 	if (::ptrace(PTRACE_SYSCALL, tid, 0, 0) < 0)
 		return 0;
-	pid_t waited = 0;
-	auto reported = [&] { return (waited = ::waitpid(tid, &status, __WALL | WNOHANG)) != 0; };
-	if (!happens(within, reported)) {
+	auto deadline = std::chrono::steady_clock::now() + within;
+	pid_t waited;
+	while ((waited = ::waitpid(tid, &status, __WALL | WNOHANG)) == 0 && std::chrono::steady_clock::now() < deadline)
+		std::this_thread::sleep_for(kLookAt);
+	if (waited == 0) {
 		::ptrace(PTRACE_INTERRUPT, tid, 0, 0);
 		waited = ::waitpid(tid, &status, __WALL);
 	}
@@ -108,20 +92,21 @@ ShortenedTimeout ShortenedTimeout::apply(pid_t pid, const InterruptedSyscall &sy
 	return change;
 }
 
-void enter_again(pid_t pid, pid_t tid, uint32_t nr, int64_t remaining_ns, const std::function<void()> &put_back)
+void enter_again(pid_t pid, pid_t tid, int64_t remaining_ns, const std::function<void()> &put_back)
 {
 	std::chrono::nanoseconds remaining(std::max<int64_t>(remaining_ns, 0));
 	if (remaining_ns >= kDueNs) {
 		// Not from the stop before the call: detaching raises TIF_SIGPENDING (kernel/ptrace.c:
 		// __ptrace_unlink()), with which it would end by EINTR.
+		EntryWatch watch(pid, tid);
 		::ptrace(PTRACE_DETACH, tid, 0, 0);
-		happens(std::min<Clock::duration>(remaining, kReadWithin), [=] { return sleeps_in(pid, tid, nr); });
+		(void)watch.wait(kEnterWithin);
 		put_back();
 		return;
 	}
-	int status = next_stop(tid, kReadWithin);
+	int status = next_stop(tid, kEnterWithin);
 	if (status >> 8 == kSyscallStop)
-		status = next_stop(tid, remaining + kReadWithin);
+		status = next_stop(tid, remaining + kEnterWithin);
 	put_back();
 	if (status)
 		::ptrace(PTRACE_DETACH, tid, 0, static_cast<unsigned long>(signal_of(status)));

@@ -16,10 +16,9 @@
 
 namespace bpfckpt::target {
 
-// Lets one stopped thread enter its call `nr` again, of whose timeout `remaining_ns` are left, calls `put_back` when it
-// has read that, and detaches it. The end of a wait that is due is awaited: nobody has to be quick enough to see the
-// thread asleep in it.
-void enter_again(pid_t pid, pid_t tid, uint32_t nr, int64_t remaining_ns, const std::function<void()> &put_back);
+// Lets one stopped thread enter its call again, of whose timeout `remaining_ns` are left, calls `put_back` when it has
+// read that, and detaches it. The end of a wait that is due is awaited: it might be over before the thread sleeps.
+void enter_again(pid_t pid, pid_t tid, int64_t remaining_ns, const std::function<void()> &put_back);
 
 class ShortenedTimeout {
 public:

@@ -187,16 +187,6 @@ bool inside_vfork(pid_t pid, pid_t tid)
 	}
 }
 
-bool sleeps_in(pid_t pid, pid_t tid, uint32_t nr)
-{
-	char buffer[256];
-	ssize_t length = read_small(fmt::format("/proc/{}/task/{}/syscall", pid, tid).c_str(), buffer, sizeof(buffer));
-	if (length <= 0)
-		return false;
-	auto fields = words(std::string_view(buffer, static_cast<size_t>(length)));
-	return fields.size() >= 9 && number<uint32_t>(fields[0]) == nr;
-}
-
 std::string kernel_stack(pid_t pid, pid_t tid)
 {
 	std::string text = read_file(fmt::format("/proc/{}/task/{}/stack", pid, tid)).value_or("");

@@ -54,9 +54,6 @@ Result<pid_t> tracer_of(pid_t tid);
 // The thread is asleep in vfork(2) or its like, until its child execs or exits: nothing but SIGKILL wakes it.
 bool inside_vfork(pid_t pid, pid_t tid);
 
-// The thread is asleep in this system call.
-bool sleeps_in(pid_t pid, pid_t tid, uint32_t nr);
-
 // Where a thread sleeps: the first functions of its kernel stack, "do_wait <- kernel_wait4", or as little as can be
 // read.
 std::string kernel_stack(pid_t pid, pid_t tid);
