@@ -33,6 +33,26 @@ TEST(UringRearm, every_request_of_a_single_issuer_is_told_once)
 	run_rearm(kSingleIssuer | kDeferTaskrun, 22);
 }
 
+TEST(UringRearm, messages_children_chains_and_drains)
+{
+	for (unsigned flags : {0U, kSingleIssuer | kDeferTaskrun}) {
+		SCOPED_TRACE("flags " + std::to_string(flags));
+		ScenarioOptions options;
+		options.args = {std::to_string(flags)};
+		options.verify = [&](const Json &document) {
+			ASSERT_EQ(document["rings"].size(), 3u);
+			for (const Json &ring : document["rings"])
+				if (!ring["messages"].empty())
+					expect_complete(ring, 0);
+				else if (number(ring["held_by_drain"]))
+					expect_complete(ring, 3);
+				else
+					expect_complete(ring, flags & kDeferTaskrun ? 9 : 8);
+		};
+		run_scenario("uring_messages", options);
+	}
+}
+
 TEST(UringRearm, rings_of_every_setup)
 {
 	for (const char *kind : {"defer", "registered", "mapped", "sqe128", "cqe32", "restricted", "forked"}) {

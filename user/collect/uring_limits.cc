@@ -67,6 +67,9 @@ void refuse_setup(const uring_ring_record &record, Refusals &refusals)
 		refusals.add("a memory region is registered with it (IORING_REGISTER_MEM_REGION)");
 	if (record.napi_mode != 255)
 		refusals.add("it polls network devices (IORING_REGISTER_NAPI)");
+	if (record.state & URING_DRAIN_NEXT)
+		refusals.add("its next request waits for all before it, because a chain did (IOSQE_IO_DRAIN)",
+			     "set IOSQE_IO_DRAIN on the first request of a chain");
 	if (record.state & URING_TRUNCATED)
 		refusals.add("a list of it does not end");
 	if (sysconf(_SC_NPROCESSORS_CONF) > URING_CPU_WORDS * 64)
@@ -102,10 +105,6 @@ void refuse_registered(const images::Ring &ring, bool compared, Refusals &refusa
 			     "they are taken over when the program reads its completions");
 	if (ring.disabled() && (ring.sq_head() || ring.cq_tail()))
 		refusals.add("it is not enabled yet (IORING_SETUP_R_DISABLED) and has been used all the same");
-	if (ring.messages_size())
-		refusals.add(
-			fmt::format("{} completions from other rings are on their way to it", ring.messages_size()),
-			"try again");
 	for (const images::FixedBuffer &buffer : ring.buffers()) {
 		if (buffer.pages_differ())
 			refusals.add(

@@ -123,8 +123,8 @@ uint32_t submitted_flags(const uring::RequestSource &source)
 		flags &= ~static_cast<uint32_t>(IOSQE_IO_LINK | IOSQE_IO_HARDLINK);
 	bool punted = record.place == URING_PLACE_WQ_WORKER || record.place == URING_PLACE_WQ_QUEUE ||
 		      record.place == URING_PLACE_WQ_HASHED;
-	// Armed on poll, or held back by a drain: it is the kernel that marked it so.
-	if (!punted)
+	// Armed on poll, or held back by a drain: it may be the kernel that marked it so.
+	if (!punted && record.place != URING_PLACE_LINK)
 		flags &= ~static_cast<uint32_t>(IOSQE_ASYNC);
 	return flags;
 }
@@ -146,21 +146,55 @@ uint32_t file_of_descriptor(const images::Document &document, uint32_t tid, int3
 	return 0;
 }
 
-// A member of a chain, and what a drain holds back, look up their file when they begin; till then the number is where
-// the flags of the completion will be (struct io_cqe).
+// A member of a chain, what a drain holds back, and what is only queued look up their file when they begin; till then
+// the number is where the flags of the completion will be (struct io_cqe).
 bool has_begun(const uring_request_record &record)
 {
-	return record.file || (record.place != URING_PLACE_LINK && record.place != URING_PLACE_DEFERRED);
+	switch (record.place) {
+	case URING_PLACE_LINK:
+	case URING_PLACE_DEFERRED:
+	case URING_PLACE_TASK_WORK:
+	case URING_PLACE_FALLBACK:
+	case URING_PLACE_WQ_QUEUE:
+	case URING_PLACE_WQ_HASHED:
+		return record.file != 0;
+	default:
+		return true;
+	}
 }
 
+// io_uring/opdef.c: needs_file
 bool uses_file(uint8_t opcode)
 {
 	switch (opcode) {
 	case images::IORING_OP_NOP:
+	case images::IORING_OP_POLL_REMOVE:
 	case images::IORING_OP_TIMEOUT:
+	case images::IORING_OP_TIMEOUT_REMOVE:
+	case images::IORING_OP_ASYNC_CANCEL:
 	case images::IORING_OP_LINK_TIMEOUT:
+	case images::IORING_OP_OPENAT:
+	case images::IORING_OP_OPENAT2:
+	case images::IORING_OP_CLOSE:
+	case images::IORING_OP_FILES_UPDATE:
+	case images::IORING_OP_STATX:
+	case images::IORING_OP_MADVISE:
+	case images::IORING_OP_EPOLL_CTL:
+	case images::IORING_OP_PROVIDE_BUFFERS:
+	case images::IORING_OP_REMOVE_BUFFERS:
+	case images::IORING_OP_RENAMEAT:
+	case images::IORING_OP_UNLINKAT:
+	case images::IORING_OP_MKDIRAT:
+	case images::IORING_OP_SYMLINKAT:
+	case images::IORING_OP_LINKAT:
+	case images::IORING_OP_SETXATTR:
+	case images::IORING_OP_GETXATTR:
+	case images::IORING_OP_SOCKET:
+	case images::IORING_OP_WAITID:
 	case images::IORING_OP_FUTEX_WAIT:
+	case images::IORING_OP_FUTEX_WAKE:
 	case images::IORING_OP_FUTEX_WAITV:
+	case images::IORING_OP_PIPE:
 		return false;
 	default:
 		return true;

@@ -189,11 +189,12 @@ Result<> RingBuilder::build()
 	return batch.run(ring_.maker);
 }
 
-// Of requests that were done at the dump, behind those that count completions.
+// Of requests that were done at the dump: behind those that count completions, before those that wait for all others.
 Result<> RingBuilder::post_completed() const
 {
 	for (const images::Request &request : ring_.image.in_flight()) {
-		if (request.class_() != images::Request::COMPLETED)
+		// Some only have to be freed: a worker had posted the completion (io_uring/io_uring.c: io_free_req()).
+		if (request.class_() != images::Request::COMPLETED || request.flags() & IOSQE_CQE_SKIP_SUCCESS)
 			continue;
 		images::Cqe cqe;
 		cqe.set_user_data(request.user_data());
@@ -201,16 +202,22 @@ Result<> RingBuilder::post_completed() const
 		cqe.set_flags(request.completion_flags());
 		TRY(post_completion(ring_, cqe));
 	}
+	// Of other rings, for an issuer that has not come for them.
+	for (const images::Cqe &message : ring_.image.messages())
+		TRY(post_completion(ring_, message));
 	return {};
 }
 
 Result<> RingBuilder::rearm()
 {
-	if (!ring_.waiting.empty()) {
-		TRY(rearm_waiting(ring_, tree_, files_));
+	bool waits = !ring_.waiting.empty();
+	auto held_back = std::ranges::find_if(ring_.waiting, uring::is_held_back);
+	TRY(rearm_waiting(ring_, tree_, files_, static_cast<size_t>(held_back - ring_.waiting.begin())));
+	TRY(post_completed());
+	TRY(rearm_waiting(ring_, tree_, files_, ring_.waiting.size()));
+	if (waits)
 		write_submissions();
-	}
-	return post_completed();
+	return {};
 }
 
 } // namespace

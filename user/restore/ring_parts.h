@@ -60,8 +60,9 @@ Result<> align_counters(const NewRing &ring);
 // Polls for edges that tell at once what they had told before: submitted first, and what they tell is part of the
 // counters then. Takes them from ring.waiting.
 Result<> rearm_reported(NewRing &ring, const Plan &plan, Tree &tree, const OpenFiles &files);
-// All others. The counters are right but for these, the eventfd is registered: what they tell is for the program.
-Result<> rearm_waiting(const NewRing &ring, Tree &tree, const OpenFiles &files);
+// The next `count` chains of ring.waiting, which go from there. The counters are right but for these, the eventfd is
+// registered: what they tell is for the program.
+Result<> rearm_waiting(NewRing &ring, Tree &tree, const OpenFiles &files, size_t count);
 
 [[nodiscard]] target::Tracee *find_thread(Tree &tree, uint32_t tid);
 

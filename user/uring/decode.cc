@@ -74,6 +74,13 @@ void tell_sqe(const io_uring_sqe &sqe, images::Request &request)
 	request.set_file_index(sqe.file_index);
 }
 
+// A fixed slot takes no number.
+void tell_open_limit(const iterators::KernelObject &command, images::Request &request)
+{
+	if (!command.get("file_slot"))
+		request.set_open_limit(command.get("nofile"));
+}
+
 void add_iovecs(const RequestSource &source, const iterators::KernelObject &object, const std::string &path,
 		images::Request &request)
 {

@@ -51,6 +51,9 @@ DecodeFamily decode_resources;
 // What people read of an SQE that the program could have submitted as it is: operations that keep nothing apart.
 void tell_sqe(const io_uring_sqe &sqe, images::Request &request);
 
+// Of an operation that makes a descriptor.
+void tell_open_limit(const iterators::KernelObject &command, images::Request &request);
+
 // Adds request.iovecs: what remains of the iov_iter at `path` of `object`.
 void add_iovecs(const RequestSource &source, const iterators::KernelObject &object, const std::string &path,
 		images::Request &request);

@@ -15,6 +15,7 @@ std::string decode_open(const RequestSource &source, images::Request &request, i
 	request.set_fd(sqe.fd);
 	request.set_path(source.path);
 	request.set_address3(open.get("how.resolve"));
+	tell_open_limit(open, request);
 	if (source.path.empty())
 		return "its path could not be read";
 	return {};
@@ -49,9 +50,11 @@ std::string decode_file(const RequestSource &source, images::Request &request, i
 	case images::IORING_OP_MADVISE: {
 		bool memory = source.record->opcode == images::IORING_OP_MADVISE;
 		auto advise = source.command(memory ? "io_madvise" : "io_fadvise");
-		sqe.addr = memory ? advise.get("addr") : 0;
-		sqe.off = memory ? 0 : advise.get("offset");
-		sqe.len = static_cast<uint32_t>(advise.get("len"));
+		// A length of more than 32 bits goes where the other operation has its address.
+		uint64_t length = advise.get("len"), wide = length >> 32 ? length : 0;
+		sqe.addr = memory ? advise.get("addr") : wide;
+		sqe.off = memory ? wide : advise.get("offset");
+		sqe.len = wide ? 0 : static_cast<uint32_t>(length);
 		sqe.fadvise_advice = static_cast<uint32_t>(advise.get("advice"));
 		break;
 	}
@@ -69,6 +72,7 @@ std::string decode_file(const RequestSource &source, images::Request &request, i
 		sqe.addr = pipe.get("fds");
 		sqe.rw_flags = static_cast<__kernel_rwf_t>(pipe.get("flags"));
 		sqe.file_index = static_cast<uint32_t>(pipe.get("file_slot"));
+		tell_open_limit(pipe, request);
 		break;
 	}
 	default: {

@@ -5,6 +5,9 @@
 
 namespace bpfckpt::uring {
 
+static constexpr uint32_t kCancelFd = 1U << 1; // IORING_ASYNC_CANCEL_FD
+static constexpr uint32_t kCancelOp = 1U << 5; // IORING_ASYNC_CANCEL_OP
+
 std::string decode_nop(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
 	auto nop = source.command("io_nop");
@@ -20,8 +23,9 @@ std::string decode_cancel(const RequestSource &source, images::Request &request,
 	auto cancel = source.command("io_cancel");
 	sqe.addr = cancel.get("addr");
 	sqe.cancel_flags = static_cast<uint32_t>(cancel.get("flags"));
-	sqe.fd = static_cast<int>(cancel.get("fd"));
-	sqe.len = static_cast<uint32_t>(cancel.get("opcode"));
+	// Without these flags nothing is put there at all (io_uring/cancel.c: io_async_cancel_prep()).
+	sqe.fd = sqe.cancel_flags & kCancelFd ? static_cast<int>(cancel.get("fd")) : 0;
+	sqe.len = sqe.cancel_flags & kCancelOp ? static_cast<uint32_t>(cancel.get("opcode")) : 0;
 	tell_sqe(sqe, request);
 	request.set_fd(sqe.fd);
 	return {};

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 #include <linux/io_uring.h>
+#include <sys/wait.h>
 
 #include "user/uring/sighting.h"
 
@@ -32,6 +33,12 @@ bool is_with_worker(const Request &request)
 bool is_waiting(const Request &request)
 {
 	return request.class_() == Request::REARMABLE;
+}
+
+// Nothing of it has been done but the preparation.
+bool has_not_begun(const Request &request)
+{
+	return is_at(request, URING_PLACE_LINK) || is_at(request, URING_PLACE_DEFERRED);
 }
 
 // What is ready does not change between the dump and the submission, but by what the program would have seen too.
@@ -63,6 +70,31 @@ std::string timeout_obstacle(const Request &request)
 	return {};
 }
 
+// After an accept for many others are linked to it never.
+std::string repetition_obstacle(const Request &request)
+{
+	if (request.multishot() && request.link())
+		return "it repeats, and others are linked to it";
+	return {};
+}
+
+// While the tree is built, children stop and go on for other reasons than before. Of a descriptor the kernel keeps the
+// process only, and the number may name another one by now.
+std::string waitid_obstacle(const Request &request)
+{
+	if (request.op_flags() & (WSTOPPED | WCONTINUED))
+		return "it waits for children to stop or to go on";
+	if (request.length() == P_PIDFD)
+		return "it names a process by a descriptor";
+	return {};
+}
+
+// A worker sleeps in the middle of it, and does not keep what it was told to do.
+std::string not_begun_obstacle(const Request &request)
+{
+	return has_not_begun(request) ? "" : "restore does not submit it again once it has begun";
+}
+
 // Besides what all have in common.
 std::string operation_obstacle(const Request &request, const images::File *file)
 {
@@ -84,7 +116,37 @@ std::string operation_obstacle(const Request &request, const images::File *file)
 	case images::IORING_OP_FUTEX_WAIT:
 	case images::IORING_OP_FUTEX_WAITV:
 	case images::IORING_OP_EPOLL_WAIT:
+	case images::IORING_OP_SENDMSG:
 		return {};
+	case images::IORING_OP_ACCEPT:
+	case images::IORING_OP_RECVMSG:
+		return repetition_obstacle(request);
+	case images::IORING_OP_WAITID:
+		return waitid_obstacle(request);
+	case images::IORING_OP_POLL_REMOVE:
+	case images::IORING_OP_TIMEOUT_REMOVE:
+	case images::IORING_OP_ASYNC_CANCEL:
+	case images::IORING_OP_FSYNC:
+	case images::IORING_OP_SYNC_FILE_RANGE:
+	case images::IORING_OP_FALLOCATE:
+	case images::IORING_OP_FTRUNCATE:
+	case images::IORING_OP_FADVISE:
+	case images::IORING_OP_MADVISE:
+	case images::IORING_OP_OPENAT:
+	case images::IORING_OP_OPENAT2:
+	case images::IORING_OP_CLOSE:
+	case images::IORING_OP_FIXED_FD_INSTALL:
+	case images::IORING_OP_FILES_UPDATE:
+	case images::IORING_OP_SPLICE:
+	case images::IORING_OP_TEE:
+	case images::IORING_OP_SOCKET:
+	case images::IORING_OP_CONNECT:
+	case images::IORING_OP_BIND:
+	case images::IORING_OP_LISTEN:
+	case images::IORING_OP_SHUTDOWN:
+	case images::IORING_OP_PIPE:
+	case images::IORING_OP_FUTEX_WAKE:
+		return not_begun_obstacle(request);
 	default:
 		return "restore does not submit it again yet";
 	}
@@ -102,10 +164,13 @@ std::string file_obstacle(const Request &request, const images::File *file)
 	return {};
 }
 
-// Some timeouts count completions: they come before what may be told at once.
-bool is_late(const Request &request)
+// Some timeouts count completions: they come before what may be told at once. Only timeouts and polls of a drain's ring
+// can be told from what came before it by their order alone: what it holds back comes after all else.
+int rank_of(const Request &request)
 {
-	return !is_at(request, URING_PLACE_TIMEOUT);
+	if (is_at(request, URING_PLACE_TIMEOUT))
+		return 0;
+	return is_at(request, URING_PLACE_DEFERRED) ? 2 : 1;
 }
 
 } // namespace
@@ -120,8 +185,8 @@ std::string rearm_obstacle(const images::Ring &ring, const Request &request, con
 		return "the thread that submitted it has exited";
 	if (is_with_worker(request))
 		return "a worker is at it (io-wq)";
-	if (is_at(request, URING_PLACE_DEFERRED))
-		return "it waits for all that was submitted before it (IOSQE_IO_DRAIN)";
+	if (is_at(request, URING_PLACE_DEFERRED) && ring.drain_disabled())
+		return "it waits for all that was submitted before it, and the ring takes no such request any more";
 	if (is_at(request, URING_PLACE_SUBMITTING))
 		return "the chain that it begins is not submitted whole";
 	if (request.flags() & IOSQE_BUFFER_SELECT)
@@ -153,8 +218,8 @@ std::string completion_obstacle(const images::Ring &ring, const Request &request
 		return "it repeats";
 	if (request.link())
 		return "others are linked to it";
-	if (request.flags() & (IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS))
-		return "its buffer or its completion are not the program's any more";
+	if (request.flags() & IOSQE_BUFFER_SELECT)
+		return "its buffer is not the program's any more";
 	if (ring.layout().cqe_size() != sizeof(io_uring_cqe))
 		return "its completion has 32 bytes";
 	return {};
@@ -183,8 +248,13 @@ std::vector<Chain> waiting_chains(const images::Ring &ring)
 		for (chain.push_back(request); request->link() && chain.size() < size; chain.push_back(request))
 			request = &ring.in_flight(static_cast<int>(request->link()) - 1);
 	}
-	std::ranges::stable_sort(chains, {}, [](const Chain &chain) { return is_late(*chain.front()); });
+	std::ranges::stable_sort(chains, {}, [](const Chain &chain) { return rank_of(*chain.front()); });
 	return chains;
+}
+
+bool is_held_back(const Chain &chain)
+{
+	return is_at(*chain.front(), URING_PLACE_DEFERRED);
 }
 
 uint32_t waiting_count(const images::Ring &ring)

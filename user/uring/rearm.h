@@ -25,6 +25,8 @@ using Chain = std::vector<const images::Request *>;
 
 // Those that wait, in the order in which they are submitted.
 [[nodiscard]] std::vector<Chain> waiting_chains(const images::Ring &ring);
+// Behind an IOSQE_IO_DRAIN: until all that was submitted before it is done. These come last.
+[[nodiscard]] bool is_held_back(const Chain &chain);
 [[nodiscard]] uint32_t waiting_count(const images::Ring &ring);
 
 } // namespace bpfckpt::uring

@@ -7,6 +7,7 @@
 
 #include <linux/io_uring.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include "user/uring/rearm.h"
 
@@ -73,6 +74,12 @@ static bool is_writable(const images::Memory &memory, uint64_t start, uint64_t e
 			return true;
 	}
 	return false;
+}
+
+bool RingHolders::is_writable_in(const images::Process &process, uint64_t address, uint64_t length) const
+{
+	const images::Memory *memory = memory_of(process);
+	return memory && is_writable(*memory, address, address + length);
 }
 
 bool RingHolders::has_buffers_of(const images::Process &process, const images::Ring &ring) const
@@ -201,9 +208,26 @@ std::string RingCheck::obstacle_of(const images::Ring &ring, const images::Reque
 	if (request.link() &&
 	    ring.in_flight(static_cast<int>(request.link()) - 1).class_() != images::Request::REARMABLE)
 		return "the next of its chain is done already";
-	if (!holders_.thread_of(request.tid()).thread)
+	Maker submitter = holders_.thread_of(request.tid());
+	if (!submitter.thread)
 		return "the thread that submitted it is outside of the tree";
+	if (request.opcode() == images::IORING_OP_RECVMSG && !request.multishot() &&
+	    !holders_.is_writable_in(*submitter.process, request.address(), sizeof(msghdr)))
+		return "the header of its message is no longer in memory that can be written to";
 	return {};
+}
+
+// A chain is submitted at once, and restore lends each header its content of then.
+bool shares_a_header(const Chain &chain)
+{
+	std::vector<uint64_t> headers;
+	for (const images::Request *request : chain)
+		if (request->opcode() == images::IORING_OP_RECVMSG)
+			headers.push_back(request->address());
+	std::ranges::sort(headers);
+	return std::ranges::adjacent_find(headers, [](uint64_t one, uint64_t next) {
+		       return next - one < sizeof(msghdr);
+	       }) != headers.end();
 }
 
 // Each obstacle once: there may be thousands of one kind.
@@ -226,6 +250,9 @@ void RingCheck::check_requests(const images::Ring &ring)
 		       fmt::format("{} (user_data {:#x}{})", obstacle, which.second,
 				   which.first > 1 ? fmt::format(", and {} more", which.first - 1) : ""),
 		       "dump --forensic keeps what can be read of it");
+	if (std::ranges::any_of(waiting_chains(ring), shares_a_header))
+		refuse(name_of(ring), "two messages of one chain are received into one header",
+		       "give each request of a chain a struct msghdr of its own");
 }
 
 void RingCheck::check(const images::Ring &ring)

@@ -27,6 +27,7 @@ public:
 	[[nodiscard]] Maker maker_of(const images::Ring &ring) const;
 	// A user thread of the tree, by its tid; without one: none.
 	[[nodiscard]] Maker thread_of(uint32_t tid) const;
+	[[nodiscard]] bool is_writable_in(const images::Process &process, uint64_t address, uint64_t length) const;
 	// Whether the buffers of a ring lie in memory that a process can register.
 	[[nodiscard]] bool has_buffers_of(const images::Process &process, const images::Ring &ring) const;
 

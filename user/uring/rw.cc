@@ -39,8 +39,10 @@ std::string decode_rw(const RequestSource &source, images::Request &request, io_
 	auto rw = source.command("io_rw");
 	decode_common(source, request, sqe);
 	bool selects = source.has_flag("REQ_F_BUFFER_SELECT");
+	request.set_multishot(sqe.opcode == images::IORING_OP_READ_MULTISHOT);
+	// Of a multishot one it is the length of the buffer tried last; it was submitted with 0.
 	sqe.addr = selects ? 0 : rw.get("addr");
-	sqe.len = static_cast<uint32_t>(rw.get("len"));
+	sqe.len = request.multishot() ? 0 : static_cast<uint32_t>(rw.get("len"));
 	if (sqe.opcode == IORING_OP_READ_FIXED || sqe.opcode == IORING_OP_WRITE_FIXED) {
 		sqe.buf_index = source.record->buf_index;
 		request.set_buffer_index(sqe.buf_index);
@@ -51,7 +53,6 @@ std::string decode_rw(const RequestSource &source, images::Request &request, io_
 		sqe.addr += done;
 		sqe.len -= std::min(done, sqe.len);
 	}
-	request.set_multishot(sqe.opcode == images::IORING_OP_READ_MULTISHOT);
 	request.set_address(sqe.addr);
 	request.set_length(sqe.len);
 	return {};

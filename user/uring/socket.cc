@@ -89,9 +89,9 @@ std::string decode_receive(const RequestSource &source, images::Request &request
 	bool selects = source.has_flag("REQ_F_BUFFER_SELECT");
 	// With provided buffers, buf and len are those of the buffer tried last.
 	sqe.addr = selects ? 0 : sr.get("buf");
-	sqe.len = static_cast<uint32_t>(sr.get("len"));
-	if (request.multishot() && sr.has("mshot_len")) {
-		sqe.len = static_cast<uint32_t>(sr.get("mshot_len"));
+	// A multishot one had 0 before it could have a limit (mshot_len).
+	sqe.len = static_cast<uint32_t>(sr.get(request.multishot() ? "mshot_len" : "len"));
+	if (request.multishot()) {
 		sqe.file_index = static_cast<uint32_t>(sr.get("mshot_total_len")); // sqe->optlen
 	}
 	request.set_address(sqe.addr);
@@ -136,6 +136,7 @@ std::string decode_accept(const RequestSource &source, images::Request &request,
 	request.set_address2(sqe.addr2);
 	request.set_op_flags(sqe.accept_flags);
 	request.set_file_index(sqe.file_index);
+	tell_open_limit(accept, request);
 	return {};
 }
 
@@ -165,6 +166,7 @@ std::string decode_socket(const RequestSource &source, images::Request &request,
 		request.set_fd(sqe.fd);
 		request.set_offset(sqe.off);
 		request.set_file_index(sqe.file_index);
+		tell_open_limit(socket, request);
 	} else if (sqe.opcode == images::IORING_OP_LISTEN) {
 		sqe.len = static_cast<uint32_t>(source.command("io_listen").get("backlog"));
 	} else {

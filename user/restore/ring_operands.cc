@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/restore/ring_operands.h"
+
+#include <algorithm>
+#include <ranges>
+
+#include <linux/openat2.h>
+
+namespace bpfckpt::restore {
+
+using images::Request;
+
+namespace {
+
+constexpr int64_t kSecond = 1'000'000'000;
+constexpr uint32_t kTimeoutUpdates = 1U << 1 | 1U << 4; // IORING_TIMEOUT_UPDATE, IORING_LINK_TIMEOUT_UPDATE
+// The kernel never tells a program this flag, MSG_CMSG_COMPAT (net/socket.c: ____sys_recvmsg()): where it still stands,
+// nothing has been received.
+constexpr int kNothingReceived = static_cast<int>(1U << 31);
+
+// struct futex_waitv
+struct FutexWait {
+	uint64_t value;
+	uint64_t address;
+	uint32_t flags;
+	uint32_t reserved;
+};
+
+void *pointer(uint64_t address)
+{
+	return reinterpret_cast<void *>(address); // NOLINT(performance-no-int-to-ptr): of the program
+}
+
+bool is_timeout(const Request &request)
+{
+	return request.opcode() == images::IORING_OP_TIMEOUT || request.opcode() == images::IORING_OP_LINK_TIMEOUT;
+}
+
+template <class T>
+std::span<const std::byte> bytes_of(const T &object)
+{
+	return std::as_bytes(std::span(&object, 1));
+}
+
+} // namespace
+
+// --- what the kernel copies ----------------------------------------------------------------------------------------
+
+// Each of at most six pieces begins at a multiple of 8.
+size_t Operands::most_bytes(const Request &request)
+{
+	return sizeof(msghdr) + sizeof(open_how) + static_cast<size_t>(request.iovecs_size()) * sizeof(iovec) +
+	       static_cast<size_t>(request.futexes_size()) * sizeof(FutexWait) + request.sockaddr().size() +
+	       request.path().size() + 1 + 6 * sizeof(uint64_t);
+}
+
+void Operands::clear()
+{
+	bytes_.clear();
+	receive_headers_.clear();
+}
+
+uint64_t Operands::put(const void *data, size_t size)
+{
+	size_t at = (bytes_.size() + 7) & ~size_t{7};
+	auto bytes = std::span(static_cast<const std::byte *>(data), size);
+	bytes_.resize(at);
+	bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+	return mapping_ + at;
+}
+
+uint64_t Operands::put_time(int64_t nanoseconds)
+{
+	nanoseconds = std::max<int64_t>(nanoseconds, 0);
+	int64_t time[2] = {nanoseconds / kSecond, nanoseconds % kSecond}; // struct __kernel_timespec
+	return put(time, sizeof(time));
+}
+
+uint64_t Operands::put_iovecs(const Request &request)
+{
+	std::vector<iovec> iovecs;
+	for (const images::IoVec &one : request.iovecs())
+		iovecs.push_back({pointer(one.address()), one.length()});
+	return put(iovecs.data(), iovecs.size() * sizeof(iovec));
+}
+
+uint64_t Operands::put_futexes(const Request &request)
+{
+	std::vector<FutexWait> waits;
+	for (const images::FutexWaiter &one : request.futexes())
+		waits.push_back({one.value(), one.address(), one.flags(), 0});
+	return put(waits.data(), waits.size() * sizeof(FutexWait));
+}
+
+// Control data is looked at when the message is sent or received: where that lies is the program's own address.
+void Operands::add_message(const Request &request, io_uring_sqe &sqe)
+{
+	msghdr header = {};
+	header.msg_iov = static_cast<iovec *>(pointer(put_iovecs(request)));
+	header.msg_iovlen = static_cast<size_t>(request.iovecs_size());
+	header.msg_control = pointer(request.message_control());
+	header.msg_controllen = request.message_control_length();
+	if (request.opcode() == images::IORING_OP_RECVMSG) {
+		header.msg_name = pointer(request.address2());
+		receive_headers_.push_back({request.address(), header});
+		return;
+	}
+	header.msg_namelen = static_cast<socklen_t>(request.sockaddr().size());
+	if (header.msg_namelen)
+		header.msg_name = pointer(put(request.sockaddr().data(), request.sockaddr().size()));
+	sqe.addr = put(&header, sizeof(header));
+}
+
+void Operands::add_open(const Request &request, io_uring_sqe &sqe)
+{
+	sqe.addr = put(request.path().c_str(), request.path().size() + 1);
+	if (request.opcode() != images::IORING_OP_OPENAT2)
+		return;
+	open_how how = {.flags = request.op_flags(), .mode = request.length(), .resolve = request.address3()};
+	sqe.addr2 = put(&how, sizeof(how));
+	sqe.len = sizeof(how);
+	sqe.open_flags = 0;
+	sqe.addr3 = 0;
+}
+
+void Operands::add(const Request &request, io_uring_sqe &sqe)
+{
+	switch (request.opcode()) {
+	case images::IORING_OP_SENDMSG:
+	case images::IORING_OP_RECVMSG:
+		return add_message(request, sqe);
+	case images::IORING_OP_OPENAT:
+	case images::IORING_OP_OPENAT2:
+		return add_open(request, sqe);
+	case images::IORING_OP_CONNECT:
+	case images::IORING_OP_BIND:
+		sqe.addr = put(request.sockaddr().data(), request.sockaddr().size());
+		return;
+	case images::IORING_OP_TIMEOUT_REMOVE:
+		if (request.op_flags() & kTimeoutUpdates)
+			sqe.addr2 = put_time(request.timeout_ns());
+		return;
+	default:
+		break;
+	}
+	if (is_timeout(request))
+		sqe.addr = put_time(sqe.timeout_flags & IORING_TIMEOUT_ABS ? request.timeout_ns()
+									   : request.remaining_ns());
+	if (request.iovecs_size())
+		sqe.addr = put_iovecs(request);
+	if (request.futexes_size())
+		sqe.addr = put_futexes(request);
+	if (!request.sockaddr().empty())
+		sqe.addr2 = put(request.sockaddr().data(), request.sockaddr().size());
+}
+
+// --- what is the program's -----------------------------------------------------------------------------------------
+
+Result<> Loans::write(const Word &word)
+{
+	return thread_.write(word.address, bytes_of(word.value).first(word.size));
+}
+
+Result<> Loans::lend(uint64_t address, uint32_t flags, uint64_t value)
+{
+	Word word = {address, 1U << (flags & 3), value}, now = word; // FUTEX2_SIZE_MASK
+	TRY(thread_.read(address, std::as_writable_bytes(std::span(&now.value, 1)).first(word.size)));
+	if (now.value == value)
+		return {};
+	words_.push_back(now);
+	return write(word);
+}
+
+Result<> Loans::lend_futexes(const Request &request)
+{
+	if (request.opcode() == images::IORING_OP_FUTEX_WAIT)
+		TRY(lend(request.address(), static_cast<uint32_t>(request.fd()), request.address2()));
+	for (const images::FutexWaiter &one : request.futexes())
+		TRY(lend(one.address(), one.flags(), one.value()));
+	return {};
+}
+
+// The length of the name is what the program has there now: of the one at the submission the kernel keeps nothing but
+// that it was not negative (net/socket.c: __copy_msghdr(), move_addr_to_user()).
+Result<> Loans::lend(const ReceiveHeader &header)
+{
+	Header loan = {header.address, {}, header.content};
+	TRY(thread_.read(loan.address, std::as_writable_bytes(std::span(&loan.before, 1))));
+	if (static_cast<int>(loan.before.msg_namelen) >= 0)
+		loan.lent.msg_namelen = loan.before.msg_namelen;
+	loan.lent.msg_flags = kNothingReceived;
+	headers_.push_back(loan);
+	return thread_.write(loan.address, bytes_of(loan.lent));
+}
+
+Result<> Loans::give_back(const Header &header)
+{
+	msghdr back = header.before, now;
+	TRY(thread_.read(header.address, std::as_writable_bytes(std::span(&now, 1))));
+	if (now.msg_flags != kNothingReceived) {
+		back.msg_flags = now.msg_flags;
+		back.msg_controllen = now.msg_controllen;
+		if (now.msg_namelen != header.lent.msg_namelen)
+			back.msg_namelen = now.msg_namelen;
+	}
+	return thread_.write(header.address, bytes_of(back));
+}
+
+Result<> Loans::give_back()
+{
+	for (const Word &word : words_ | std::views::reverse)
+		TRY(write(word));
+	for (const Header &header : headers_ | std::views::reverse)
+		TRY(give_back(header));
+	words_.clear();
+	headers_.clear();
+	return {};
+}
+
+} // namespace bpfckpt::restore

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/restore/ring_submitter.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "user/target/batch.h"
+#include "user/util/io.h"
+
+namespace bpfckpt::restore {
+
+using images::Request;
+using target::SyscallBatch;
+
+namespace {
+
+constexpr size_t kOperandBytes = 256 * 1024;
+constexpr size_t kMostFiles = 256;
+
+bool needs_descriptor(const Request &request)
+{
+	return request.file() && !(request.flags() & IOSQE_FIXED_FILE);
+}
+
+bool is_received_into_header(const Request &request)
+{
+	return request.opcode() == images::IORING_OP_RECVMSG;
+}
+
+Result<rlimit> descriptor_limit(pid_t pid)
+{
+	rlimit limit;
+	if (prlimit(pid, RLIMIT_NOFILE, nullptr, &limit))
+		return errno_error(errno, "cannot read its limit of descriptors").on(fmt::format("pid {}", pid));
+	return limit;
+}
+
+} // namespace
+
+// While the ring is made, its maker has the two descriptors that others get here.
+Result<> Submitter::open()
+{
+	SyscallBatch batch;
+	size_t mapped =
+		batch.add(SYS_mmap, 0, kOperandBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	opened_ = ring_.number < 0 || thread_.pid() != ring_.maker.pid();
+	size_t tool = opened_ ? batch.add(SYS_pidfd_open, getpid(), 0) : 0;
+	TRY(batch.run(thread_));
+	mapping_ = static_cast<uint64_t>(batch.result(mapped));
+	operands_ = Operands(mapping_);
+	number_ = ring_.number;
+	if (!opened_)
+		return {};
+	tool_ = static_cast<int>(batch.result(tool));
+	SyscallBatch take;
+	size_t got = take.add(SYS_pidfd_getfd, tool_, ring_.fd, 0);
+	TRY(take.run(thread_));
+	number_ = static_cast<int>(take.result(got));
+	rlimit limit = TRY(descriptor_limit(thread_.pid()));
+	uint64_t wanted = static_cast<uint64_t>(std::min(tool_, number_)) + kMostFiles;
+	if (wanted + 2 * kMostFiles < limit.rlim_cur)
+		lowest_ = wanted;
+	return move_up(std::array{&tool_, &number_});
+}
+
+Result<> Submitter::close()
+{
+	std::ranges::fill(ring_.sqes.bytes(), std::byte{});
+	SyscallBatch batch;
+	batch.add(SYS_munmap, mapping_, kOperandBytes);
+	if (opened_) {
+		batch.add(SYS_close, number_);
+		batch.add(SYS_close, tool_);
+	}
+	return batch.run(thread_);
+}
+
+// Out of the way of what a request may open.
+Result<> Submitter::move_up(std::span<int *const> numbers)
+{
+	SyscallBatch batch;
+	std::vector<size_t> calls;
+	for (const int *number : numbers) {
+		calls.push_back(batch.add(SYS_fcntl, *number, F_DUPFD_CLOEXEC, lowest_));
+		batch.add(SYS_close, *number);
+	}
+	TRY(batch.run(thread_));
+	for (size_t i = 0; i < numbers.size(); i++)
+		*numbers[i] = static_cast<int>(batch.result(calls[i]));
+	return {};
+}
+
+// Of two headers in one place only one can be lent; what is opened has one limit.
+bool Submitter::disagree(const Request &one, const Request &other) const
+{
+	if (is_received_into_header(one) && is_received_into_header(other)) {
+		uint64_t low = std::min(one.address(), other.address());
+		return std::max(one.address(), other.address()) - low < sizeof(msghdr);
+	}
+	return one.open_limit() && other.open_limit() && one.open_limit() != other.open_limit();
+}
+
+bool Submitter::fits(const uring::Chain &chain) const
+{
+	size_t operands = operand_size_, files = numbers_.size();
+	for (const auto *request : chain) {
+		operands += Operands::most_bytes(*request);
+		files += needs_descriptor(*request);
+		if (std::ranges::any_of(taken_, [&](const Request *other) { return disagree(*request, *other); }))
+			return false;
+	}
+	return taken_.size() + chain.size() <= ring_.image.sq_entries() && files <= kMostFiles &&
+	       operands <= kOperandBytes;
+}
+
+void Submitter::take(const uring::Chain &chain)
+{
+	for (const auto *request : chain) {
+		taken_.push_back(request);
+		operand_size_ += Operands::most_bytes(*request);
+		if (needs_descriptor(*request))
+			numbers_.emplace(request->file(), -1);
+	}
+}
+
+Result<> Submitter::submit(std::span<const uring::Chain *const> chains)
+{
+	for (const uring::Chain *chain : chains) {
+		if (!fits(*chain))
+			TRY(submit_taken());
+		if (!fits(*chain))
+			return make_error(Code::kCorrupt, "has a chain of {} requests", chain->size()).on(ring_.name());
+		take(*chain);
+	}
+	return submit_taken();
+}
+
+Result<> Submitter::open_files()
+{
+	SyscallBatch batch;
+	std::vector<size_t> calls;
+	std::vector<int *> numbers;
+	for (auto &[file, number] : numbers_) {
+		if (files_.fd(file) < 0)
+			return make_error(Code::kInternal, "file {} of a request was not opened", file)
+				.on(ring_.name());
+		calls.push_back(batch.add(SYS_pidfd_getfd, tool_, files_.fd(file), 0));
+		numbers.push_back(&number);
+	}
+	TRY(batch.run(thread_));
+	for (size_t i = 0; i < calls.size(); i++)
+		*numbers[i] = static_cast<int>(batch.result(calls[i]));
+	return move_up(numbers);
+}
+
+io_uring_sqe Submitter::sqe_of(const Request &request)
+{
+	io_uring_sqe sqe;
+	memcpy(&sqe, request.sqe().data(), sizeof(sqe)); // its size: rearm_obstacle()
+	if (needs_descriptor(request))
+		sqe.fd = numbers_.at(request.file());
+	operands_.add(request, sqe);
+	return sqe;
+}
+
+Result<> Submitter::write_requests()
+{
+	const images::RingLayout &layout = ring_.image.layout();
+	std::span<std::byte> sqes = ring_.sqes.bytes();
+	std::ranges::fill(sqes, std::byte{});
+	for (uint32_t i = 0; i < taken_.size(); i++) {
+		uint32_t index = (head_ + i) & (ring_.image.sq_entries() - 1);
+		io_uring_sqe sqe = sqe_of(*taken_[i]);
+		memcpy(sqes.data() + size_t{index} * layout.sqe_size(), &sqe, sizeof(sqe));
+		if (layout.sq_array())
+			ring_.word(layout.sq_array() + index * 4) = index;
+	}
+	return thread_.write(mapping_, operands_.bytes());
+}
+
+Result<> Submitter::enter(uint32_t count)
+{
+	ring_.word(ring_.image.layout().sq_tail()) = head_ + count;
+	SyscallBatch batch;
+	size_t call = batch.add(SYS_io_uring_enter, number_, count, 0, 0, 0, 0);
+	for (auto [file, number] : numbers_)
+		batch.add(SYS_close, number);
+	TRY(batch.run(thread_));
+	if (batch.result(call) != count)
+		return make_error(Code::kInternal, "took {} of {} requests that waited", batch.result(call), count)
+			.on(ring_.name());
+	head_ += count;
+	return {};
+}
+
+// What opens files keeps the limit that was in force when it was submitted.
+Result<> Submitter::enter_with_limit(uint32_t count)
+{
+	auto opening = std::ranges::find_if(taken_, [](const Request *request) { return request->open_limit() != 0; });
+	if (opening == taken_.end())
+		return enter(count);
+	pid_t pid = thread_.pid();
+	rlimit before = TRY(descriptor_limit(pid)), then = before;
+	then.rlim_cur = (*opening)->open_limit();
+	then.rlim_max = std::max(then.rlim_max, then.rlim_cur);
+	auto set = [&](const rlimit &limit) -> Result<> {
+		if (prlimit(pid, RLIMIT_NOFILE, &limit, nullptr))
+			return errno_error(errno, "cannot set its limit of descriptors to {}", limit.rlim_cur)
+				.on(fmt::format("pid {}", pid));
+		return {};
+	};
+	TRY(set(then));
+	TRY(enter(count));
+	return set(before);
+}
+
+Result<> Submitter::submit_taken()
+{
+	if (taken_.empty())
+		return {};
+	TRY(open_files());
+	TRY(write_requests());
+	Loans loans(thread_);
+	for (const Request *request : taken_)
+		TRY(loans.lend_futexes(*request));
+	for (const ReceiveHeader &header : operands_.receive_headers())
+		TRY(loans.lend(header));
+	TRY(enter_with_limit(static_cast<uint32_t>(taken_.size())));
+	TRY(loans.give_back());
+	taken_.clear();
+	numbers_.clear();
+	operands_.clear();
+	operand_size_ = 0;
+	return {};
+}
+
+Result<> Submitter::run_deferred()
+{
+	SyscallBatch batch;
+	batch.add(SYS_io_uring_enter, number_, 0, 0, IORING_ENTER_GETEVENTS, 0, 0);
+	return batch.run(thread_);
+}
+
+} // namespace bpfckpt::restore

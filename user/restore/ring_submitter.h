@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// A thread submits requests that it had submitted before the dump.
+//
+// It gets descriptors of the files that its requests hold for the moment of the submission: a request holds its file,
+// not the number. They have high numbers, because a request that is ready at once may take a free number for good, and
+// that is the lowest that the program has free.
+#pragma once
+
+#include <unordered_map>
+
+#include "user/restore/ring_operands.h"
+#include "user/restore/ring_parts.h"
+
+namespace bpfckpt::restore {
+
+// The requests of one thread, as many at a time as the queue, the descriptors and the operands allow.
+class Submitter {
+public:
+	Submitter(const NewRing &ring, target::Tracee &thread, const OpenFiles &files, uint32_t head)
+		: ring_(ring), thread_(thread), files_(files), head_(head)
+	{
+	}
+	Result<> open();
+	Result<> submit(std::span<const uring::Chain *const> chains);
+	// Runs what is due and left for the thread to do.
+	Result<> run_deferred();
+	Result<> close();
+
+private:
+	[[nodiscard]] bool fits(const uring::Chain &chain) const;
+	// That one submission cannot be the same for.
+	[[nodiscard]] bool disagree(const images::Request &one, const images::Request &other) const;
+	void take(const uring::Chain &chain);
+	Result<> submit_taken();
+	Result<> open_files();
+	Result<> move_up(std::span<int *const> numbers);
+	Result<> write_requests();
+	Result<> enter(uint32_t count);
+	Result<> enter_with_limit(uint32_t count);
+	[[nodiscard]] io_uring_sqe sqe_of(const images::Request &request);
+
+	const NewRing &ring_;
+	target::Tracee &thread_;
+	const OpenFiles &files_;
+	uint32_t head_; // of the SQ
+	uint64_t mapping_ = 0;
+	int tool_ = kToolNumber; // bpfckpt and the ring, in the thread's process
+	int number_ = -1;
+	bool opened_ = false; // for this
+	uint64_t lowest_ = 0; // of the numbers for files
+	std::vector<const images::Request *> taken_;
+	std::unordered_map<uint32_t, int> numbers_; // File.id: descriptor in the thread's process
+	Operands operands_;
+	size_t operand_size_ = 0; // at most, with all that is taken
+};
+
+} // namespace bpfckpt::restore
