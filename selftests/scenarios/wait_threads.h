@@ -93,6 +93,9 @@ static void waits_start(struct wait *waits, int count)
 static void wait_end(struct wait *wait)
 {
 	if (wait->trigger) {
+		/* A wake-up is for those who wait by then: after a restore the thread may not have had a CPU yet. */
+		SCENARIO_CHECK(SCENARIO_EVENTUALLY(wait->done || wait_sleeps(wait), 15), "%s does not sleep on",
+			       wait->name);
 		SCENARIO_CHECK(!wait->done, "%s ended by itself: %ld (%s)", wait->name, wait->result,
 			       strerror(wait->end_error));
 		wait->trigger();
