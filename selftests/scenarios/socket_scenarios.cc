@@ -90,7 +90,11 @@ TEST(Socket, connections_are_refused_with_the_way_out)
 {
 	run_refusal("socket_inet", "--tcp-established");
 	run_refusal("socket_inet", "cannot be restored yet", {"--tcp-established"});
-	run_refusal("socket_inet", "LISTEN", {}, {"listen"});
+}
+
+TEST(Socket, tcp_listeners)
+{
+	run_scenario("socket_inet", {.args = {"listen"}});
 }
 
 } // namespace bpfckpt::selftests

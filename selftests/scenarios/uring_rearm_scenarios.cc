@@ -53,6 +53,23 @@ TEST(UringRearm, messages_children_chains_and_drains)
 	}
 }
 
+TEST(UringRearm, accepts_on_sockets_that_nobody_waits_for)
+{
+	for (unsigned flags : {0U, kSingleIssuer | kDeferTaskrun}) {
+		SCOPED_TRACE("flags " + std::to_string(flags));
+		ScenarioOptions options;
+		options.args = {std::to_string(flags)};
+		options.verify = [&](const Json &document) {
+			ASSERT_EQ(document["rings"].size(), 1u);
+			expect_complete(document["rings"][0], 3);
+			EXPECT_TRUE(request_of(document["rings"][0], 1)["multishot"]);
+			EXPECT_EQ(number(request_of(document["rings"][0], 2)["open_limit"]), 200u);
+			EXPECT_EQ(number(request_of(document["rings"][0], 3)["fixed_slot"]), 1u);
+		};
+		run_scenario("uring_accept", options);
+	}
+}
+
 TEST(UringRearm, rings_of_every_setup)
 {
 	for (const char *kind : {"defer", "registered", "mapped", "sqe128", "cqe32", "restricted", "forked"}) {

@@ -253,6 +253,31 @@ TEST_F(FileSupportTest, unix_sockets)
 	EXPECT_NE(refusal().find("listens"), std::string::npos);
 }
 
+TEST_F(FileSupportTest, sockets_that_listen)
+{
+	file_->set_kind("socket");
+	images::Socket *socket = file_->mutable_socket();
+	socket->set_family("AF_UNIX");
+	socket->set_type("SOCK_STREAM");
+	socket->set_state("LISTEN");
+	socket->set_local("/run/path");
+	EXPECT_NE(refusal().find("listens on /run/path"), std::string::npos);
+	socket->set_local("@ab\\x00stract");
+	EXPECT_NE(refusal().find("listens"), std::string::npos) << "not its name, but a picture of it";
+	socket->set_local("@abstract");
+	EXPECT_EQ(refusal(), "");
+	socket->set_accept_queue(2);
+	EXPECT_NE(refusal().find("2 wait to be accepted"), std::string::npos);
+	socket->set_family("AF_INET");
+	socket->set_protocol(6);
+	socket->set_local("127.0.0.1:80");
+	EXPECT_NE(refusal().find("cannot be restored yet"), std::string::npos);
+	socket->set_accept_queue(0);
+	EXPECT_EQ(refusal(), "");
+	socket->set_protocol(262); // MPTCP
+	EXPECT_NE(refusal().find("cannot be restored yet"), std::string::npos);
+}
+
 TEST_F(FileSupportTest, owners_and_pidfds_of_the_tree)
 {
 	file_->set_kind("pidfd");

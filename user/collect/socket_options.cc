@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/collect/socket_options.h"
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <optional>
 #include <tuple>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "user/collect/borrower.h"
@@ -17,6 +20,7 @@ namespace {
 struct Option {
 	int number;
 	const char *name;
+	int level = SOL_SOCKET;
 	socklen_t size = sizeof(int);
 };
 
@@ -25,6 +29,13 @@ constexpr int kPassPidfd = 76;
 constexpr int kReceivePriority = 82;
 constexpr int kPassRights = 83;
 constexpr int kReceiveMark = 75;
+constexpr int kNetnsCookie = 71;
+constexpr int kBufLock = 72;
+constexpr int kIpProtocol = 52; // IP_PROTOCOL: of a TCP socket, its port
+constexpr int kTcpAoRepair = 42;
+constexpr const char *kOtherNamespace = "SO_NETNS_COOKIE of another network namespace";
+constexpr size_t kMostBytes = 64;
+constexpr uint16_t kListen = 10; // TCP_LISTEN
 
 // Those that restore sets, or that are told otherwise, are left out. Of a filter the length is asked.
 constexpr Option kOptions[] = {
@@ -36,8 +47,8 @@ constexpr Option kOptions[] = {
 	{SO_TIMESTAMPNS_OLD, "SO_TIMESTAMPNS"},
 	{SO_TIMESTAMP_NEW, "SO_TIMESTAMP"},
 	{SO_TIMESTAMPNS_NEW, "SO_TIMESTAMPNS"},
-	{SO_TIMESTAMPING_OLD, "SO_TIMESTAMPING", 8},
-	{SO_GET_FILTER, "SO_ATTACH_FILTER", 0},
+	{SO_TIMESTAMPING_OLD, "SO_TIMESTAMPING", SOL_SOCKET, 8},
+	{SO_GET_FILTER, "SO_ATTACH_FILTER", SOL_SOCKET, 0},
 	{SO_LOCK_FILTER, "SO_LOCK_FILTER"},
 	{SO_RXQ_OVFL, "SO_RXQ_OVFL"},
 	{SO_WIFI_STATUS, "SO_WIFI_STATUS"},
@@ -45,26 +56,101 @@ constexpr Option kOptions[] = {
 	{SO_SELECT_ERR_QUEUE, "SO_SELECT_ERR_QUEUE"},
 	{SO_BUSY_POLL, "SO_BUSY_POLL"},
 	{SO_PREFER_BUSY_POLL, "SO_PREFER_BUSY_POLL"},
-	{SO_MAX_PACING_RATE, "SO_MAX_PACING_RATE", 8},
+	{SO_MAX_PACING_RATE, "SO_MAX_PACING_RATE", SOL_SOCKET, 8},
 	{SO_ZEROCOPY, "SO_ZEROCOPY"},
-	{SO_TXTIME, "SO_TXTIME", 8},
+	{SO_TXTIME, "SO_TXTIME", SOL_SOCKET, 8},
 	{SO_RESERVE_MEM, "SO_RESERVE_MEM"},
 	{SO_TXREHASH, "SO_TXREHASH"},
 	{kReceiveMark, "SO_RCVMARK"},
 	{kReceivePriority, "SO_RCVPRIORITY"},
 	{kPassPidfd, "SO_PASSPIDFD"},
 	{kPassRights, "SO_PASSRIGHTS"},
+	{kNetnsCookie, kOtherNamespace, SOL_SOCKET, 8},
 };
 
+// What TCP listeners are asked for: all there is, but for what restore sets, what is told otherwise, and what is not a
+// setting or changes by being read. Names are for people.
+constexpr int kMostOption = 127;
+constexpr Option kNamed[] = {
+	{IP_TOS, "IP_TOS", IPPROTO_IP},
+	{IP_TTL, "IP_TTL", IPPROTO_IP},
+	{IP_FREEBIND, "IP_FREEBIND", IPPROTO_IP},
+	{IP_TRANSPARENT, "IP_TRANSPARENT", IPPROTO_IP},
+	{TCP_MAXSEG, "TCP_MAXSEG", IPPROTO_TCP},
+	{TCP_SYNCNT, "TCP_SYNCNT", IPPROTO_TCP},
+	{TCP_DEFER_ACCEPT, "TCP_DEFER_ACCEPT", IPPROTO_TCP},
+	{TCP_CONGESTION, "TCP_CONGESTION", IPPROTO_TCP},
+	{TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT", IPPROTO_TCP},
+	{TCP_FASTOPEN, "TCP_FASTOPEN", IPPROTO_TCP},
+	{kNetnsCookie, kOtherNamespace},
+};
+
+bool is_told_otherwise(int level, int option)
+{
+	constexpr int kSocket[] = {
+		SO_ERROR,        SO_REUSEADDR,    SO_BROADCAST,     SO_SNDBUF,           SO_RCVBUF,
+		SO_KEEPALIVE,    SO_PRIORITY,     SO_LINGER,        SO_REUSEPORT,        SO_PASSCRED,
+		SO_PEERCRED,     SO_RCVLOWAT,     SO_RCVTIMEO_OLD,  SO_RCVTIMEO_NEW,     SO_SNDTIMEO_OLD,
+		SO_SNDTIMEO_NEW, SO_BINDTODEVICE, SO_BINDTOIFINDEX, SO_ACCEPTCONN,       SO_PASSSEC,
+		SO_MARK,         SO_PEEK_OFF,     SO_MEMINFO,       SO_INCOMING_NAPI_ID, SO_COOKIE,
+		kBufLock,
+	};
+	constexpr int kTcp[] = {TCP_NODELAY,   TCP_KEEPIDLE,         TCP_KEEPINTVL, TCP_KEEPCNT, TCP_INFO,
+				TCP_TIMESTAMP, TCP_ZEROCOPY_RECEIVE, kTcpAoRepair,  TCP_QUICKACK};
+	if (level == SOL_SOCKET)
+		return std::ranges::find(kSocket, option) != std::end(kSocket);
+	if (level == IPPROTO_TCP)
+		return std::ranges::find(kTcp, option) != std::end(kTcp);
+	if (level == IPPROTO_IP)
+		return option == kIpProtocol;
+	return level == IPPROTO_IPV6 && option == IPV6_V6ONLY;
+}
+
 // Error, length and bytes: a kernel without the option gives the same for every socket.
-using Value = std::tuple<int, socklen_t, std::array<unsigned char, 8>>;
+using Value = std::tuple<int, socklen_t, std::array<unsigned char, kMostBytes>>;
 
 Value value_of(int socket, const Option &option)
 {
-	std::array<unsigned char, 8> bytes = {};
+	std::array<unsigned char, kMostBytes> bytes = {};
 	socklen_t size = option.size;
-	int error = ::getsockopt(socket, SOL_SOCKET, option.number, bytes.data(), &size) ? errno : 0;
+	int error = ::getsockopt(socket, option.level, option.number, bytes.data(), &size) ? errno : 0;
 	return {error, size, bytes};
+}
+
+std::string name_of(int level, int option)
+{
+	for (const Option &named : kNamed)
+		if (named.level == level && named.number == option)
+			return named.name;
+	return fmt::format("option {} of level {}", option, level);
+}
+
+std::vector<std::string> unusual_options(int socket, int reference)
+{
+	std::vector<std::string> found;
+	for (const Option &option : kOptions)
+		if (value_of(socket, option) != value_of(reference, option))
+			found.emplace_back(option.name);
+	return found;
+}
+
+std::vector<std::string> unusual_listener_options(int socket, int reference)
+{
+	std::vector<std::string> found;
+	for (int level : {SOL_SOCKET, int{IPPROTO_IP}, int{IPPROTO_IPV6}, int{IPPROTO_TCP}})
+		for (int number = 1; number <= kMostOption; number++) {
+			Option option = {number, "", level, kMostBytes};
+			if (!is_told_otherwise(level, number) &&
+			    value_of(socket, option) != value_of(reference, option))
+				found.push_back(name_of(level, number));
+		}
+	return found;
+}
+
+bool is_tcp_listener(const socket_record &record)
+{
+	return (record.family == AF_INET || record.family == AF_INET6) && record.type == SOCK_STREAM &&
+	       record.protocol == IPPROTO_TCP && record.state == kListen;
 }
 
 } // namespace
@@ -73,24 +159,25 @@ SocketOptions SocketOptions::capture(const iterators::FileReader &reader)
 {
 	SocketOptions options;
 	std::optional<Borrower> borrower;
-	std::map<int, UniqueFd> fresh; // by type
+	std::map<std::pair<int, int>, UniqueFd> fresh; // by family and type
 	for (const socket_record &record : reader.sockets()) {
-		if (record.family != AF_UNIX)
+		bool listener = is_tcp_listener(record);
+		if (record.family != AF_UNIX && !listener)
 			continue;
 		if (!borrower)
 			borrower.emplace(reader.fds());
-		auto type = static_cast<int>(record.type);
-		UniqueFd &reference = fresh[type];
+		UniqueFd &reference = fresh[{record.family, record.type}];
 		if (!reference.valid())
-			reference.reset(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+			reference.reset(::socket(record.family, record.type | SOCK_CLOEXEC, 0));
 		UniqueFd socket = borrower->borrow(record.file);
+		const char *what = listener ? "a TCP listener" : "a unix socket";
 		if (!socket.valid() || !reference.valid()) {
-			options.found_.push_back({record.file, nullptr});
+			options.found_.push_back({record.file, what, {}});
 			continue;
 		}
-		for (const Option &option : kOptions)
-			if (value_of(socket.get(), option) != value_of(reference.get(), option))
-				options.found_.push_back({record.file, option.name});
+		for (std::string &option : listener ? unusual_listener_options(socket.get(), reference.get())
+						    : unusual_options(socket.get(), reference.get()))
+			options.found_.push_back({record.file, what, std::move(option)});
 	}
 	return options;
 }
@@ -99,10 +186,10 @@ void SocketOptions::add_to(Context &ctx) const
 {
 	for (const Finding &found : found_)
 		ctx.refuse(fmt::format("file {}", ctx.ids.files.find(found.file)),
-			   found.option ? fmt::format("a unix socket has {} set", found.option)
-					: "options of a unix socket could not be read",
-			   found.option ? "socket pairs are restored without it: leave it at its default"
-					: "keep a descriptor of the socket open in the tree");
+			   found.option.empty() ? fmt::format("options of {} could not be read", found.what)
+						: fmt::format("{} has {} set", found.what, found.option),
+			   found.option.empty() ? "keep a descriptor of the socket open in the tree"
+						: "sockets are restored without it: leave it at its default");
 }
 
 } // namespace bpfckpt::collect

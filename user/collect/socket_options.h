@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-// Options of unix sockets that have no place in the images: a socket that has set one is refused.
+// Options of unix sockets and TCP listeners that have no place in the images: a socket that has set one is refused.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "iterators/file_reader.h"
@@ -12,14 +13,15 @@ namespace bpfckpt::collect {
 
 class SocketOptions {
 public:
-	// After describe_fds(). Asks each unix socket through a borrowed descriptor, and a new one of the same type.
+	// After describe_fds(). Asks each such socket through a borrowed descriptor, and a new one of the same type.
 	static SocketOptions capture(const iterators::FileReader &reader);
 	void add_to(Context &ctx) const;
 
 private:
 	struct Finding {
 		uint64_t file;
-		const char *option; // nullptr: could not be asked
+		const char *what;
+		std::string option; // empty: could not be asked
 	};
 	std::vector<Finding> found_;
 };

@@ -237,6 +237,17 @@ static std::string connection_of(const images::Socket &socket)
 	return fmt::format("{} -> {} ({})", socket.local(), socket.remote(), socket.state());
 }
 
+// Whom nobody waits for to be accepted.
+static bool is_idle_listener(const images::Socket &socket)
+{
+	return socket.state() == "LISTEN" && !socket.accept_queue();
+}
+
+static bool is_link_local(const images::Socket &socket)
+{
+	return socket.local().starts_with("[fe"); // its scope is not in the images
+}
+
 static void refuse_inet(const images::Socket &socket, const Options &options, Refusals &refusals)
 {
 	constexpr uint32_t kTcp = 6;
@@ -245,6 +256,8 @@ static void refuse_inet(const images::Socket &socket, const Options &options, Re
 		refusals.push_back({"TCP connection " + connection_of(socket), "--tcp-established"});
 		return;
 	}
+	if (socket.protocol() == kTcp && is_idle_listener(socket) && !is_link_local(socket))
+		return;
 	std::string what = tcp && !socket.remote().empty() ? "TCP connection " + connection_of(socket)
 			   : tcp ? fmt::format("TCP socket {} ({})", socket.local(), socket.state())
 				 : fmt::format("{} {} socket {}", socket.family(), socket.type(), socket.local());
@@ -266,17 +279,37 @@ static void refuse_peer_credentials(const images::Socket &socket, const Tree &tr
 			 "make the pair with fewer supplementary groups"});
 }
 
-static void refuse_unix(const images::Socket &socket, const Tree &tree, Refusals &refusals)
+// Names are told in a way that people can read: with a backslash it is not the name itself.
+static bool is_restored_listener(const images::Socket &socket)
 {
-	if (socket.has_peer_credentials() && socket.state() != "LISTEN")
-		refuse_peer_credentials(socket, tree, refusals);
-	const char *hint = "only socketpairs within the tree are restored yet; --forensic dumps it for inspection";
-	if (socket.state() == "LISTEN")
+	return is_idle_listener(socket) && socket.local().starts_with('@') &&
+	       socket.local().find('\\') == std::string::npos;
+}
+
+static void refuse_unix_name(const images::Socket &socket, Refusals &refusals)
+{
+	const char *hint =
+		"pairs within the tree are restored, and listeners with an abstract name; --forensic dumps it for "
+		"inspection";
+	if (is_restored_listener(socket))
+		return;
+	if (socket.accept_queue())
+		refusals.push_back({fmt::format("unix socket listens on {}, and {} wait to be accepted", socket.local(),
+						socket.accept_queue()),
+				    "try again when they are accepted"});
+	else if (socket.state() == "LISTEN")
 		refusals.push_back({fmt::format("unix socket listens on {}", socket.local()), hint});
 	else if (!socket.local().empty())
 		refusals.push_back({fmt::format("unix socket is bound to {}", socket.local()), hint});
 	else if (!socket.remote().empty())
 		refusals.push_back({fmt::format("unix socket is connected to {}", socket.remote()), hint});
+}
+
+static void refuse_unix(const images::Socket &socket, const Tree &tree, Refusals &refusals)
+{
+	if (socket.has_peer_credentials() && (socket.state() != "LISTEN" || is_restored_listener(socket)))
+		refuse_peer_credentials(socket, tree, refusals);
+	refuse_unix_name(socket, refusals);
 	uint32_t fds = 0;
 	bool credentials = false;
 	for (const images::SocketMessage &message : socket.messages()) {

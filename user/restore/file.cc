@@ -249,8 +249,9 @@ Result<> OpenFiles::open_sockets(const images::File &first, Tree &tree)
 	if (socket.has_peer_credentials())
 		creator = &tree.member(static_cast<pid_t>(socket.peer_credentials().pid()));
 	const images::File *peer = peer_of(plan_, first);
-	OpenedFiles opened =
-		peer ? TRY(open_socket_pair(first, *peer, creator)) : TRY(open_lone_socket(first, creator));
+	OpenedFiles opened = socket.state() == "LISTEN" ? TRY(open_listener(first, creator))
+			     : peer                     ? TRY(open_socket_pair(first, *peer, creator))
+							: TRY(open_lone_socket(first, creator));
 	for (auto &[file, fd] : opened)
 		keep(file, std::move(fd));
 	return {};

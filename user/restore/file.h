@@ -85,6 +85,10 @@ Result<OpenedFiles> open_deleted(std::span<const images::File *const> files, con
 // nullptr: bpfckpt makes it itself, and is who SO_PEERCRED names.
 Result<OpenedFiles> open_socket_pair(const images::File &one, const images::File &other, Member *creator);
 Result<OpenedFiles> open_lone_socket(const images::File &file, Member *creator);
+// One that listens, and whom nobody waits for.
+Result<OpenedFiles> open_listener(const images::File &file, Member *creator);
+Result<> set_socket_options(int fd, const images::File &file);
+Result<> listen_as(const images::Socket &socket, int fd, Member &creator);
 // All of one process: those of a process that is gone tell by their inode that it was the same.
 Result<OpenedFiles> open_pidfds(std::span<const images::File *const> files);
 

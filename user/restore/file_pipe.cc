@@ -106,7 +106,7 @@ static Result<> set_flags(int fd, const images::File &file)
 	return {};
 }
 
-static Result<> set_options(int fd, const images::File &file)
+Result<> set_socket_options(int fd, const images::File &file)
 {
 	const images::SocketOptions &image = file.socket().options();
 	auto set = [&](int option, int value) { return set_option(fd, option, &value, sizeof(value), file); };
@@ -181,6 +181,48 @@ static void add_effective_ids(SyscallBatch &batch, uid_t uid, gid_t gid, const s
 	batch.add(SYS_setresuid, -1, uid, -1); // last: it may take the privilege, which its undoing gives back
 }
 
+namespace {
+
+// What is called in a batch between the two is called by the one whom SO_PEERCRED names.
+class PeerIds {
+public:
+	PeerIds(SyscallBatch &batch, const images::PeerCredentials &peer)
+		: groups_(peer.groups().begin(), peer.groups().end()),
+		  own_(own_groups()),
+		  is_own_(peer.uid() == geteuid() && peer.gid() == getegid() && groups_ == own_)
+	{
+		if (!is_own_)
+			add_effective_ids(batch, peer.uid(), peer.gid(), groups_);
+	}
+	void give_back(SyscallBatch &batch) const
+	{
+		if (is_own_)
+			return;
+		batch.add(SYS_setresuid, -1, geteuid(), -1);
+		add_effective_ids(batch, geteuid(), getegid(), own_);
+	}
+
+private:
+	std::vector<uint32_t> groups_, own_;
+	bool is_own_;
+};
+
+} // namespace
+
+// listen(2) makes its caller the peer of all who connect (net/unix/af_unix.c: unix_listen()).
+Result<> listen_as(const images::Socket &socket, int fd, Member &creator)
+{
+	SyscallBatch batch;
+	OpenFiles::add_tool(batch, 0);
+	batch.add(SYS_pidfd_getfd, 0, fd, 0);
+	PeerIds ids(batch, socket.peer_credentials());
+	batch.add(SYS_listen, 1, socket.backlog());
+	ids.give_back(batch);
+	batch.add(SYS_close, 1);
+	batch.add(SYS_close, 0);
+	return batch.run(creator.leader);
+}
+
 using SocketEnds = std::pair<UniqueFd, UniqueFd>;
 
 static Result<SocketEnds> take_ends(Member &creator, const int (&numbers)[2])
@@ -208,19 +250,11 @@ static Result<SocketEnds> make_pair(const images::Socket &socket, Member *creato
 			return errno_error(errno, "cannot create");
 		return SocketEnds(numbers[0], numbers[1]);
 	}
-	const images::PeerCredentials &peer = socket.peer_credentials();
-	std::vector<uint32_t> groups(peer.groups().begin(), peer.groups().end());
-	std::vector<uint32_t> own = own_groups();
-	bool is_own = peer.uid() == geteuid() && peer.gid() == getegid() && groups == own;
 	SyscallBatch batch;
-	if (!is_own)
-		add_effective_ids(batch, peer.uid(), peer.gid(), groups);
+	PeerIds ids(batch, socket.peer_credentials());
 	target::Blob made = batch.buffer(sizeof(numbers));
 	batch.add(SYS_socketpair, AF_UNIX, type, 0, made);
-	if (!is_own) {
-		batch.add(SYS_setresuid, -1, geteuid(), -1);
-		add_effective_ids(batch, geteuid(), getegid(), own);
-	}
+	ids.give_back(batch);
 	TRY(batch.run(creator->leader));
 	memcpy(numbers, batch.output(made).data(), sizeof(numbers));
 	return take_ends(*creator, numbers);
@@ -229,8 +263,8 @@ static Result<SocketEnds> make_pair(const images::Socket &socket, Member *creato
 Result<OpenedFiles> open_socket_pair(const images::File &one, const images::File &other, Member *creator)
 {
 	auto [first, second] = TRY(make_pair(one.socket(), creator));
-	TRY(set_options(first.get(), one));
-	TRY(set_options(second.get(), other));
+	TRY(set_socket_options(first.get(), one));
+	TRY(set_socket_options(second.get(), other));
 	TRY(send_queue(second.get(), one));
 	TRY(send_queue(first.get(), other));
 	TRY(pass_credentials(first.get(), one));
@@ -258,7 +292,7 @@ Result<OpenedFiles> open_lone_socket(const images::File &file, Member *creator)
 	auto &[own, peer] = ends;
 	if (!own.valid())
 		return errno_error(errno, "cannot create").on(name_of(file));
-	TRY(set_options(own.get(), file));
+	TRY(set_socket_options(own.get(), file));
 	if (connected) {
 		TRY(send_queue(peer.get(), file));
 		peer.reset();

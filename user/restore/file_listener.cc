@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Sockets that listen, and whom nobody waits for: TCP (net/ipv4/inet_connection_sock.c), and unix ones with an abstract
+// name (net/unix/af_unix.c).
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "user/restore/file.h"
+#include "user/restore/inode.h"
+#include "user/util/io.h"
+
+namespace bpfckpt::restore {
+
+namespace {
+
+// An address that bind(2) takes.
+struct Address {
+	sockaddr_storage bytes = {};
+	socklen_t size = 0;
+};
+
+template <class T>
+Address address_of(const T &name, socklen_t size)
+{
+	Address address = {.size = size};
+	memcpy(&address.bytes, &name, sizeof(name));
+	return address;
+}
+
+// "@name"
+Address abstract_address(const std::string &text)
+{
+	sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = {}};
+	size_t length = std::min(text.size(), sizeof(name.sun_path));
+	memcpy(name.sun_path + 1, text.data() + 1, length - 1);
+	return address_of(name, static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length));
+}
+
+// "127.0.0.1:80", "[::1]:80"; nothing: something else.
+Address inet_address(const std::string &text)
+{
+	size_t colon = text.rfind(':');
+	if (colon == std::string::npos || text.empty())
+		return {};
+	auto port = static_cast<uint16_t>(std::strtoul(text.c_str() + colon + 1, nullptr, 10));
+	if (text.front() != '[') {
+		sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {}, .sin_zero = {}};
+		if (inet_pton(AF_INET, text.substr(0, colon).c_str(), &name.sin_addr) != 1)
+			return {};
+		return address_of(name, sizeof(name));
+	}
+	sockaddr_in6 name = {};
+	name.sin6_family = AF_INET6;
+	name.sin6_port = htons(port);
+	if (inet_pton(AF_INET6, text.substr(1, colon - 2).c_str(), &name.sin6_addr) != 1)
+		return {};
+	return address_of(name, sizeof(name));
+}
+
+// A socket that only a ring had open goes on listening after its process has ended, until a worker of the kernel has
+// taken the ring apart (io_uring/io_uring.c: io_ring_exit_work()).
+bool bind_when_free(int fd, const Address &address)
+{
+	constexpr auto kLimit = std::chrono::seconds(5);
+	auto deadline = std::chrono::steady_clock::now() + kLimit;
+	while (bind(fd, reinterpret_cast<const sockaddr *>(&address.bytes), address.size)) {
+		if (errno != EADDRINUSE || std::chrono::steady_clock::now() >= deadline)
+			return false;
+		std::this_thread::sleep_for(std::chrono::milliseconds(10));
+	}
+	return true;
+}
+
+class Listener {
+public:
+	explicit Listener(const images::File &file) : file_(file), image_(file.socket()) {}
+	Result<UniqueFd> open(Member *creator);
+
+private:
+	Result<> set(int level, int option, int value, const char *name);
+	Result<> set_tcp_options();
+	Result<> bind_to(const Address &address);
+
+	const images::File &file_;
+	const images::Socket &image_;
+	UniqueFd fd_;
+};
+
+Result<> Listener::set(int level, int option, int value, const char *name)
+{
+	if (setsockopt(fd_.get(), level, option, &value, sizeof(value)))
+		return errno_error(errno, "cannot set {}", name).on(name_of(file_));
+	return {};
+}
+
+Result<> Listener::set_tcp_options()
+{
+	const images::SocketOptions &options = image_.options();
+	if (image_.family() == "AF_INET6")
+		TRY(set(IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only(), "IPV6_V6ONLY"));
+	if (options.no_delay())
+		TRY(set(IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY"));
+	if (options.keep_idle())
+		TRY(set(IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(options.keep_idle()), "TCP_KEEPIDLE"));
+	if (options.keep_interval())
+		TRY(set(IPPROTO_TCP, TCP_KEEPINTVL, static_cast<int>(options.keep_interval()), "TCP_KEEPINTVL"));
+	if (options.keep_count())
+		TRY(set(IPPROTO_TCP, TCP_KEEPCNT, static_cast<int>(options.keep_count()), "TCP_KEEPCNT"));
+	return {};
+}
+
+// With SO_REUSEADDR: connections of before the dump that are in TIME_WAIT do not stand in the way if they had it, too.
+Result<> Listener::bind_to(const Address &address)
+{
+	if (!address.size)
+		return make_error(Code::kCorrupt, "has no address: {}", image_.local()).on(name_of(file_));
+	TRY(set(SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR"));
+	if (!bind_when_free(fd_.get(), address))
+		return errno_error(errno, "cannot be bound to {}", image_.local())
+			.on(name_of(file_))
+			.with_hint("end what listens there; without SO_REUSEADDR, connections of before are in the way "
+				   "for "
+				   "a minute (TIME_WAIT)");
+	return set(SOL_SOCKET, SO_REUSEADDR, image_.options().reuse_address(), "SO_REUSEADDR");
+}
+
+Result<UniqueFd> Listener::open(Member *creator)
+{
+	bool local = image_.family() == "AF_UNIX";
+	int family = local ? AF_UNIX : image_.family() == "AF_INET6" ? AF_INET6 : AF_INET;
+	int type = image_.type() == "SOCK_SEQPACKET" ? SOCK_SEQPACKET : SOCK_STREAM;
+	fd_.reset(socket(family, type | SOCK_CLOEXEC, 0));
+	if (!fd_.valid())
+		return errno_error(errno, "cannot create").on(name_of(file_));
+	TRY(set_socket_options(fd_.get(), file_));
+	if (!local)
+		TRY(set_tcp_options());
+	TRY(bind_to(local ? abstract_address(image_.local()) : inet_address(image_.local())));
+	if (local && creator)
+		TRY(listen_as(image_, fd_.get(), *creator));
+	else if (listen(fd_.get(), static_cast<int>(image_.backlog())))
+		return errno_error(errno, "cannot listen on {}", image_.local()).on(name_of(file_));
+	if (local && image_.options().pass_credentials())
+		TRY(set(SOL_SOCKET, SO_PASSCRED, 1, "SO_PASSCRED"));
+	TRY(set_owner_and_mode(fd_.get(), file_));
+	return std::move(fd_);
+}
+
+} // namespace
+
+Result<OpenedFiles> open_listener(const images::File &file, Member *creator)
+{
+	OpenedFiles opened;
+	opened.emplace_back(file.id(), TRY(Listener(file).open(creator)));
+	return opened;
+}
+
+} // namespace bpfckpt::restore
