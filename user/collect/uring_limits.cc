@@ -72,9 +72,9 @@ void refuse_setup(const uring_ring_record &record, Refusals &refusals)
 			     "set IOSQE_IO_DRAIN on the first request of a chain");
 	if (record.state & URING_TRUNCATED)
 		refusals.add("a list of it does not end");
-	if (sysconf(_SC_NPROCESSORS_CONF) > URING_CPU_WORDS * 64)
-		refusals.add(fmt::format("its workers may run on CPUs beyond {}, which are not read",
-					 URING_CPU_WORDS * 64 - 1));
+	constexpr long kCpus = 64L * URING_CPU_WORDS;
+	if (sysconf(_SC_NPROCESSORS_CONF) > kCpus)
+		refusals.add(fmt::format("its workers may run on CPUs beyond {}, which are not read", kCpus - 1));
 }
 
 // A limit is that of the ring for threads to come, and each thread's own, which another ring may have set since.

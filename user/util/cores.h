@@ -25,7 +25,7 @@ void on_cores(size_t most, Work &&work)
 		while (helpers.size() + 1 < threads)
 			helpers.emplace_back([&work] { work(); });
 	} catch (const std::system_error &) {
-		// No more threads to be had: this one does the rest.
+		threads = helpers.size() + 1; // no more are to be had: these do the rest
 	}
 	work();
 }
