@@ -12,6 +12,7 @@
 #define NAME_MAX_SIZE  256
 #define MAX_COMPONENTS 1024
 #define NSFS_MAGIC     0x6e736673
+#define SB_KERNMOUNT   (1 << 22)
 
 /* names_size bytes (a power of two) and room for one name more. */
 struct {
@@ -92,6 +93,15 @@ static __always_inline int is_error(const void *pointer)
 	return (unsigned long)pointer >= (unsigned long)-4095;
 }
 
+/* MNT_NS_INTERNAL (fs/mount.h). Those of hugetlbfs and mqueue have no namespace at all before v6.17,
+ * fc_mount_longterm(). */
+static __always_inline int is_internal(struct mount *mount)
+{
+	void *ns = BPF_CORE_READ(mount, mnt_ns);
+
+	return is_error(ns) || (!ns && BPF_CORE_READ(mount, mnt.mnt_sb, s_flags) & SB_KERNMOUNT);
+}
+
 /* A file of a kernel-internal mount has one name, if any; that of a namespace is its type. */
 static __always_inline void describe_pseudo(struct file_record *record, struct dentry *dentry, struct inode *inode)
 {
@@ -125,7 +135,7 @@ static __noinline int describe_path(struct file_record *record, struct path *pat
 	mount = (void *)path->mnt - bpf_core_field_offset(struct mount, mnt);
 	record->mount_id = BPF_CORE_READ(mount, mnt_id);
 	record->names = names_count;
-	if (is_error(BPF_CORE_READ(mount, mnt_ns))) {
+	if (is_internal(mount)) {
 		describe_pseudo(record, dentry, inode);
 		return 0;
 	}

@@ -155,11 +155,17 @@ static long path_step(__u32 index, void *unused)
 static __always_inline void copy_path(__u64 request)
 {
 	struct io_open *open = (void *)kiocb_words;
+	struct io_open___v72 *v72 = (void *)open;
+	struct filename *filename = NULL;
 
-	if (!bpf_core_field_exists(open->filename) || !open->filename)
+	if (bpf_core_field_exists(v72->filename.__incomplete_filename))
+		filename = v72->filename.__incomplete_filename;
+	else if (bpf_core_field_exists(open->filename))
+		filename = open->filename;
+	if (!filename)
 		return;
 	blob.request = request;
-	blob.address = (__u64)BPF_CORE_READ(open->filename, name);
+	blob.address = (__u64)BPF_CORE_READ(filename, name);
 	bpf_loop(4096 / PATH_PIECE + 1, path_step, NULL, 0);
 }
 

@@ -89,6 +89,7 @@ struct UringReader::Objects {
 	RecordMap<uring_attachment_record> attachments;
 	RecordMap<uring_task_record> tasks;
 	RecordMap<uring_count_record> counts;
+	unsigned cpu_count = 0;
 
 	Objects(BpfObject<uring_bpf> ring_in, BpfObject<uring_request_bpf> request_in)
 		: ring(std::move(ring_in)), request(std::move(request_in))
@@ -225,6 +226,10 @@ Result<UringReader> UringReader::load(const UringCapacity &capacity)
 
 	auto objects = std::make_unique<Objects>(std::move(ring), std::move(request));
 	TRY(objects->map_records());
+	int cpus = libbpf_num_possible_cpus();
+	if (cpus < 0)
+		return errno_error(-cpus, "cannot count the CPUs");
+	objects->cpu_count = static_cast<unsigned>(cpus);
 	return UringReader(std::move(objects));
 }
 
@@ -297,6 +302,7 @@ UringRecords UringReader::records() const
 		.overflow = o.overflow.records(),
 		.blobs = o.blobs.records(),
 		.pages = o.pages.records(),
+		.cpu_count = o.cpu_count,
 		.truncated = o.request->bss->truncated != 0,
 	};
 }

@@ -53,6 +53,7 @@ struct UringRecords {
 	std::span<const uring_overflow_record> overflow;
 	std::span<const uring_blob_record> blobs;
 	std::span<const uring_page_record> pages;
+	unsigned cpu_count = 0; // nr_cpu_ids: bits of uring_task_record.affinity beyond it mean nothing
 	bool truncated = false; // a list of requests did not end, or one was no longer there: this is no snapshot
 };
 

@@ -57,6 +57,7 @@ struct file_system_type {
 
 struct super_block {
 	unsigned int s_dev;
+	unsigned long s_flags;
 	struct file_system_type *s_type;
 	unsigned long s_magic;
 	struct dentry *s_root;
@@ -178,6 +179,7 @@ struct dentry___flat {
 
 struct vfsmount {
 	struct dentry *mnt_root;
+	struct super_block *mnt_sb;
 };
 
 struct mount {

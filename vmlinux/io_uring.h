@@ -508,6 +508,15 @@ struct io_open {
 	struct filename *filename;
 };
 
+/* Seen in v7.2. What executes the request takes the name out of it (fs/namei.c: complete_getname()). */
+struct delayed_filename {
+	struct filename *__incomplete_filename;
+};
+
+struct io_open___v72 {
+	struct delayed_filename filename;
+};
+
 struct io_uring_cmd {
 	const void *sqe;
 };

@@ -71,6 +71,7 @@ static void run_jailed(void)
 int main(void)
 {
 	siginfo_t info;
+	pid_t child;
 	int fd;
 
 	scenario_init();
@@ -83,12 +84,14 @@ int main(void)
 	close(fd);
 	if (!fork())
 		run_jailed();
-	pids[2] = fork();
-	if (!pids[2])
+	child = fork(); /* not at once into memory that both have */
+	SCENARIO_REQUIRE(child >= 0, "%s", strerror(errno));
+	if (!child)
 		for (;;)
 			pause();
-	kill(pids[2], SIGKILL);
-	SCENARIO_REQUIRE(!waitid(P_PID, pids[2], &info, WEXITED | WNOWAIT), "%s", strerror(errno));
+	pids[2] = child;
+	kill(child, SIGKILL);
+	SCENARIO_REQUIRE(!waitid(P_PID, child, &info, WEXITED | WNOWAIT), "%s", strerror(errno));
 	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(pids[0] && pids[1], 10), "the jailed do not start");
 	scenario_tell("login", "%d", has_login);
 	return scenario_main(check);

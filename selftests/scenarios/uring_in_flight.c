@@ -195,6 +195,8 @@ static void set_up(void)
 	SCENARIO_REQUIRE(!socketpair(AF_UNIX, SOCK_STREAM, 0, multi_pair), "%m");
 	SCENARIO_REQUIRE(!io_uring_queue_init(64, &ring, 0), "%m");
 	SCENARIO_REQUIRE(!io_uring_queue_init(8, &drained, 0), "%m");
+	if (!ring_knows(&ring, OP_FUTEX_WAIT))
+		scenario_skip("no IORING_OP_FUTEX_WAIT (v6.7)");
 	arm(BUFFERS);
 	expect(BUFFERS, 0);
 	for (int what = POLL; what <= FUTEX; what++)

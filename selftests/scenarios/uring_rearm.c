@@ -58,7 +58,9 @@ struct waitv {
 static struct io_uring ring;
 static unsigned flags;
 static int pipes[LAST][2], pair[2], send_pair[2], timer, epoll, personality;
-static char bytes[LAST][64], fixed_buffer[4096], filling[1 << 16];
+static char bytes[LAST][64];
+/* Not in a page with data of the program's file, which v6.1 does not register. */
+static char fixed_buffer[4096] __attribute__((aligned(4096))), filling[1 << 16] __attribute__((aligned(4096)));
 static unsigned words[4];
 static struct __kernel_timespec far = {.tv_sec = 1000}, farther = {.tv_sec = 2000}, absolute;
 static struct epoll_event event;
@@ -88,6 +90,21 @@ static void wait_for_futexes(struct io_uring_sqe *sqe)
 	sqe->user_data = FUTEXES;
 	ring_submit(&ring, 1);
 	memset(waits, 0xff, sizeof(waits));
+}
+
+/* Requests of which this kernel knows nothing are left out (before v6.7 and v6.15). */
+static int is_known(int what)
+{
+	switch (what) {
+	case EPOLL:
+		return ring_knows(&ring, OP_EPOLL_WAIT);
+	case FUTEX:
+	case DONE:
+		return ring_knows(&ring, OP_FUTEX_WAIT);
+	case FUTEXES:
+		return ring_knows(&ring, OP_FUTEX_WAITV);
+	}
+	return 1;
 }
 
 static void arm(int what)
@@ -168,6 +185,12 @@ static void arm(int what)
 	}
 	sqe->user_data = what;
 	ring_submit(&ring, count);
+}
+
+static void arm_known(int what)
+{
+	if (is_known(what))
+		arm(what);
 }
 
 static void expect(int what, int result)
@@ -303,7 +326,7 @@ static void check_cancel(int what)
 	arm(what);
 }
 
-static void check_waits(void)
+static void check_futexes(void)
 {
 	SCENARIO_CHECK(syscall(SYS_futex, &words[0], FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) == 1, "no futex waiter");
 	expect(FUTEX, 0);
@@ -311,6 +334,11 @@ static void check_waits(void)
 	SCENARIO_CHECK(syscall(SYS_futex, &words[2], FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) == 1, "no futex waiter");
 	expect(FUTEXES, 1);
 	arm(FUTEXES);
+	check_cancel(FUTEX);
+}
+
+static void check_epoll(void)
+{
 	put(pipes[EPOLL][1], "x");
 	expect(EPOLL, 1);
 	SCENARIO_CHECK(event.events == EPOLLIN && event.data.u32 == 42, "another event");
@@ -324,7 +352,9 @@ static void leave_for_later(void)
 	words[0] = 8;
 	words[1] = 9;
 	if (flags & DEFER_TASKRUN) {
-		SCENARIO_CHECK(syscall(SYS_futex, &words[3], FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) == 1, "no waiter");
+		if (is_known(DONE))
+			SCENARIO_CHECK(syscall(SYS_futex, &words[3], FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) == 1,
+				       "no waiter");
 		put(pipes[WOKEN][1], "later");
 	}
 }
@@ -333,8 +363,11 @@ static void check(int round)
 {
 	(void)round;
 	if (flags & DEFER_TASKRUN) {
-		expect_both(DONE, 0, WOKEN, 5);
-		arm(DONE);
+		if (is_known(DONE))
+			expect_both(DONE, 0, WOKEN, 5);
+		else
+			expect(WOKEN, 5);
+		arm_known(DONE);
 		arm(WOKEN);
 	}
 	expect_no_more("at rest");
@@ -342,13 +375,15 @@ static void check(int round)
 	check_reads();
 	check_writes();
 	check_chains();
-	check_waits();
+	if (is_known(EPOLL))
+		check_epoll();
+	if (is_known(FUTEX))
+		check_futexes();
 	for (int what = READ; what <= READ_TIMER; what++)
 		check_cancel(what);
 	check_cancel(POLL);
 	check_cancel(TIMEOUT);
 	check_cancel(TIMEOUT_ABSOLUTE);
-	check_cancel(FUTEX);
 	expect_no_more("after the round");
 	leave_for_later();
 }
@@ -389,9 +424,9 @@ int main(int argc, char **argv)
 	set_up();
 	for (int what = POLL; what <= FUTEXES; what++)
 		if (what != READ_TIMEOUT && what != CHAIN_NOP && what != CHAIN_LAST)
-			arm(what);
+			arm_known(what);
 	if (flags & DEFER_TASKRUN) {
-		arm(DONE);
+		arm_known(DONE);
 		arm(WOKEN);
 	}
 	put(pipes[POLL_TOLD][1], "x");

@@ -51,6 +51,18 @@ static inline void ring_expect_nothing(struct io_uring *ring, const char *what)
 		       cqe ? (unsigned long long)cqe->user_data : 0);
 }
 
+/* Whether this kernel has the opcode: IORING_OP_... */
+static inline int ring_knows(struct io_uring *ring, int opcode)
+{
+	struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
+	int known;
+
+	SCENARIO_REQUIRE(probe, "no probe");
+	known = io_uring_opcode_supported(probe, opcode);
+	io_uring_free_probe(probe);
+	return known;
+}
+
 static inline void put(int fd, const char *text)
 {
 	SCENARIO_REQUIRE(write(fd, text, strlen(text)) == (ssize_t)strlen(text), "%m");

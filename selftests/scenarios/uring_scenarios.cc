@@ -143,6 +143,9 @@ TEST(UringScenario, requests_that_wait_for_other_processes_are_found)
 		Json open = request_of(ring, 3);
 		EXPECT_EQ(open["opcode"], "IORING_OP_OPENAT");
 		EXPECT_TRUE(open["where"].get<std::string>().starts_with("io-wq ")) << open["where"];
+		// On v7.2 only the worker's stack has the name of what it opens.
+		if (open["class"] == "UNKNOWN")
+			return expect_refused(ring, "its path could not be read");
 		EXPECT_EQ(open["class"], "REARMABLE");
 		EXPECT_EQ(open["path"], scenario.fact("path")) << "longer than one record of the kernel side";
 	});
@@ -154,6 +157,11 @@ TEST(UringScenario, a_message_of_another_ring_waits_for_its_reader)
 	SCENARIO_START(scenario, "uring_waiting");
 	dump_running(scenario, [&](const Json &document) {
 		Json receiver = ring_of_fd(document, scenario, "receiver");
+		// v6.11 and v6.12 give a message a task, and count it: there it is one more request that is done.
+		if (number(receiver["in_flight_count"]) == 1) {
+			EXPECT_EQ(request_of(receiver, 5)["where"], "task work");
+			return;
+		}
 		expect_complete(receiver, 0);
 		ASSERT_EQ(receiver["messages"].size(), 1u);
 		EXPECT_EQ(number(receiver["messages"][0]["user_data"]), 5u);

@@ -89,8 +89,11 @@ TEST(UringSetup, a_ring_in_the_memory_of_its_program_is_refused_by_name)
 		expect_complete(ring, 1);
 		expect_request(ring, 42, "IORING_OP_POLL_ADD", "armed poll");
 		expect_mapped_at(ring, {});
-		EXPECT_EQ(number(ring["cq_user_address"]), number(scenario.fact("memory")));
-		EXPECT_EQ(number(ring["sq_user_address"]), number(scenario.fact("memory")) + 4096);
+		// Before v6.13 the kernel keeps no address.
+		if (number(ring["cq_user_address"])) {
+			EXPECT_EQ(number(ring["cq_user_address"]), number(scenario.fact("memory")));
+			EXPECT_EQ(number(ring["sq_user_address"]), number(scenario.fact("memory")) + 4096);
+		}
 	});
 }
 

@@ -159,6 +159,8 @@ int main(void)
 	make_fifo();
 	SCENARIO_REQUIRE(!io_uring_queue_init(16, &ring, 0), "%m");
 	SCENARIO_REQUIRE(!io_uring_queue_init_params(8, &receiver, &params), "%m");
+	if (!ring_knows(&ring, OP_WAITID))
+		scenario_skip("no IORING_OP_WAITID (v6.7)");
 	arm_accept();
 	arm_waitid();
 	arm_open();

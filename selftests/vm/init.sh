@@ -1,6 +1,7 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# The first program of a guest of run.sh, from its initramfs: mounts the host's root read-only, a disk of the guest's own on /tmp, and runs /command.
+# The first program of a guest of run.sh, from its initramfs: mounts the host's root read-only, a disk of the guest's own on /tmp (but for the
+# directory that is worked in, should it lie there), and runs /command.
 # shellcheck shell=dash
 set -e
 export PATH=/bin
@@ -11,7 +12,15 @@ while read -r module; do
 	insmod "/modules/$module"
 done </modules/order
 mount -t 9p -o trans=virtio,version=9p2000.L,cache=loose,msize=262144,ro host /root
+directory=$(cat /directory)
+mkdir /covered
+case $directory in
+/tmp/*) mount -o bind "/root$directory" /covered ;;
+esac
 mount -t ext4 /dev/vda /root/tmp
+case $directory in
+/tmp/*) mkdir -p "/root$directory" && mount -o move /covered "/root$directory" ;;
+esac
 mount -t proc proc /root/proc
 mount -t sysfs sys /root/sys
 mount -t cgroup2 cgroup2 /root/sys/fs/cgroup

@@ -29,6 +29,15 @@ fail() {
 	exit 1
 }
 
+# One at a time.
+mkdir -p "$cache"
+exec 9>"$cache/$1.lock"
+flock 9
+if [ -e "$dir/release" ]; then
+	echo "$dir"
+	exit 0
+fi
+
 work=$cache/$1.new
 rm -rf "$work"
 mkdir -p "$work/apt/lists/partial" "$work/apt/archives/partial" "$work/root"
@@ -38,7 +47,7 @@ echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $su
 private() { # program argument...: an apt program that sees nothing but $work
 	program=$1
 	shift
-	"$program" -q -o Dir::Etc::sourcelist="$work/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+	timeout 300 "$program" -q -o Acquire::http::Timeout=20 -o Acquire::Retries=1 -o Dir::Etc::sourcelist="$work/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
 		-o Dir::Etc::preferencesparts=/dev/null -o Dir::State="$work/apt" -o Dir::State::status=/dev/null \
 		-o Dir::Cache="$work/apt" -o APT::Sandbox::User=root "$@"
 }

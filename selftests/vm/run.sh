@@ -47,7 +47,7 @@ timeout --foreground -k 5 "${GUEST_SECONDS:-600}" qemu-system-x86_64 -accel tcg 
 	-drive "file=$work/disk,format=raw,if=virtio,cache=unsafe" \
 	-fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap \
 	-device virtio-9p-pci,fsdev=root,mount_tag=host 2>"$work/qemu" |
-	tr -d '\r' | tee "$work/output" | grep -v '^guest: exit status' || true
+	sed -u 's/\r//g' | tee "$work/output" | grep --line-buffered -v '^guest: exit status' || true
 
 status=$(sed -n 's/^guest: exit status //p' "$work/output" | tail -n 1)
 if [ -z "$status" ]; then

@@ -128,11 +128,9 @@ static images::Thread::Role role_of(const task_record &task)
 	return images::Thread::USER;
 }
 
-// Only as many bytes as the highest allowed CPU needs: the kernel's mask is as long as NR_CPUS.
-static std::string affinity_of(const task_record &task, unsigned cpu_count)
+std::string affinity_of(std::span<const __u64> cpus, unsigned cpu_count)
 {
-	unsigned words = std::min<unsigned>(task.cpu_words, TASK_CPU_WORDS);
-	std::string mask(reinterpret_cast<const char *>(task.cpus), words * sizeof(task.cpus[0]));
+	std::string mask(reinterpret_cast<const char *>(cpus.data()), cpus.size_bytes());
 	mask.resize(std::min<size_t>(mask.size(), (cpu_count + 7) / 8));
 	if (cpu_count % 8 && mask.size() == (cpu_count + 7) / 8)
 		mask.back() = static_cast<char>(mask.back() & ((1 << cpu_count % 8) - 1));
@@ -156,7 +154,8 @@ static void collect_scheduling(const task_record &task, unsigned cpu_count, imag
 	}
 	message->set_reset_on_fork(task.flags & TASK_RESET_ON_FORK);
 	message->set_ioprio(task.ioprio);
-	message->set_affinity(affinity_of(task, cpu_count));
+	message->set_affinity(
+		affinity_of(std::span(task.cpus, std::min<size_t>(task.cpu_words, TASK_CPU_WORDS)), cpu_count));
 }
 
 static void collect_user_pointers(const task_record &task, images::Thread *message)

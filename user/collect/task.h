@@ -36,6 +36,10 @@ struct ProcessPaths {
 // As readlink(2) on /proc/PID/cwd ends then.
 inline constexpr std::string_view kDeletedMark = " (deleted)";
 
+// Only as many bytes as the highest allowed CPU needs. What lies behind nr_cpu_ids is not part of the mask: where masks
+// are allocated (CONFIG_CPUMASK_OFFSTACK), it is other memory of the kernel.
+std::string affinity_of(std::span<const __u64> cpus, unsigned cpu_count);
+
 // Of those that bpfckpt itself is in: for Context.own_namespaces.
 std::unordered_set<uint64_t> own_namespaces();
 

@@ -144,10 +144,7 @@ void collect_tasks(const UringIndex &index, uint64_t address, images::Ring &ring
 			task->set_running(running->second);
 		task->set_bounded_max(state.max_workers[0]);
 		task->set_unbounded_max(state.max_workers[1]);
-		auto end = std::find_if(std::rbegin(state.affinity), std::rend(state.affinity),
-					[](auto word) { return word; });
-		size_t words = static_cast<size_t>(std::rend(state.affinity) - end);
-		task->set_affinity(state.affinity, words * sizeof(state.affinity[0]));
+		task->set_affinity(affinity_of(state.affinity, index.records.cpu_count));
 	}
 }
 

@@ -338,6 +338,10 @@ void Collector::collect(images::Ring &ring)
 	for (int i = 0; i < ring.in_flight_size(); i++)
 		if (auto next = numbers.find(sightings[static_cast<size_t>(i)].record->link); next != numbers.end())
 			ring.mutable_in_flight(i)->set_link(next->second);
+	// Not counted before v6.16.
+	if (!ring.held_by_drain())
+		ring.set_held_by_drain(static_cast<uint32_t>(std::ranges::count(
+			sightings, URING_PLACE_DEFERRED, [](const auto &one) { return one.record->place; })));
 	add_messages(ring);
 	prove(ring);
 }

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "user/restore/ring_message.h"
 #include "user/restore/ring_parts.h"
 #include "user/util/io.h"
 
@@ -192,19 +193,14 @@ Result<> RingBuilder::build()
 // Of requests that were done at the dump: behind those that count completions, before those that wait for all others.
 Result<> RingBuilder::post_completed() const
 {
-	for (const images::Request &request : ring_.image.in_flight()) {
+	Messenger messenger(ring_);
+	for (const images::Request &request : ring_.image.in_flight())
 		// Some only have to be freed: a worker had posted the completion (io_uring/io_uring.c: io_free_req()).
-		if (request.class_() != images::Request::COMPLETED || request.flags() & IOSQE_CQE_SKIP_SUCCESS)
-			continue;
-		images::Cqe cqe;
-		cqe.set_user_data(request.user_data());
-		cqe.set_res(request.result());
-		cqe.set_flags(request.completion_flags());
-		TRY(post_completion(ring_, cqe));
-	}
+		if (request.class_() == images::Request::COMPLETED && !(request.flags() & IOSQE_CQE_SKIP_SUCCESS))
+			TRY(messenger.post(completion_of(request)));
 	// Of other rings, for an issuer that has not come for them.
 	for (const images::Cqe &message : ring_.image.messages())
-		TRY(post_completion(ring_, message));
+		TRY(messenger.post(message));
 	return {};
 }
 

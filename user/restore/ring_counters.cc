@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "user/restore/ring_parts.h"
+#include "user/restore/ring_message.h"
 #include "user/target/batch.h"
 
 namespace bpfckpt::restore {
@@ -28,6 +28,7 @@ class CounterPump {
 public:
 	explicit CounterPump(const NewRing &ring)
 		: ring_(ring),
+		  messenger_(ring),
 		  unread_(ring.image.overflow_size() ? ring.image.cq_entries()
 						     : ring.image.cq_tail() - ring.image.cq_head()),
 		  submissions_(ring.word(ring.image.layout().sq_head()) + ring.steps.nops + ring.steps.skips +
@@ -52,6 +53,7 @@ private:
 	[[nodiscard]] const images::RingLayout &layout() const { return ring_.image.layout(); }
 
 	const NewRing &ring_;
+	Messenger messenger_;
 	uint32_t unread_;      // CQEs that the program has not read; all of them if there are more than fit
 	uint32_t submissions_; // in the end
 	uint32_t completions_; // still to come
@@ -158,7 +160,7 @@ Result<> CounterPump::post(uint32_t count)
 		bool deferred = ring_.image.flags() & kSetupDeferTaskrun;
 		uint32_t now = deferred ? std::min({count, room, kMostAtOnce}) : 1;
 		for (uint32_t i = 0; i < now; i++)
-			TRY(post_completion(ring_, {}));
+			TRY(messenger_.post({}));
 		TRY(take_posted(tail_ - head_ + now));
 		head += move_head(now);
 		count -= now;
@@ -172,7 +174,7 @@ Result<> CounterPump::overflow()
 {
 	constexpr int kDeferredAtOnce = 16;
 	for (int i = 0; i < ring_.image.overflow_size(); i++) {
-		TRY(post_completion(ring_, ring_.image.overflow(i)));
+		TRY(messenger_.post(ring_.image.overflow(i)));
 		if (i % kDeferredAtOnce == kDeferredAtOnce - 1 || i == ring_.image.overflow_size() - 1)
 			TRY(take_posted(0));
 	}
@@ -213,20 +215,6 @@ Result<> CounterPump::run()
 }
 
 } // namespace
-
-Result<> post_completion(const NewRing &ring, const images::Cqe &cqe)
-{
-	io_uring_sqe message = {};
-	message.opcode = IORING_OP_MSG_RING;
-	message.fd = ring.fd;
-	message.off = cqe.user_data();
-	message.len = static_cast<uint32_t>(cqe.res());
-	message.rw_flags = kMsgRingFlagsPass;
-	message.file_index = cqe.flags();
-	if (syscall(SYS_io_uring_register, -1, kRegisterSendMsgRing, &message, 1) < 0)
-		return errno_error(errno, "cannot be sent a completion").on(ring.name());
-	return {};
-}
 
 Result<> align_counters(const NewRing &ring)
 {

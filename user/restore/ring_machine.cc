@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "user/restore/ring_parts.h"
+#include "user/restore/ring_message.h"
 #include "user/util/unique_fd.h"
 
 namespace bpfckpt::restore {
@@ -69,13 +69,13 @@ static void check_layout(const images::Ring &ring, const io_uring_params &own, F
 					   .with_hint("restore on the kernel of the dump"));
 }
 
-// Without a ring of its own since 6.13; a descriptor that is none tells the call from one that is not known.
-static bool can_post()
+static bool has_completion_with_flags(const images::Ring &ring)
 {
-	io_uring_sqe message = {};
-	message.opcode = IORING_OP_MSG_RING;
-	message.fd = -1;
-	return syscall(SYS_io_uring_register, -1, kRegisterSendMsgRing, &message, 1) == 0 || errno == EBADF;
+	auto has_flags = [](const images::Cqe &cqe) { return cqe.flags() != 0; };
+	return std::ranges::any_of(ring.overflow(), has_flags) || std::ranges::any_of(ring.messages(), has_flags) ||
+	       std::ranges::any_of(ring.in_flight(), [](const images::Request &request) {
+		       return request.class_() == images::Request::COMPLETED && request.completion_flags();
+	       });
 }
 
 void check_rings(const Plan &plan, const MachineOptions &options, Findings &findings)
@@ -86,19 +86,14 @@ void check_rings(const Plan &plan, const MachineOptions &options, Findings &find
 	std::optional<io_uring_params> own = own_layout(findings);
 	if (!own)
 		return;
-	bool posts = can_post();
 	for (const RingStep &step : plan.ring_steps) {
 		check_layout(*step.ring, *own, findings);
-		auto done = std::ranges::count(step.ring->in_flight(), images::Request::COMPLETED,
-					       &images::Request::class_);
-		auto count = static_cast<uint64_t>(step.counters.posts + step.ring->overflow_size() + done);
-		if (count && !posts)
+		if (has_completion_with_flags(*step.ring) && !can_post_flags())
 			findings.push_back(
-				make_error(Code::kKernelLacks, "has {} completions that no submission of its own makes",
-					   count)
+				Error(Code::kKernelLacks,
+				      "has completions with flags that no submission of its own makes")
 					.on(name_of(*step.ring))
-					.with_hint(
-						"Linux 6.13 and newer can post them (IORING_REGISTER_SEND_MSG_RING)"));
+					.with_hint("Linux 6.3 and newer can post them (IORING_MSG_RING_FLAGS_PASS)"));
 	}
 }
 

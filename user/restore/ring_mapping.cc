@@ -19,7 +19,7 @@ using target::RemoteRange;
 using target::SyscallBatch;
 
 static constexpr uint64_t kPage = 4096;
-static constexpr uint64_t kLowest = 0x10000;          // mmap_min_addr by default
+static constexpr uint64_t kLowest = 0x10000;          // the largest mmap_min_addr in use
 static constexpr uint64_t kTaskSize = 0x7ffffffff000; // TASK_SIZE without 5-level paging
 static constexpr uint64_t kStackGuard = 256 * kPage;  // stack_guard_gap: no mapping is put there
 
@@ -73,11 +73,12 @@ Result<> RingMapper::find_plugs()
 		smallest = std::min(smallest, vma->end() - vma->start());
 	}
 	taken.push_back({kTaskSize, 0});
+	taken.push_back({kLowest, 0}); // a plug ends there
 	std::ranges::sort(taken, {}, &RemoteRange::address);
 	auto is_ring = [this](uint64_t from, uint64_t to) {
 		return std::ranges::any_of(vmas_, [&](auto *vma) { return vma->end() == from || vma->start() == to; });
 	};
-	uint64_t from = kLowest;
+	uint64_t from = kPage;
 	for (const RemoteRange &range : taken) {
 		uint64_t to = range.address;
 		if (to > from && (to - from >= smallest || is_ring(from, to)))
@@ -89,8 +90,12 @@ Result<> RingMapper::find_plugs()
 
 static void add_plug(SyscallBatch &batch, const RemoteRange &range)
 {
-	batch.add(SYS_mmap, range.address, range.size, PROT_NONE,
-		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+	// Who may not map below mmap_min_addr is not given an address there either.
+	if (range.address < kLowest)
+		batch.add_optional(SYS_mmap, range.address, range.size, PROT_NONE, kFlags, -1, 0);
+	else
+		batch.add(SYS_mmap, range.address, range.size, PROT_NONE, kFlags, -1, 0);
 }
 
 Result<> RingMapper::map_all(SyscallBatch &batch)

@@ -14,8 +14,6 @@ namespace bpfckpt::restore {
 constexpr uint32_t kSetupSingleIssuer = 1U << 12;
 constexpr uint32_t kSetupDeferTaskrun = 1U << 13;
 constexpr unsigned kRegisterClock = 29;
-constexpr unsigned kRegisterSendMsgRing = 31;
-constexpr uint32_t kMsgRingFlagsPass = 1U << 1; // IORING_MSG_RING_FLAGS_PASS
 
 // In the table of a process that has no other descriptors: bpfckpt, as pidfd. A ring that is being made has the
 // highest.
@@ -52,8 +50,6 @@ Result<> register_restrictions(const NewRing &ring);
 // Last: what is posted before must not signal it.
 Result<> register_eventfd(const NewRing &ring, const OpenFiles &files);
 
-// As a message of another ring. With DEFER_TASKRUN it waits until the issuer comes for it.
-Result<> post_completion(const NewRing &ring, const images::Cqe &cqe);
 // By requests that do nothing. Leaves the head of the CQ where it was.
 Result<> align_counters(const NewRing &ring);
 

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// Completions that no submission of the ring itself makes: posted as messages of another ring (io_uring/msg_ring.c).
+#pragma once
+
+#include <memory>
+
+#include <liburing.h>
+
+#include "user/restore/ring_parts.h"
+
+namespace bpfckpt::restore {
+
+// Of a request that was done at the dump.
+images::Cqe completion_of(const images::Request &request);
+
+class Messenger {
+public:
+	explicit Messenger(const NewRing &ring) : ring_(ring) {}
+	// With DEFER_TASKRUN it waits until the issuer comes for it.
+	Result<> post(const images::Cqe &cqe);
+
+private:
+	struct Exit {
+		void operator()(io_uring *ring) const;
+	};
+	Result<> post_from_own_ring(const io_uring_sqe &message);
+
+	const NewRing &ring_;
+	std::unique_ptr<io_uring, Exit> own_; // where the kernel wants one
+};
+
+// Whether messages can carry flags on this kernel (since v6.3).
+bool can_post_flags();
+
+} // namespace bpfckpt::restore
