@@ -16,9 +16,10 @@
 
 #define QUEUE_MAX           (1 << 17) /* signals in one queue; RLIMIT_SIGPENDING is thousands */
 #define SIGNALS             64
-#define JOBCTL_STOP_SIGMASK 0xffff /* include/linux/sched/jobctl.h */
-#define PFA_NO_NEW_PRIVS    0      /* include/linux/sched.h: a bit of atomic_flags */
-#define MMF_DUMPABLE_MASK   3ULL   /* include/linux/mm_types.h, up to v7.1 */
+#define THREADS_MAX         (1 << 17) /* of one process that are looked at for a living one */
+#define JOBCTL_STOP_SIGMASK 0xffff    /* include/linux/sched/jobctl.h */
+#define PFA_NO_NEW_PRIVS    0         /* include/linux/sched.h: a bit of atomic_flags */
+#define MMF_DUMPABLE_MASK   3ULL      /* include/linux/mm_types.h, up to v7.1 */
 
 RECORD_MAP(trees, tree_record);
 RECORD_MAP(tasks, task_record);
@@ -336,10 +337,10 @@ static void read_thread(struct task_record *record, const struct own_pidns *own,
 
 /* --- a process --------------------------------------------------------------------------------------------------- */
 
-static __u64 mm_flags_of(const struct task_struct *leader)
+static __u64 mm_flags_of(const struct task_struct *task)
 {
-	const struct task_struct___v72 *leader_v72 = (const void *)leader;
-	const struct mm_struct *mm = BPF_CORE_READ(leader, mm);
+	const struct task_struct___v72 *task_v72 = (const void *)task;
+	const struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	const struct mm_struct___v617 *mm_v617 = (const void *)mm;
 	__u64 flags = 0;
 
@@ -347,17 +348,53 @@ static __u64 mm_flags_of(const struct task_struct *leader)
 		bpf_core_read(&flags, sizeof(flags), &mm->flags.__mm_flags);
 	else
 		flags = BPF_CORE_READ(mm_v617, flags);
-	if (bpf_core_field_exists(leader_v72->exec_state))
-		flags = (flags & ~MMF_DUMPABLE_MASK) | BPF_CORE_READ(leader_v72, exec_state, dumpable);
+	if (bpf_core_field_exists(task_v72->exec_state))
+		flags = (flags & ~MMF_DUMPABLE_MASK) | BPF_CORE_READ(task_v72, exec_state, dumpable);
 	return flags;
+}
+
+struct living_walk {
+	const struct list_head *head; /* signal->thread_head */
+	const struct list_head *next;
+	const struct task_struct *found;
+};
+
+static long next_living(__u64 index, struct living_walk *walk)
+{
+	const struct list_head *next = walk->next;
+	const struct task_struct *task = (const void *)next - bpf_core_field_offset(struct task_struct, thread_node);
+
+	if (!next || next == walk->head)
+		return 1;
+	if (BPF_CORE_READ(task, mm)) {
+		walk->found = task;
+		return 1;
+	}
+	walk->next = BPF_CORE_READ(next, next);
+	return 0;
+}
+
+/* A thread that has the memory of its process still: the leader, unless it has exited before the others. */
+static const struct task_struct *living_thread(const struct task_struct *leader)
+{
+	struct living_walk walk = {
+		.head = &BPF_CORE_READ(leader, signal)->thread_head,
+		.next = BPF_CORE_READ(leader, signal, thread_head.next),
+		.found = leader,
+	};
+
+	if (!BPF_CORE_READ(leader, mm))
+		bpf_loop(THREADS_MAX, next_living, &walk, 0);
+	return walk.found;
 }
 
 static void read_process(struct process_record *record, const struct own_pidns *own, const struct task_struct *leader)
 {
+	const struct task_struct *living = living_thread(leader);
 	const struct signal_struct *signal = BPF_CORE_READ(leader, signal);
 
 	record->signal = (__u64)signal;
-	record->mm = (__u64)BPF_CORE_READ(leader, mm);
+	record->mm = (__u64)BPF_CORE_READ(living, mm);
 	record->pid = own_pid_nr(own, BPF_CORE_READ(leader, thread_pid));
 	record->ppid = own_pid_nr(own, BPF_CORE_READ(leader, real_parent, group_leader, thread_pid));
 	record->pgid = own_pid_nr(own, BPF_CORE_READ(signal, pids[PIDTYPE_PGID]));
@@ -370,8 +407,8 @@ static void read_process(struct process_record *record, const struct own_pidns *
 	record->oom_score_adj = BPF_CORE_READ(signal, oom_score_adj);
 	record->limit_count = bpf_core_field_size(signal->rlim) / sizeof(struct process_limit);
 	bpf_core_read(record->limits, sizeof(record->limits), &signal->rlim);
-	record->exe_file = (__u64)BPF_CORE_READ(leader, mm, exe_file);
-	record->mm_flags = mm_flags_of(leader);
+	record->exe_file = (__u64)BPF_CORE_READ(living, mm, exe_file);
+	record->mm_flags = mm_flags_of(living);
 	record->has_terminal = BPF_CORE_READ(signal, tty) != NULL;
 	record->restores_timer_ids = 0;
 	if (bpf_core_field_exists(signal->timer_create_restore_ids))

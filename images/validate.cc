@@ -143,6 +143,8 @@ Result<> threads_are_valid(const Process &process, const Ids &ids, Name object)
 			return corrupt(object, "has thread {}, a number that no kernel gives", thread.tid());
 		if (thread.tid() == 0 || !tids.insert(thread.tid()).second)
 			return corrupt(object, "has thread {} twice", thread.tid());
+		if (thread.role() == Thread::EXITED_LEADER && thread.tid() != process.pid())
+			return corrupt(object, "has an exited leader {}", thread.tid());
 		TRY(thread_is_valid(thread, ids));
 	}
 	return {};

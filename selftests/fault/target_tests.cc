@@ -146,12 +146,28 @@ TEST_F(Fault, target_of_a_debugger_is_refused)
 	char seized = 0;
 	ASSERT_EQ(read(told[0], &seized, 1), 1);
 	ASSERT_TRUE(seized);
-	expect_error(refused(target.pid()), kGone, "is traced by pid " + std::to_string(debugger));
+	expect_error(refused(target.pid()), kUnsupported, "is traced by pid " + std::to_string(debugger));
 	kill(debugger, SIGKILL);
 	waitpid(debugger, nullptr, 0);
 	close(told[0]);
 	close(told[1]);
 	expect_unharmed(target);
+}
+
+// It ends at any moment of the look.
+TEST_F(Fault, target_that_ends_while_check_looks)
+{
+	for (int life_ms = 10; life_ms <= 200; life_ms += 10) {
+		pid_t pid = fork();
+		if (pid == 0) {
+			usleep(static_cast<useconds_t>(life_ms) * 1000);
+			_exit(0);
+		}
+		Output output = bpfckpt({"check", "-t", std::to_string(pid)});
+		EXPECT_EQ((output.out + output.err).find("is the root of the tree"), std::string::npos)
+			<< output.out << output.err;
+		waitpid(pid, nullptr, 0);
+	}
 }
 
 TEST_F(Fault, file_whose_name_is_covered_by_a_mount)

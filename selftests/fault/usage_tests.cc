@@ -96,6 +96,8 @@ TEST(Usage, names_of_files)
 		{{"show", nowhere}, 6, "is not a checkpoint: No such file or directory"},
 		{{"restore", "-D", file}, 6, "is not a checkpoint: Not a directory"},
 		{{"restore", "-D", nowhere}, 6, "is not a checkpoint: No such file or directory"},
+		{{"restore", "-v10", "-D", nowhere}, 6, "is not a checkpoint"},
+		{{"restore", "-v1x", "-D", nowhere}, 2, "unknown option '-1x'"},
 		{{"restore", "-D", nowhere, "-o", nowhere + "/log"}, 1, nowhere.c_str()},
 	});
 }

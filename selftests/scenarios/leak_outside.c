@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Shares something with a process that is no descendant any more: the first argument says what, pipe, socket, eventfd,
-// memory (shared anonymous) or files (the fd table). The other process ends when this one does.
+// memory (shared anonymous), files (the fd table) or flight (an eventfd on its way between two sockets of the other
+// process). The other process ends when this one does.
 #include "selftests/scenarios/scenario.h"
 
 #include <errno.h>
@@ -20,6 +21,26 @@
 
 static int ends[2] = {-1, -1};
 static int self;
+static bool in_flight;
+
+/* No descriptor names it here any more, but one that is received will. */
+static void send_away(int fd)
+{
+	char control[CMSG_SPACE(sizeof(fd))] = "", byte = 0;
+	struct iovec data = {&byte, 1};
+	struct msghdr message = {
+		.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+	int pair[2];
+
+	rights->cmsg_level = SOL_SOCKET;
+	rights->cmsg_type = SCM_RIGHTS;
+	rights->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(rights), &fd, sizeof(fd));
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) || sendmsg(pair[0], &message, 0) != 1)
+		_exit(1);
+	close(fd);
+}
 
 /* A pidfd of the program becomes readable when it ends. */
 static void outlive_the_tree(void)
@@ -46,15 +67,19 @@ static void fork_outsider(const char *what)
 
 	SCENARIO_REQUIRE(pipe2(report, O_CLOEXEC) == 0, "errno %d", errno);
 	if (syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, NULL) == 0) {
-		outsider = (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, NULL);
-		if (outsider == 0) {
+		if (syscall(SYS_clone, flags, NULL, NULL, NULL, NULL) == 0) {
+			if (in_flight)
+				send_away(ends[0]);
+			outsider = getpid();
+			if (write(report[1], &outsider, sizeof(outsider)) != sizeof(outsider))
+				_exit(1);
 			if (!flags) {
 				close(report[0]);
 				close(report[1]);
 			}
 			outlive_the_tree();
 		}
-		_exit(write(report[1], &outsider, sizeof(outsider)) != sizeof(outsider));
+		_exit(0);
 	}
 	SCENARIO_REQUIRE(read(report[0], &outsider, sizeof(outsider)) == sizeof(outsider) && outsider > 0, "errno %d",
 			 errno);
@@ -69,6 +94,7 @@ int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "pipe";
 
+	in_flight = !strcmp(what, "flight");
 	scenario_init();
 	self = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	SCENARIO_REQUIRE(self >= 0, "errno %d", errno);
@@ -76,7 +102,7 @@ int main(int argc, char **argv)
 		SCENARIO_REQUIRE(pipe(ends) == 0, "errno %d", errno);
 	else if (!strcmp(what, "socket"))
 		SCENARIO_REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0, "errno %d", errno);
-	else if (!strcmp(what, "eventfd"))
+	else if (!strcmp(what, "eventfd") || in_flight)
 		SCENARIO_REQUIRE((ends[0] = eventfd(0, 0)) >= 0, "errno %d", errno);
 	else if (!strcmp(what, "memory"))
 		SCENARIO_REQUIRE(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) !=

@@ -4,9 +4,9 @@
 
 namespace bpfckpt::selftests {
 
-class Leak : public testing::TestWithParam<const char *> {};
+class LeakKind : public testing::TestWithParam<const char *> {};
 
-TEST_P(Leak, is_refused_with_both_sides_and_can_be_waived)
+TEST_P(LeakKind, is_refused_with_both_sides_and_can_be_waived)
 {
 	Scenario s;
 	SCENARIO_START(s, "leak_outside", {GetParam()});
@@ -19,7 +19,20 @@ TEST_P(Leak, is_refused_with_both_sides_and_can_be_waived)
 	EXPECT_TRUE(s.go());
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, Leak, testing::Values("pipe", "socket", "eventfd", "memory", "files"),
+TEST(Leak, descriptors_on_their_way_between_sockets_of_others_are_counted)
+{
+	Scenario s;
+	SCENARIO_START(s, "leak_outside", {"flight"});
+	DumpResult refused = s.dump({"-R"}, 3);
+	EXPECT_NE(refused.err.find("anon_inode:[eventfd] is shared with no open fd of any process (in flight"),
+		  std::string::npos)
+		<< refused.err;
+	s.dump({"-R", "--leak", "all=ignore"});
+	EXPECT_TRUE(s.check_target());
+	EXPECT_TRUE(s.go());
+}
+
+INSTANTIATE_TEST_SUITE_P(Leak, LeakKind, testing::Values("pipe", "socket", "eventfd", "memory", "files"),
 			 [](const auto &test) { return std::string(test.param); });
 
 } // namespace bpfckpt::selftests

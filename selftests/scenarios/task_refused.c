@@ -6,16 +6,12 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -123,46 +119,10 @@ static void block_sigtrap(void)
 	raise(SIGTRAP);
 }
 
-static void *go_on(void *unused)
-{
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (;;)
-		pause();
-	return unused;
-}
-
-static bool is_zombie(pid_t pid)
-{
-	char path[64], line[512] = "";
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "r");
-	if (file && !fgets(line, sizeof(line), file))
-		line[0] = 0;
-	if (file)
-		fclose(file);
-	return strstr(line, ") Z ");
-}
-
-/* The first thread of a child ends, another goes on. */
-static void end_leader(void)
-{
-	pthread_t thread;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		pthread_create(&thread, NULL, go_on, NULL);
-		syscall(SYS_exit, 0);
-	}
-	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(is_zombie(pid), 10), "the first thread does not end");
-}
-
 static const struct scenario_state states[] = {
 	{"seccomp", filter_syscalls}, {"traced", trace_child},         {"uts", enter_uts_namespace},
 	{"pid", make_pid_namespace},  {"dispatch", dispatch_syscalls}, {"vm", share_memory},
 	{"files", share_descriptors}, {"fs", share_directory},         {"sigtrap", block_sigtrap},
-	{"leader", end_leader},
 };
 
 int main(int argc, char **argv)

@@ -259,6 +259,23 @@ TEST(Task, stopped_children_with_threads)
 	run_scenario("task_stopped");
 }
 
+TEST(Task, a_process_goes_on_without_its_first_thread)
+{
+	run_scenario("task_exited_leader", {.verify = [](const Json &document) {
+			     Json process = only(document["processes"], "comm", "exited one");
+			     const Json &leader = process["threads"][0];
+			     EXPECT_EQ(leader["role"], "EXITED_LEADER");
+			     EXPECT_EQ(leader["exit_status"], 7 << 8);
+			     EXPECT_FALSE(leader.contains("syscall"));
+			     EXPECT_EQ(process["threads"].size(), 3u);
+			     EXPECT_EQ(process["threads"][1]["role"], "USER");
+			     EXPECT_EQ(process["cwd"], "/proc/sys");
+			     EXPECT_EQ(process["umask"], 0123);
+			     EXPECT_GE(process["files"].size(), 8u);
+			     EXPECT_NE(process["address_space"], 0);
+		     }});
+}
+
 TEST(Task, refused_by_name)
 {
 	run_refusal("task_refused", "has seccomp filters", {}, {"seccomp"});
@@ -269,7 +286,6 @@ TEST(Task, refused_by_name)
 	run_refusal("task_refused", "shares its descriptors with pid", {}, {"files"});
 	run_refusal("task_refused", "shares its working directory with pid", {}, {"fs"});
 	run_refusal("task_refused", "has SIGTRAP pending", {}, {"sigtrap"});
-	run_refusal("task_refused", "its first thread has ended", {}, {"leader"});
 }
 
 // One test each: a kernel may lack any of them.
@@ -298,14 +314,16 @@ INSTANTIATE_TEST_SUITE_P(Task, TaskRefused,
 			 [](const auto &test) { return std::string(test.param.state); });
 
 // A dump gives up at the freeze already; check says it without trying.
-TEST(Task, traced_by_another_is_found)
+TEST(Task, traced_by_another_is_refused_by_check_and_dump)
 {
 	Scenario s;
 	SCENARIO_START(s, "task_refused", {"traced"});
 	Output output = bpfckpt({"check", "-t", std::to_string(s.pid())});
-	EXPECT_NE(output.exit, 0);
-	EXPECT_NE((output.out + output.err).find("is traced by pid " + std::to_string(s.pid())), std::string::npos)
-		<< output.out << output.err;
+	std::string tracer = "is traced by pid " + std::to_string(s.pid());
+	EXPECT_EQ(output.exit, 3);
+	EXPECT_NE((output.out + output.err).find(tracer), std::string::npos) << output.out << output.err;
+	DumpResult dumped = s.dump({"-R"}, 3);
+	EXPECT_NE(dumped.err.find(tracer), std::string::npos) << dumped.err;
 }
 
 static void set_debug_registers(pid_t pid, unsigned long address, unsigned long control)

@@ -467,7 +467,7 @@ TEST(TargetTest, a_traced_process_names_its_tracer)
 			::pause();
 	}
 	EXPECT_TRUE(eventually([&] { return tracer_of(child.pid()).value_or(0) == tracer; }));
-	expect_refused(child.pid(), Code::kBusy, fmt::format("is traced by pid {}", tracer));
+	expect_refused(child.pid(), Code::kUnsupported, fmt::format("is traced by pid {}", tracer));
 	::kill(tracer, SIGKILL);
 	::waitpid(tracer, nullptr, 0);
 }

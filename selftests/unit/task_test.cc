@@ -124,8 +124,11 @@ TEST(Task, groups_are_put_together_once)
 
 TEST(Task, paths_of_a_process_and_of_none)
 {
-	unsigned pids[] = {static_cast<unsigned>(getpid()), 0};
-	auto paths = read_process_paths(pids);
+	task_record tasks[3] = {};
+	tasks[0].pid = tasks[1].pid = tasks[1].tid = static_cast<unsigned>(getpid());
+	tasks[0].exit_state = 1; // of a thread that has exited nothing is asked
+	auto paths = read_process_paths(tasks);
+	std::ranges::reverse(paths);
 	ASSERT_EQ(paths.size(), 2u);
 	EXPECT_FALSE(paths[0].cwd.empty());
 	EXPECT_EQ(paths[0].root, "/");

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/cli/check_target.h"
 
+#include <algorithm>
+
 #include "user/cli/check.h"
 #include "user/cli/report.h"
 #include "user/cli/tree_document.h"
@@ -8,6 +10,13 @@
 
 namespace bpfckpt::cli {
 namespace {
+
+bool is_there(const images::Document &document, pid_t pid)
+{
+	return std::ranges::any_of(document.processes(), [pid](const images::Process &process) {
+		return process.pid() == static_cast<uint32_t>(pid) && process.state() != images::Process::ZOMBIE;
+	});
+}
 
 Result<Findings> find_obstacles(const CheckTargetOptions &options)
 {
@@ -26,6 +35,8 @@ Result<Findings> find_obstacles(const CheckTargetOptions &options)
 	context.live = true;
 	policy::Options policy = {.tcp_established = options.tcp_established, .ghost_limit = options.ghost_limit};
 	TRY(build_tree_document(snapshot, policy, {}, context));
+	if (!is_there(document, options.pid))
+		return Error(Code::kGone, "exited meanwhile").on(fmt::format("pid {}", options.pid));
 	return std::move(context.findings);
 }
 

@@ -125,7 +125,10 @@ Result<> Dump::prepare()
 	log_.steps("loaded, attached and tried the BPF programs");
 	if (!options_.dry_run) {
 		int pages_fd = TRY(writer_->raw_file(memory::kPagesFile));
-		pages_ = TRY(memory::PageDump::prepare(pages_fd, tree_->pids()));
+		std::vector<pid_t> tids;
+		for (const iterators::AddressSpace &space : snapshot_->vmas().spaces())
+			tids.push_back(space.tid);
+		pages_ = TRY(memory::PageDump::prepare(pages_fd, tids));
 		log_.steps("allocated the page image");
 	}
 	return interrupt_.check();

@@ -191,14 +191,16 @@ void add_restore(CLI::App &app, Command &command, RestoreOptions &options)
 	restore->callback([&] { command = [&options] { return run_restore(options); }; });
 }
 
-// CRIU writes a level as -v4; CLI11 would read it as -v -4.
+// CRIU writes a level as -v4; CLI11 would read it as -v -4. No level is above 9.
 std::vector<std::string> split_verbosity(int argc, char **argv)
 {
 	std::vector<std::string> args;
 	for (int i = 1; i < argc; i++) {
 		std::string arg = argv[i];
-		if (arg.size() == 3 && arg.starts_with("-v") && arg[2] >= '0' && arg[2] <= '9')
-			args.insert(args.end(), static_cast<size_t>(arg[2] - '0'), "-v");
+		bool level = arg.size() > 2 && arg.starts_with("-v") &&
+			     arg.find_first_not_of("0123456789", 2) == std::string::npos;
+		if (level)
+			args.insert(args.end(), arg.size() > 3 ? 9 : static_cast<size_t>(arg[2] - '0'), "-v");
 		else
 			args.push_back(std::move(arg));
 	}

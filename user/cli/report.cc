@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include "images/text.h"
 #include "user/cli/json.h"
 #include "user/cli/terminal.h"
 #include "user/cli/view.h"
@@ -31,11 +32,12 @@ std::string with_object(const Error &error)
 
 std::string json_string(std::string_view text)
 {
+	// Bytes as in all other JSON: names need not be UTF-8.
 	std::string out = "\"";
-	for (char c : printable(text)) {
+	for (char c : images::encode_text(text)) {
 		if (c == '"' || c == '\\')
 			out += '\\';
-		out += c;
+		out += static_cast<unsigned char>(c) < ' ' ? fmt::format("\\u{:04x}", c) : std::string(1, c);
 	}
 	return out + '"';
 }

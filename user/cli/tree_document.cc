@@ -31,7 +31,7 @@ std::vector<policy::SharedObjects> shared_objects(const iterators::TaskReader &t
 {
 	std::vector<policy::SharedObjects> tree;
 	for (const task_record &task : tasks.tasks())
-		if (task.tid == task.pid)
+		if (task.mm && !(task.flags & TASK_USER_WORKER))
 			tree.push_back({.pid = task.pid, .mm = task.mm, .files = task.files, .fs = task.fs});
 	return tree;
 }

@@ -15,6 +15,8 @@ std::string what_it_does(const Process &process, const Thread &thread)
 		return "io_uring SQ thread";
 	if (thread.role() == Thread::IO_URING_WORKER)
 		return "io_uring worker";
+	if (thread.role() == Thread::EXITED_LEADER)
+		return "exited";
 	if (process.state() == Process::ZOMBIE)
 		return "zombie";
 	if (!thread.has_syscall())

@@ -7,6 +7,7 @@
 #include <span>
 #include <unordered_map>
 
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -35,13 +36,21 @@ public:
 		const fd_record *place = place_of(file);
 		if (!place)
 			return {};
-		UniqueFd &pidfd = pidfds_[place->pid];
+		UniqueFd &pidfd = pidfds_[place->tid];
 		if (!pidfd.valid())
-			pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, place->pid, 0)));
+			pidfd = open_pidfd(*place);
 		return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), place->fd, 0)));
 	}
 
 private:
+	// The table is that of a thread which has outlived its leader; such a pidfd came with v6.9.
+	static UniqueFd open_pidfd(const fd_record &place)
+	{
+		constexpr unsigned kPidfdThread = O_EXCL; // PIDFD_THREAD
+		return UniqueFd(static_cast<int>(
+			::syscall(SYS_pidfd_open, place.tid, place.tid == place.pid ? 0 : kPidfdThread)));
+	}
+
 	std::unordered_map<uint64_t, const fd_record *> place_;
 	std::map<uint32_t, UniqueFd> pidfds_;
 };

@@ -70,7 +70,7 @@ static UniqueFd read_end_of(const file_record &record, Borrower &borrower)
 	const fd_record *place = borrower.place_of(record.file);
 	if (!place)
 		return {};
-	std::string path = fmt::format("/proc/{}/fd/{}", place->pid, place->fd);
+	std::string path = fmt::format("/proc/{}/fd/{}", place->tid, place->fd);
 	return UniqueFd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
 }
 

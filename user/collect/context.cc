@@ -31,4 +31,12 @@ int64_t CaptureTime::on(uint32_t clock_id) const
 	}
 }
 
+uint32_t living_tid(const images::Process &process)
+{
+	for (const images::Thread &thread : process.threads())
+		if (thread.role() == images::Thread::USER)
+			return thread.tid();
+	return process.pid();
+}
+
 } // namespace bpfckpt::collect

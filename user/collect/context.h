@@ -62,6 +62,9 @@ struct CaptureTime {
 	[[nodiscard]] int64_t on(uint32_t clock_id) const;
 };
 
+// The thread of a process whose files under /proc tell what the process has: the leader, or one that has outlived it.
+uint32_t living_tid(const images::Process &process);
+
 struct Context {
 	images::Document *document = nullptr;
 	Ids ids;

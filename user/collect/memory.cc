@@ -339,8 +339,11 @@ void collect_memory(const iterators::VmaRecords &vmas, const PageDump *pages, Co
 
 void collect_resident_bytes(Context &ctx)
 {
+	std::unordered_map<uint32_t, uint32_t> tids; // by Memory.id
+	for (const images::Process &process : ctx.document->processes())
+		tids.emplace(process.address_space(), living_tid(process));
 	for (images::Memory &memory : *ctx.document->mutable_memory())
-		memory.mutable_totals()->set_resident_bytes(resident_bytes(static_cast<pid_t>(memory.pids(0))));
+		memory.mutable_totals()->set_resident_bytes(resident_bytes(static_cast<pid_t>(tids[memory.id()])));
 }
 
 } // namespace bpfckpt::collect

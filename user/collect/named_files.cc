@@ -47,7 +47,7 @@ static bool is_same(const iterators::FileReader &reader, const file_record &reco
 	auto fds = reader.fds();
 	auto fd = std::ranges::find(fds, record.file, &fd_record::file);
 	struct stat open = {};
-	if (fd == fds.end() || ::stat(fmt::format("/proc/{}/fd/{}", fd->pid, fd->fd).c_str(), &open) < 0)
+	if (fd == fds.end() || ::stat(fmt::format("/proc/{}/fd/{}", fd->tid, fd->fd).c_str(), &open) < 0)
 		return found.st_ino == record.ino;
 	return open.st_ino == found.st_ino && open.st_dev == found.st_dev;
 }

@@ -24,7 +24,7 @@ CriticalSections CriticalSections::read(std::span<const task_record> tasks, cons
 		iovec local = {&section, sizeof(section)};
 		iovec remote = {reinterpret_cast<void *>(task.rseq + kRseqCsOffset), sizeof(section)};
 		// Memory that cannot be read is no sequence for the kernel either: the thread would be killed.
-		if (::process_vm_readv(static_cast<pid_t>(task.pid), &local, 1, &remote, 1, 0) == sizeof(section) &&
+		if (::process_vm_readv(static_cast<pid_t>(task.tid), &local, 1, &remote, 1, 0) == sizeof(section) &&
 		    section)
 			sections.by_tid_[task.tid] = section;
 	}

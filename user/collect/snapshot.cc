@@ -103,7 +103,7 @@ std::vector<memory::SharedObject> Snapshot::shared_objects() const
 		object.device = memory::device_number(file.s_dev);
 		object.ino = file.ino;
 		object.size = file.size;
-		object.pid = static_cast<pid_t>(fd.pid);
+		object.pid = static_cast<pid_t>(fd.tid);
 		object.fd = static_cast<int>(fd.fd);
 		object.name = files_->path_of(file);
 		wanted.erase(it);
@@ -175,7 +175,7 @@ Result<> Snapshot::capture_once()
 	TRY(timers_->run());
 	TRY(files_->run());
 	TRY(vmas_->run());
-	paths_ = read_process_paths(pids_);
+	paths_ = read_process_paths(tasks_->tasks());
 	TRY(files_->describe_fds());
 	unlinked_ = Unlinked::capture(*files_);
 	socket_options_ = SocketOptions::capture(*files_);
@@ -252,6 +252,7 @@ Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 	context.own_namespaces = own_namespaces();
 	collect_tasks(tasks_->records(), paths_, context);
 	collect_cgroups(context);
+	refuse_unreachable_descriptors(context);
 	collect_timers(timers_->records(), context);
 	collect_files(files_->records(), unlinked_, context);
 	name_watches(files_->records(), context);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -10,7 +11,9 @@
 #include <fmt/format.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "user/collect/task_parts.h"
 #include "user/util/io.h"
@@ -33,9 +36,9 @@ static bool is_same(const struct stat &one, const struct stat &other)
 }
 
 // A directory may have a name that ends like that.
-static void describe_deleted_cwd(ProcessPaths &paths)
+static void describe_deleted_cwd(unsigned tid, ProcessPaths &paths)
 {
-	std::string path = fmt::format("/proc/{}/cwd", paths.pid);
+	std::string path = fmt::format("/proc/{}/cwd", tid);
 	struct stat found = {};
 	struct stat named = {};
 	if (!paths.cwd.ends_with(kDeletedMark) || ::stat(path.c_str(), &found))
@@ -51,35 +54,44 @@ static void describe_deleted_cwd(ProcessPaths &paths)
 }
 
 // Whether a directory of /proc/PID is not what its name leads to. Servers of network file systems are not asked.
-static bool is_astray(unsigned pid, const char *link, const std::string &name)
+static bool is_astray(unsigned tid, const char *link, const std::string &name)
 {
 	constexpr unsigned kWanted = STATX_INO | STATX_MNT_ID;
 	constexpr int kFlags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
 	struct statx held = {};
 	struct statx named = {};
-	if (name.empty() || ::statx(AT_FDCWD, fmt::format("/proc/{}/{}", pid, link).c_str(), kFlags, kWanted, &held))
+	if (name.empty() || ::statx(AT_FDCWD, fmt::format("/proc/{}/{}", tid, link).c_str(), kFlags, kWanted, &held))
 		return false;
 	return ::statx(AT_FDCWD, name.c_str(), kFlags, kWanted, &named) || held.stx_ino != named.stx_ino ||
 	       held.stx_dev_major != named.stx_dev_major || held.stx_dev_minor != named.stx_dev_minor ||
 	       held.stx_mnt_id != named.stx_mnt_id;
 }
 
-std::vector<ProcessPaths> read_process_paths(std::span<const unsigned> pids)
+// By the thread to ask: the leader, unless it has exited. /proc/TID is there for each, though not listed.
+static std::map<unsigned, unsigned> threads_with_paths(std::span<const task_record> tasks)
+{
+	std::map<unsigned, unsigned> tids;
+	for (const task_record &task : tasks)
+		if (!task.exit_state && (task.tid == task.pid || !tids.contains(task.pid)))
+			tids[task.pid] = task.tid;
+	return tids;
+}
+
+std::vector<ProcessPaths> read_process_paths(std::span<const task_record> tasks)
 {
 	std::vector<ProcessPaths> result;
-	result.reserve(pids.size());
-	for (unsigned pid : pids) {
-		auto link = [pid](const char *name) {
-			return read_link(fmt::format("/proc/{}/{}", pid, name)).value_or("");
+	for (auto [pid, tid] : threads_with_paths(tasks)) {
+		auto link = [tid](const char *name) {
+			return read_link(fmt::format("/proc/{}/{}", tid, name)).value_or("");
 		};
 		ProcessPaths &paths = result.emplace_back();
 		paths.pid = pid;
 		paths.cwd = link("cwd");
 		paths.root = link("root");
 		paths.exe = link("exe");
-		describe_deleted_cwd(paths);
-		paths.cwd_astray = !paths.cwd_deleted && is_astray(pid, "cwd", paths.cwd);
-		paths.root_astray = is_astray(pid, "root", paths.root);
+		describe_deleted_cwd(tid, paths);
+		paths.cwd_astray = !paths.cwd_deleted && is_astray(tid, "cwd", paths.cwd);
+		paths.root_astray = is_astray(tid, "root", paths.root);
 	}
 	return result;
 }
@@ -220,10 +232,21 @@ static void collect_state(const process_record &process, const task_record &lead
 	}
 }
 
+// Of which not the leader has its part any more once it has exited.
+static void collect_shared(const task_record &living, Context &context, images::Process *message)
+{
+	message->set_fd_table(context.ids.fd_tables.id_of(living.files));
+	message->set_fs(context.ids.fs.id_of(living.fs));
+	message->set_address_space(context.ids.address_spaces.id_of(living.mm));
+	message->set_umask(living.umask);
+	collect_namespaces(context, living.namespaces, message->mutable_namespaces());
+}
+
 static void collect_process(const process_record &process, const TaskIndex &index, Context &context,
 			    images::Process *message)
 {
-	const task_record &leader = *index.threads.at(process.pid).front();
+	const auto &threads = index.threads.at(process.pid);
+	const task_record &leader = *threads.front();
 	message->set_pid(process.pid);
 	message->set_comm(leader.comm, strnlen(leader.comm, sizeof(leader.comm)));
 	message->set_ppid(process.ppid);
@@ -233,13 +256,15 @@ static void collect_process(const process_record &process, const TaskIndex &inde
 		message->add_ns_pids(leader.nested[i]);
 	message->set_exit_signal(process.exit_signal);
 	collect_state(process, leader, message);
-	message->set_fd_table(context.ids.fd_tables.id_of(leader.files));
-	message->set_fs(context.ids.fs.id_of(leader.fs));
-	message->set_address_space(context.ids.address_spaces.id_of(leader.mm));
+	collect_shared(living_thread(threads), context, message);
 	message->set_sighand(context.ids.sighands.id_of(leader.sighand));
 	message->set_exe_file(context.ids.files.id_of(process.exe_file));
-	for (const task_record *task : index.threads.at(process.pid))
+	for (const task_record *task : threads)
 		collect_thread(*task, index, context, message->add_threads());
+	if (leader.exit_state && process.live_threads) {
+		message->mutable_threads(0)->set_role(images::Thread::EXITED_LEADER);
+		message->mutable_threads(0)->set_exit_status(leader.exit_code);
+	}
 	collect_actions(index, leader.sighand, message->mutable_signal_actions());
 	collect_pending(index, process.signal, message->mutable_pending_signals());
 	for (uint32_t i = 0; i < std::min<uint32_t>(process.limit_count, TASK_LIMITS); i++) {
@@ -248,14 +273,12 @@ static void collect_process(const process_record &process, const TaskIndex &inde
 		limit->set_soft(process.limits[i].soft);
 		limit->set_hard(process.limits[i].hard);
 	}
-	message->set_umask(leader.umask);
 	message->set_child_subreaper(process.child_subreaper);
 	message->set_dumpable(process.mm_flags & kDumpableMask);
 	message->set_coredump_filter(process.mm_flags >> kDumpFilterShift & kDumpFilterMask);
 	message->set_oom_score_adj(process.oom_score_adj);
 	if (leader.flags & TASK_LOGINUID)
 		message->set_loginuid(leader.loginuid);
-	collect_namespaces(context, leader.namespaces, message->mutable_namespaces());
 }
 
 static void collect_paths(std::span<const ProcessPaths> paths, Context &context, images::Process *message)
@@ -317,6 +340,18 @@ void collect_cgroups(Context &context)
 {
 	for (images::Process &process : *context.document->mutable_processes())
 		process.set_cgroup(read_file(fmt::format("/proc/{}/cgroup", process.pid())).value_or(""));
+}
+
+void refuse_unreachable_descriptors(Context &context)
+{
+	constexpr unsigned kPidfdThread = O_EXCL; // PIDFD_THREAD, v6.9
+	if (UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), kPidfdThread))).valid())
+		return;
+	for (const images::Process &process : context.document->processes())
+		if (process.threads_size() && process.threads(0).role() == images::Thread::EXITED_LEADER)
+			context.refuse(fmt::format("pid {} ({})", process.pid(), process.comm()),
+				       "its first thread has exited: this kernel gives no access to its descriptors",
+				       "a kernel from 6.9 on does");
 }
 
 } // namespace bpfckpt::collect

@@ -43,8 +43,8 @@ std::string affinity_of(std::span<const __u64> cpus, unsigned cpu_count);
 // Of those that bpfckpt itself is in: for Context.own_namespaces.
 std::unordered_set<uint64_t> own_namespaces();
 
-// Empty strings for what cannot be read (a zombie has none of it).
-std::vector<ProcessPaths> read_process_paths(std::span<const unsigned> pids);
+// Empty strings for what cannot be read; nothing of zombies.
+std::vector<ProcessPaths> read_process_paths(std::span<const task_record> tasks);
 
 // The pids of `root` and all its descendants, zombies too, parents before their children; empty if there is no `root`.
 std::vector<unsigned> descendants(std::span<const tree_record> tasks, unsigned root);
@@ -55,6 +55,9 @@ void collect_tasks(const iterators::TaskRecords &records, std::span<const Proces
 
 // Process.cgroup, of a tree that is there.
 void collect_cgroups(Context &context);
+
+// Descriptors of processes whose leaders have exited, where the kernel has no pidfd of another thread.
+void refuse_unreachable_descriptors(Context &context);
 
 // For other collectors: a struct cred with its groups.
 void collect_credentials(const task_credentials &record, std::span<const group_record> groups,

@@ -22,6 +22,10 @@ struct TaskIndex {
 	std::unordered_map<uint64_t, std::vector<const sigaction_record *>> actions; // struct sighand_struct
 };
 
+// The leader, or a thread that has outlived it: what exit(2) has taken from a leader (memory, files, directories), the
+// others have still.
+const task_record &living_thread(const std::vector<const task_record *> &threads);
+
 // "pid 12 (nginx)", "thread 13 (worker) of pid 12".
 std::string name_of(const task_record &task);
 

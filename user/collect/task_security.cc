@@ -142,10 +142,7 @@ void find_unsupported(const process_record &process, const TaskIndex &index, Con
 {
 	const auto &threads = index.threads.at(process.pid);
 	const task_record &leader = *threads.front();
-	if (leader.exit_state && process.live_threads > 0)
-		context.refuse(name_of(leader),
-			       fmt::format("its first thread has ended, {} others live", process.live_threads),
-			       "a process cannot be rebuilt without its first thread");
+	const task_record &living = living_thread(threads);
 	find_unsupported_of_process(process, leader, context);
 	for (const task_record *task : threads) {
 		if (task->exit_state)
@@ -155,7 +152,7 @@ void find_unsupported(const process_record &process, const TaskIndex &index, Con
 		if (task->attributes.css_set != leader.attributes.css_set && !(task->flags & TASK_USER_WORKER))
 			context.refuse(name_of(*task), "is in another cgroup than the first thread of its process",
 				       "move all threads into one cgroup");
-		if (!same_namespaces(task->namespaces, leader.namespaces))
+		if (!same_namespaces(task->namespaces, living.namespaces))
 			find_foreign_namespaces(*task, context);
 	}
 	find_endless_queue(index, process.signal, leader, context);

@@ -23,6 +23,12 @@ TaskIndex::TaskIndex(const iterators::TaskRecords &records_in) : records(records
 	std::erase_if(threads, [](const auto &entry) { return entry.second.front()->tid != entry.first; });
 }
 
+const task_record &living_thread(const std::vector<const task_record *> &threads)
+{
+	auto living = std::ranges::find(threads, 0U, &task_record::exit_state);
+	return living == threads.end() ? *threads.front() : **living;
+}
+
 void collect_pending(const TaskIndex &index, uint64_t owner,
 		     google::protobuf::RepeatedPtrField<images::PendingSignal> *messages)
 {

@@ -31,7 +31,7 @@ static std::optional<images::FileHandle> handle_of(const fd_record &place)
 	} handle = {};
 	handle.head.handle_bytes = MAX_HANDLE_SZ;
 	int mount = 0;
-	std::string path = fmt::format("/proc/{}/fd/{}", place.pid, place.fd);
+	std::string path = fmt::format("/proc/{}/fd/{}", place.tid, place.fd);
 	if (::name_to_handle_at(AT_FDCWD, path.c_str(), &handle.head, &mount, AT_SYMLINK_FOLLOW) < 0)
 		return {};
 	images::FileHandle image;

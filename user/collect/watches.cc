@@ -29,7 +29,7 @@ static unsigned holder_of(uint32_t file, const images::Document &document)
 	for (const images::Process &process : document.processes())
 		for (const images::FdEntry &entry : process.files())
 			if (entry.file() == file)
-				return process.pid();
+				return living_tid(process);
 	return static_cast<unsigned>(::getpid());
 }
 

@@ -52,16 +52,59 @@ static bool may_be_shared(iterators::FileKind kind)
 	}
 }
 
+namespace {
+
+// References to struct files that the tree itself explains, at most: by File.id. What only looks at a file (epoll)
+// holds none; a request that uses a registered file may hold none of its own.
+class KnownReferences {
+public:
+	explicit KnownReferences(const images::Document &document)
+	{
+		for (const images::Process &process : document.processes())
+			for (const images::Thread &thread : process.threads())
+				for (const images::RegisteredRing &ring : thread.registered_rings())
+					count_[ring.file()]++;
+		for (const images::Memory &memory : document.memory())
+			for (const images::Vma &vma : memory.vmas())
+				count_[vma.file()]++;
+		for (const images::Ring &ring : document.rings())
+			add(ring);
+	}
+	[[nodiscard]] uint32_t of(uint32_t file) const
+	{
+		auto it = count_.find(file);
+		return it == count_.end() ? 0 : it->second;
+	}
+
+private:
+	void add(const images::Ring &ring)
+	{
+		for (const images::FixedFile &fixed : ring.fixed_files())
+			count_[fixed.file()]++;
+		for (const images::Request &request : ring.in_flight()) {
+			count_[request.file()]++;
+			count_[request.in_flight_file2()]++;
+		}
+	}
+
+	std::unordered_map<uint32_t, uint32_t> count_;
+};
+
+} // namespace
+
+// Of a running tree a thread inside a system call may hold one more for that moment.
 static void suspect_files(const iterators::FileReader &reader, const collect::FdIndex &fds, const collect::Context &ctx,
 			  Suspects &suspects)
 {
+	KnownReferences known(*ctx.document);
 	for (const file_record &record : reader.files()) {
 		uint32_t slots = fds.slots_of(record.file);
 		if (slots == 0 || suspects.contains(record.inode) || record.count <= slots ||
 		    may_be_shared(iterators::kind_of(record)))
 			continue;
-		suspects[record.file] = {fds.describe(record.file, ctx.ids.files.find(record.file)),
-					 reader.path_of(record) + " is shared with", false};
+		uint32_t id = ctx.ids.files.find(record.file);
+		suspects[record.file] = {fds.describe(record.file, id), reader.path_of(record) + " is shared with",
+					 !ctx.live && record.count > slots + known.of(id)};
 	}
 }
 

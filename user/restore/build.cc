@@ -88,6 +88,7 @@ Result<> Builder::restore_contents()
 	for (Member *member : tree_.living())
 		TRY(files_.install(*member));
 	TRY(tree_.end_zombies());
+	TRY(tree_.end_leaders());
 	return rings.rearm();
 }
 
@@ -118,7 +119,7 @@ Result<> Builder::restore_attributes(Member &member)
 	add_process_attributes(batch, *member.image);
 	add_signal_actions(batch, *member.image);
 	TRY(batch.run(member.leader));
-	TRY(write_proc_settings(*member.image));
+	TRY(write_proc_settings(member));
 	auto start = std::chrono::steady_clock::now();
 	TRY(restore_timers(member, plan_.count_timer_ids, log_));
 	stats_.timers_ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();

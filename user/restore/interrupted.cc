@@ -175,7 +175,7 @@ void give_back(const LentTimeout &lent)
 		return lent.of_socket->put_back(lent.socket);
 	iovec local = {const_cast<timespec *>(&lent.original), sizeof(lent.original)};
 	iovec remote = {reinterpret_cast<void *>(lent.address), sizeof(lent.original)};
-	process_vm_writev(lent.pid, &local, 1, &remote, 1, 0);
+	process_vm_writev(lent.tid, &local, 1, &remote, 1, 0);
 }
 
 } // namespace bpfckpt::restore

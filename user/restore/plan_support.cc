@@ -43,7 +43,7 @@ void SupportCheck::check(const images::Process &process)
 	std::string object = name_of(process);
 	if (process.state() == images::Process::ZOMBIE)
 		return;
-	if (!process.threads_size())
+	if (std::ranges::none_of(process.threads(), is_user))
 		return refuse(object, "has no threads in the images");
 	if (!plan_.memory_of(process))
 		return refuse(object, "has no address space in the images");
@@ -57,8 +57,7 @@ void SupportCheck::check(const images::Process &process, const images::Thread &t
 		return;
 	if (thread.prstatus().size() != 216)
 		refuse(fmt::format("thread {} of {}", thread.tid(), name_of(process)),
-		       thread.prstatus().empty() ? "has no registers: it had exited before its threads"
-						 : "has registers of another architecture");
+		       thread.prstatus().empty() ? "has no registers" : "has registers of another architecture");
 }
 
 void SupportCheck::check(const images::File &file)

@@ -81,26 +81,28 @@ void add_file_owners(SyscallBatch &batch, const Plan &plan, const images::Proces
 	}
 }
 
-static Result<> write_setting(const images::Process &process, const char *name, const std::string &text)
+static Result<> write_setting(const Member &member, const char *name, const std::string &text)
 {
-	UniqueFd fd = TRY(open_at(AT_FDCWD, fmt::format("/proc/{}/{}", process.pid(), name), O_WRONLY));
+	UniqueFd fd = TRY(open_at(AT_FDCWD, fmt::format("/proc/{}/{}", member.leader.tid(), name), O_WRONLY));
 	Result<> written = write_all(fd.get(), as_bytes(text));
 	if (!written)
 		return make_error(written.error().code, "cannot set {} to {}", name, text)
-			.on(name_of(process))
+			.on(name_of(*member.image))
 			.with_hint("lowering oom_score_adj needs CAP_SYS_RESOURCE")
 			.because(std::move(written).error());
 	return {};
 }
 
-Result<> write_proc_settings(const images::Process &process)
+Result<> write_proc_settings(const Member &member)
 {
-	std::string score = TRY(read_file(fmt::format("/proc/{}/oom_score_adj", process.pid())));
+	const images::Process &process = *member.image;
+	pid_t tid = member.leader.tid();
+	std::string score = TRY(read_file(fmt::format("/proc/{}/oom_score_adj", tid)));
 	if (atoi(score.c_str()) != process.oom_score_adj())
-		TRY(write_setting(process, "oom_score_adj", std::to_string(process.oom_score_adj())));
-	std::string filter = TRY(read_file(fmt::format("/proc/{}/coredump_filter", process.pid())));
+		TRY(write_setting(member, "oom_score_adj", std::to_string(process.oom_score_adj())));
+	std::string filter = TRY(read_file(fmt::format("/proc/{}/coredump_filter", tid)));
 	if (strtoul(filter.c_str(), nullptr, 16) != process.coredump_filter())
-		TRY(write_setting(process, "coredump_filter", fmt::format("{:#x}", process.coredump_filter())));
+		TRY(write_setting(member, "coredump_filter", fmt::format("{:#x}", process.coredump_filter())));
 	return {};
 }
 

@@ -17,6 +17,6 @@ void add_file_owners(target::SyscallBatch &batch, const Plan &plan, const images
 // While the descriptor table is empty.
 Result<> restore_login_uid(Member &member);
 // From outside: oom_score_adj and coredump_filter.
-Result<> write_proc_settings(const images::Process &process);
+Result<> write_proc_settings(const Member &member);
 
 } // namespace bpfckpt::restore

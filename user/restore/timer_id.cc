@@ -67,11 +67,11 @@ const images::PosixTimer *last_counted_timer(const images::Process &process)
 
 // The CPU clock of "the calling thread" is that of the creator, which need not be the leader: it is named by its tid
 // (include/linux/posix-timers_types.h: MAKE_THREAD_CPUCLOCK).
-static int clock_of(const images::PosixTimer &timer, pid_t leader)
+static int clock_of(const images::PosixTimer &timer, pid_t creator)
 {
 	int clock = timer.clock_id();
 	bool of_thread = clock == CLOCK_THREAD_CPUTIME_ID || (clock < 0 && (clock & 4));
-	if (of_thread && timer.clock_target() && static_cast<pid_t>(timer.clock_target()) != leader)
+	if (of_thread && timer.clock_target() && static_cast<pid_t>(timer.clock_target()) != creator)
 		return static_cast<int>(~timer.clock_target() << 3) | 4 | (clock < 0 ? clock & 3 : 2);
 	return clock;
 }
@@ -97,7 +97,7 @@ static Result<> create_with_ids(Tracee &leader, const images::Process &process)
 	SyscallBatch batch;
 	batch.add(SYS_prctl, kRestoreIds, 1, 0, 0, 0);
 	for (const images::PosixTimer *timer : order)
-		batch.add(SYS_timer_create, clock_of(*timer, leader.pid()), batch.value(sigevent_of(*timer)),
+		batch.add(SYS_timer_create, clock_of(*timer, leader.tid()), batch.value(sigevent_of(*timer)),
 			  batch.value(timer->id()));
 	if (order.empty() || order.back()->id() != last) {
 		batch.add(SYS_timer_create, CLOCK_MONOTONIC, 0, batch.value(last));
@@ -177,7 +177,7 @@ Result<> IdCounter::create(std::span<const images::PosixTimer *const> timers)
 	std::vector<target::Blob> ids;
 	for (const images::PosixTimer *timer : timers) {
 		ids.push_back(batch.buffer(sizeof(int)));
-		batch.add(SYS_timer_create, clock_of(*timer, leader_.pid()), batch.value(sigevent_of(*timer)),
+		batch.add(SYS_timer_create, clock_of(*timer, leader_.tid()), batch.value(sigevent_of(*timer)),
 			  ids.back());
 	}
 	TRY(batch.run(leader_));

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "user/restore/credentials.h"
 #include "user/target/batch.h"
 #include "user/target/stub_process.h"
 
@@ -47,7 +48,7 @@ static pid_t free_pid(const Plan &plan)
 Tree::Tree(const Plan &plan, const target::StubLayout &stub, bool outlive) : plan_(plan), stub_(stub)
 {
 	const images::Process &root = *plan.processes.at(plan.root);
-	if (outlive && root.threads_size() && root.threads(0).parent_death_signal())
+	if (outlive && std::ranges::any_of(root.threads(), &images::Thread::parent_death_signal))
 		root_parent_ = free_pid(plan);
 	int reaper = 0;
 	prctl(PR_GET_CHILD_SUBREAPER, &reaper);
@@ -111,7 +112,8 @@ static Error clone_error(Error error, pid_t pid)
 
 static std::unique_ptr<Member> new_member(const images::Process *image, Tracee tracee)
 {
-	return std::make_unique<Member>(Member{image, std::move(tracee), {}, false, {}, {}});
+	const images::Thread *leader = image && image->threads_size() ? &image->threads(0) : nullptr;
+	return std::make_unique<Member>(Member{image, std::move(tracee), leader, {}, false, {}, {}});
 }
 
 Result<> Tree::create_root()
@@ -280,6 +282,33 @@ Result<> Tree::create_threads()
 {
 	for (Member *member : living())
 		TRY(create_threads_of(*member));
+	return {};
+}
+
+// A leader that exits is reported to nobody before its last thread has, so no tracer may hold it: it is detached where
+// it enters exit(2). Its children go to one of its threads, which some take for the death of their parent: theirs is
+// set later.
+Result<> Tree::end_leader(Member &member)
+{
+	SyscallBatch batch;
+	batch.add(SYS_prctl, PR_SET_NAME, batch.text(member.leader_image().comm()));
+	add_credentials(batch, member.leader_image().credentials());
+	TRY(batch.run(member.leader));
+	TRY(member.leader.leave_by_exit(WEXITSTATUS(member.leader_image().exit_status())));
+	const ThreadMember &heir = member.threads.front();
+	Tracee acting(member.pid(), heir.tracee.tid(), stub_, stub_.main_slot());
+	acting.take_registers_of(heir.tracee);
+	member.leader = std::move(acting);
+	member.leader_thread = heir.image;
+	member.threads.erase(member.threads.begin());
+	return {};
+}
+
+Result<> Tree::end_leaders()
+{
+	for (Member *member : living())
+		if (member->leader_image().role() == images::Thread::EXITED_LEADER)
+			TRY(end_leader(*member));
 	return {};
 }
 

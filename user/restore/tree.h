@@ -27,14 +27,15 @@ struct MappedPart {
 
 struct Member {
 	const images::Process *image; // nullptr: a helper
-	target::Tracee leader;
-	std::vector<ThreadMember> threads; // without the leader
-	bool stopped = false;              // by job control already
-	std::vector<MappedPart> mapped;    // by address
-	std::vector<memory::Range> filled; // pages of `mapped` that have their content
+	target::Tracee leader; // acts for the process: its leader, or, once that has exited, a thread that outlives it
+	const images::Thread *leader_thread; // what `leader` is in the images
+	std::vector<ThreadMember> threads;   // without `leader`
+	bool stopped = false;                // by job control already
+	std::vector<MappedPart> mapped;      // by address
+	std::vector<memory::Range> filled;   // pages of `mapped` that have their content
 
 	[[nodiscard]] pid_t pid() const { return leader.pid(); }
-	[[nodiscard]] const images::Thread &leader_image() const { return image->threads(0); }
+	[[nodiscard]] const images::Thread &leader_image() const { return *leader_thread; }
 	[[nodiscard]] bool zombie() const { return image->state() == images::Process::ZOMBIE; }
 	// Leader and threads.
 	[[nodiscard]] std::vector<std::pair<const images::Thread *, target::Tracee *>> all_threads();
@@ -64,6 +65,9 @@ public:
 	// Those that were zombies end as they had ended. Their parents must not ignore SIGCHLD yet.
 	Result<> end_zombies();
 
+	// Leaders that had exited before their threads do so, and leave their part to one of these.
+	Result<> end_leaders();
+
 	// Before the root gets its parent death signal: it goes to whoever takes in bpfckpt's orphans.
 	Result<> orphan_root();
 	// A job control stop, with its final registers set; its parent gets SIGCHLD, and the report unless it had seen
@@ -86,6 +90,7 @@ private:
 	Result<> end_helper(const TreeStep &step);
 	Result<> end_zombie(Member &member);
 	Result<> create_threads_of(Member &member);
+	Result<> end_leader(Member &member);
 	void kill_all();
 
 	const Plan &plan_;

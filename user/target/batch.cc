@@ -151,10 +151,10 @@ Result<> RoundOfMany::transfer_of_one(Transfer way, const char *what, std::span<
 		remote.push_back({reinterpret_cast<void *>(part.run->tracee->slot().address), part.image.size()});
 		wanted += static_cast<ssize_t>(part.image.size());
 	}
-	pid_t pid = parts.front().run->tracee->pid();
-	ssize_t done = way(pid, local.data(), local.size(), remote.data(), remote.size(), 0);
+	const Tracee &first = *parts.front().run->tracee; // of a process whose leader has exited only a thread will do
+	ssize_t done = way(first.tid(), local.data(), local.size(), remote.data(), remote.size(), 0);
 	if (done != wanted)
-		return errno_error(done < 0 ? errno : EFAULT, "cannot {} the stub of pid {}", what, pid);
+		return errno_error(done < 0 ? errno : EFAULT, "cannot {} the stub of pid {}", what, first.pid());
 	return {};
 }
 

@@ -36,13 +36,13 @@ bool read_remote(pid_t pid, uint64_t address, std::span<std::byte> bytes)
 // What the thread was in the middle of, when it is a restartable sequence: any return to user mode elsewhere clears it.
 class RseqCs {
 public:
-	RseqCs(pid_t pid, pid_t tid) : pid_(pid)
+	explicit RseqCs(pid_t tid) : tid_(tid)
 	{
 		__ptrace_rseq_configuration config = {};
 		if (::ptrace(PTRACE_GET_RSEQ_CONFIGURATION, tid, sizeof(config), &config) > 0 &&
 		    config.rseq_abi_pointer)
 			address_ = config.rseq_abi_pointer + kRseqCsOffset;
-		if (address_ && !read_remote(pid_, address_, std::as_writable_bytes(std::span(&value_, 1))))
+		if (address_ && !read_remote(tid_, address_, std::as_writable_bytes(std::span(&value_, 1))))
 			address_ = 0;
 	}
 	void put_back() const
@@ -51,11 +51,11 @@ public:
 		iovec local = {&value, sizeof(value)};
 		iovec remote = {reinterpret_cast<void *>(address_), sizeof(value)};
 		if (address_ && value_)
-			::process_vm_writev(pid_, &local, 1, &remote, 1, 0);
+			::process_vm_writev(tid_, &local, 1, &remote, 1, 0);
 	}
 
 private:
-	pid_t pid_;
+	pid_t tid_;
 	uint64_t address_ = 0;
 	uint64_t value_ = 0;
 };
@@ -127,8 +127,8 @@ Result<uint64_t> find_vdso_syscall(pid_t pid)
 Result<int64_t> borrow_syscall(pid_t pid, pid_t tid, const user_regs_struct &regs, uint64_t mask, long nr,
 			       std::span<const uint64_t> args)
 {
-	uint64_t ip = TRY(find_vdso_syscall(pid));
-	RseqCs rseq(pid, tid);
+	uint64_t ip = TRY(find_vdso_syscall(tid));
+	RseqCs rseq(tid);
 	uint64_t all = ~uint64_t{0};
 	// A signal must find the thread where it was, not here.
 	if (::ptrace(PTRACE_SETSIGMASK, tid, sizeof(all), &all) < 0)

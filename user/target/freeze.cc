@@ -57,7 +57,7 @@ Result<> FrozenTree::State::seize_one(const FrozenProcess &process, FrozenThread
 			thread->tid = 0;
 			return {};
 		}
-		if (seized.error().code == Code::kBusy || attempt == 20)
+		if (seized.error().code == Code::kUnsupported || attempt == 20)
 			return seized;
 		::sched_yield();
 	}

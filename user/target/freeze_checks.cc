@@ -84,7 +84,7 @@ Result<> check_may_freeze(pid_t root)
 			.on(name(root, stat));
 	if (pid_t tracer = tracer_of(root).value_or(0)) {
 		auto by = read_task_stat(fmt::format("/proc/{}/stat", tracer));
-		return make_error(Code::kBusy, "is traced by {}",
+		return make_error(Code::kUnsupported, "is traced by {}",
 				  by ? name(tracer, *by) : fmt::format("pid {}", tracer))
 			.on(name(root, stat))
 			.with_hint("end the debugger or tracer, then try again");

@@ -220,7 +220,8 @@ void FrozenTree::describe(const FrozenThread &thread, images::Thread *message) c
 {
 	state_->resolve_deadlines();
 	message->set_tid(static_cast<uint32_t>(thread.tid));
-	message->set_role(thread.role);
+	if (thread.stop != FrozenThread::Stop::kDead)
+		message->set_role(thread.role);
 	if (thread.stop != FrozenThread::Stop::kTrapped || thread.role != images::Thread::USER)
 		return;
 	message->set_prstatus(&thread.regs, sizeof(thread.regs));

@@ -88,12 +88,11 @@ class FrozenTree {
 public:
 	// Everything that can be done while the tree runs: finds it, opens pidfds, checks that it may be traced,
 	// allocates. Errors: kGone, kUsage (ourselves, an ancestor, a kernel thread, a thread ID), kUnsupported (in
-	// another PID namespace), kBusy (already traced; names the tracer), kPermission.
+	// another PID namespace, or traced; names the tracer), kPermission.
 	static Result<FrozenTree> prepare(FreezeOptions options);
 
 	// Returns with every thread stopped, or with an error and everything released. Errors: kTimeout (names the
-	// thread, its state and where it sits), kGone (the root exited), kBusy (cancelled, or somebody else began
-	// tracing).
+	// thread, its state and where it sits), kGone (the root exited), kBusy (cancelled), kUnsupported (traced).
 	Result<> freeze();
 
 	// The target goes on. Idempotent; the destructor does it too.

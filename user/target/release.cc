@@ -2,6 +2,7 @@
 // The ways out of the freeze: thaw, kill, stay stopped.
 #include <csignal>
 
+#include <fcntl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -50,11 +51,22 @@ static void resume_with(const FrozenProcess &process, FrozenThread &thread, int6
 	thread.in_stop = thread.seized = false;
 }
 
+// A leader that has exited has no descriptors any more; a pidfd of another thread came with v6.9.
+static UniqueFd copy_descriptor(const FrozenProcess &process, const FrozenThread &thread, int fd)
+{
+	constexpr unsigned kPidfdThread = O_EXCL; // PIDFD_THREAD
+	UniqueFd own;
+	if (process.threads.front().stop == FrozenThread::Stop::kDead)
+		own.reset(static_cast<int>(::syscall(SYS_pidfd_open, thread.tid, kPidfdThread)));
+	int pidfd = own.valid() ? own.get() : process.ref.fd();
+	return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd, fd, 0)));
+}
+
 // While all its kin are still stopped.
 static void resume_socket_wait(const FrozenProcess &process, FrozenThread &thread, int64_t remaining)
 {
 	const images::InterruptedSyscall &call = thread.syscall->message;
-	UniqueFd copy(static_cast<int>(::syscall(SYS_pidfd_getfd, process.ref.fd(), call.args(0), 0)));
+	UniqueFd copy = copy_descriptor(process, thread, static_cast<int>(call.args(0)));
 	auto shortened = ShortenedSocketTimeout::apply(copy.get(), call.nr(), remaining);
 	if (shortened)
 		resume_with(process, thread, remaining, [&] { shortened->put_back(copy.get()); });
@@ -63,9 +75,9 @@ static void resume_socket_wait(const FrozenProcess &process, FrozenThread &threa
 // A timeout in memory. That of select(2) and its kin stays shortened, as they leave it.
 static void resume_timed_wait(const FrozenProcess &process, FrozenThread &thread, int64_t remaining)
 {
-	auto change = ShortenedTimeout::apply(process.pid, *thread.syscall, remaining);
+	auto change = ShortenedTimeout::apply(thread.tid, *thread.syscall, remaining);
 	if (change.temporary())
-		resume_with(process, thread, remaining, [&] { change.put_back(process.pid); });
+		resume_with(process, thread, remaining, [&] { change.put_back(thread.tid); });
 }
 
 static void resume_timeout(const FrozenProcess &process, FrozenThread &thread)

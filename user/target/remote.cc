@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "user/target/tree_scan.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::target {
@@ -136,7 +137,7 @@ Result<> Tracee::write(uint64_t address, std::span<const std::byte> bytes) const
 	while (!bytes.empty()) {
 		iovec local = {const_cast<std::byte *>(bytes.data()), bytes.size()};
 		iovec remote = {reinterpret_cast<void *>(address), bytes.size()};
-		ssize_t done = ::process_vm_writev(pid_, &local, 1, &remote, 1, 0);
+		ssize_t done = ::process_vm_writev(tid_, &local, 1, &remote, 1, 0);
 		if (done <= 0)
 			return errno_error(done ? errno : EFAULT, "cannot write {} bytes to {:#x} of pid {}",
 					   bytes.size(), address, pid_);
@@ -151,7 +152,7 @@ Result<> Tracee::read(uint64_t address, std::span<std::byte> bytes) const
 	while (!bytes.empty()) {
 		iovec local = {bytes.data(), bytes.size()};
 		iovec remote = {reinterpret_cast<void *>(address), bytes.size()};
-		ssize_t done = ::process_vm_readv(pid_, &local, 1, &remote, 1, 0);
+		ssize_t done = ::process_vm_readv(tid_, &local, 1, &remote, 1, 0);
 		if (done <= 0)
 			return errno_error(done ? errno : EFAULT, "cannot read {} bytes from {:#x} of pid {}",
 					   bytes.size(), address, pid_);
@@ -266,6 +267,24 @@ Result<> Tracee::start_call(long nr, std::span<const uint64_t> args)
 {
 	TRY(set_call(nr, args));
 	return resume(PTRACE_CONT);
+}
+
+Result<> Tracee::leave_by_exit(int code)
+{
+	uint64_t args[] = {static_cast<uint64_t>(code)};
+	TRY(set_call(SYS_exit, args));
+	for (;;) {
+		TRY(resume(PTRACE_SYSCALL));
+		int status = TRY(wait_status());
+		if (!WIFSTOPPED(status))
+			return dead(status);
+		if (WSTOPSIG(status) == kSyscallStop)
+			break;
+	}
+	TRY(detach());
+	while (!TRY(read_thread_stat(pid_, tid_)).dead())
+		::sched_yield();
+	return {};
 }
 
 Result<> Tracee::resume_for_signal(int signal)

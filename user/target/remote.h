@@ -62,6 +62,10 @@ public:
 	// Begins a system call that does not come back (exit_group).
 	Result<> start_call(long nr, std::span<const uint64_t> args);
 
+	// Begins exit(2) and detaches it at its entry; returns once the thread is dead. For a leader whose threads
+	// live.
+	Result<> leave_by_exit(int code);
+
 	// Continues with a signal that is queued already: it is passed on at its delivery stop.
 	Result<> resume_for_signal(int signal);
 	// From an exit stop, with SIGSTOP queued: passes on `signal` instead, and waits until it is stopped by job

@@ -87,7 +87,7 @@ Result<> seize(pid_t tid)
 		return {}; // attached when its parent made it
 	if (tracer) {
 		auto stat = read_task_stat(fmt::format("/proc/{}/stat", tracer));
-		return make_error(Code::kBusy, "is traced by pid {} ({})", tracer, stat ? stat->comm : "?")
+		return make_error(Code::kUnsupported, "is traced by pid {} ({})", tracer, stat ? stat->comm : "?")
 			.on(object)
 			.with_hint("end the debugger or tracer, then try again");
 	}

@@ -105,8 +105,9 @@ Maker RingHolders::maker_of(const images::Ring &ring) const
 		if (auto it = threads_.find(task.tid()); it != threads_.end())
 			candidates.push_back(it->second);
 	for (const images::Process *process : of(ring))
-		if (process->threads_size())
-			candidates.push_back({process, &process->threads(0)});
+		if (auto user = std::ranges::find(process->threads(), images::Thread::USER, &images::Thread::role);
+		    user != process->threads().end())
+			candidates.push_back({process, &*user});
 	auto fit = std::ranges::find_if(candidates,
 					[&](const Maker &maker) { return has_buffers_of(*maker.process, ring); });
 	return fit == candidates.end() ? Maker{} : *fit;
