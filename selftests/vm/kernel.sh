@@ -5,6 +5,7 @@
 #
 #	kernel.sh 6.1|6.12|sid
 set -e
+export PATH="$PATH:/usr/sbin:/sbin"
 
 cache=${BPFCKPT_KERNELS:-${XDG_CACHE_HOME:-$HOME/.cache}/bpfckpt/kernels}
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}

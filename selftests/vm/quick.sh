@@ -5,6 +5,7 @@
 #
 #	quick.sh 6.1|6.12|sid
 set -u
+export PATH="$PATH:/usr/sbin:/sbin"
 
 here=$(dirname "$0")
 log=$(mktemp)
@@ -16,18 +17,22 @@ skip() { # reason
 }
 
 for program in qemu-system-x86_64 cpio modprobe mkfs.ext4 busybox; do
-	command -v "$program" >/dev/null || PATH=$PATH:/sbin:/usr/sbin command -v "$program" >/dev/null || skip "no $program here (make test-kernels installs it)"
+	command -v "$program" >/dev/null || skip "no $program here (make test-kernels installs it)"
 done
 "$here/kernel.sh" "$1" >"$log" 2>&1 || skip "$(tail -n 1 "$log")"
 
+export GUEST_SECONDS=95 GUEST_MEMORY=1G
 # A guest that died is started again: 6.12 was seen crashing at random under TCG.
 for attempt in 1 2; do
-	GUEST_SECONDS=95 GUEST_MEMORY=1G "$here/run.sh" "$1" "build/bpfckpt check &&
+	"$here/run.sh" "$1" "build/bpfckpt check &&
 		FILTER=UringRearm.every_request_is_told_once TEST_PATIENCE=3 \
 		selftests/runner/run.sh /tmp/results gtest:build/selftests/scenarios/scenario_tests" >"$log" 2>&1 </dev/null
 	status=$?
 	cat "$log"
-	[ $status -eq 125 ] || exit $status
-	echo "attempt $attempt: no result"
+	case $status in
+	124) skip "$1 did not end in $GUEST_SECONDS s: this machine is too slow to emulate it" ;;
+	125) echo "attempt $attempt: the guest died" ;;
+	*) exit $status ;;
+	esac
 done
-skip "the guest with $1 died, or did not end in time, twice"
+skip "the guest with $1 died twice, in emulation"

@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Runs a command on another kernel, under QEMU: the guest sees the host's root read-only, and a disk of its own on /tmp. Prints what the command
-# prints; exits as it does. 125: the guest died, or did not end in GUEST_SECONDS (600); the end of its console is told.
+# prints; exits as it does. 125: the guest died. 124: it did not end in GUEST_SECONDS (600). The end of its console is told then.
 #
 #	run.sh 6.1|6.12|sid command...
 set -e
+export PATH="$PATH:/usr/sbin:/sbin"
 
 here=$(dirname "$(readlink -f "$0")")
 kernel=$1
@@ -41,18 +42,26 @@ truncate -s 4G "$work/disk"
 mkfs.ext4 -q "$work/disk"
 
 # One processor: 6.12 was seen crashing at random under TCG with two.
-timeout --foreground -k 5 "${GUEST_SECONDS:-600}" qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m "${GUEST_MEMORY:-3G}" \
+{ timeout --foreground -k 5 "${GUEST_SECONDS:-600}" qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m "${GUEST_MEMORY:-3G}" \
 	-nographic -nodefaults -no-reboot -kernel "$dir/vmlinuz" -initrd "$work/initrd" \
 	-append "console=ttyS0 quiet panic=-1 oops=panic mitigations=off" -serial "file:$work/console" -serial stdio \
 	-drive "file=$work/disk,format=raw,if=virtio,cache=unsafe" \
 	-fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap \
-	-device virtio-9p-pci,fsdev=root,mount_tag=host 2>"$work/qemu" |
+	-device virtio-9p-pci,fsdev=root,mount_tag=host 2>"$work/qemu" || echo $? >"$work/ended"; } |
 	sed -u 's/\r//g' | tee "$work/output" | grep --line-buffered -v '^guest: exit status' || true
 
 status=$(sed -n 's/^guest: exit status //p' "$work/output" | tail -n 1)
 if [ -z "$status" ]; then
-	echo "run.sh: the guest with $release died, or did not end in ${GUEST_SECONDS:-600} s; its console, and QEMU:"
+	status=125
+	what=died
+	case $(cat "$work/ended" 2>/dev/null) in
+	124 | 137)
+		status=124
+		what="did not end in ${GUEST_SECONDS:-600} s"
+		;;
+	esac
+	echo "run.sh: the guest with $release $what; its console, and QEMU:"
 	tail -n 40 "$work/console" "$work/qemu"
-	exit 125
+	exit $status
 fi
 exit "$status"
