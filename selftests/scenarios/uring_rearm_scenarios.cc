@@ -87,6 +87,12 @@ TEST(UringRearm, accepts_on_sockets_that_nobody_waits_for)
 	}
 }
 
+// How many still wait depends on when the dump comes.
+TEST(UringRearm, timeouts_of_several_threads_expire_once_after_restore)
+{
+	run_scenario("uring_threads");
+}
+
 TEST(UringRearm, rings_of_every_setup)
 {
 	for (const char *kind : {"defer", "registered", "mapped", "sqe128", "cqe32", "restricted", "forked"}) {
