@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "selftests/scenarios/uring_ring.h"
@@ -25,8 +26,10 @@ enum {
 	DRAINED,
 	BEHIND,
 	SENDER,
-	MESSAGE, /* of one ring to another, whose thread does not fetch it */
-	LATE,    /* DEFER_TASKRUN: received before the dump, and nobody has fetched the completion */
+	MESSAGE,   /* of one ring to another, whose thread does not fetch it */
+	TIMED_OUT, /* DEFER_TASKRUN: its timeout has expired, and nobody has fetched that */
+	ITS_TIMEOUT,
+	LATE, /* DEFER_TASKRUN: received before the dump, and nobody has fetched the completion */
 	LAST,
 };
 
@@ -82,9 +85,8 @@ static void arm_receive(struct receive *receive, int what)
 	receive->header.msg_control = (void *)2;
 }
 
-static void check_receive(struct receive *receive, int what)
+static void check_received(struct receive *receive, int what)
 {
-	ring_expect_result(&ring, what, 10);
 	SCENARIO_CHECK(!memcmp(receive->bytes[0], "0123", 4) && !memcmp(receive->bytes[1], "456789", 6),
 		       "received elsewhere");
 	SCENARIO_CHECK(receive->header.msg_flags == MSG_CMSG_CLOEXEC && !receive->header.msg_namelen &&
@@ -246,15 +248,55 @@ static void check_message(void)
 	send_message();
 }
 
+/* Nobody fetches it: the timer's work is queued. */
+static void arm_timed_out(void)
+{
+	struct __kernel_timespec soon = {.tv_nsec = 1};
+	struct timespec while_it_expires = {.tv_nsec = 10 * 1000 * 1000};
+	struct io_uring_sqe *sqe = ring_sqe(&ring);
+
+	io_uring_prep_read(sqe, pipes[TIMED_OUT][0], &byte[TIMED_OUT], 1, 0);
+	sqe = next_of_chain(sqe, TIMED_OUT);
+	io_uring_prep_link_timeout(sqe, &soon, 0);
+	submit(&ring, sqe, ITS_TIMEOUT, 2);
+	nanosleep(&while_it_expires, NULL);
+}
+
+/* In any order. */
+static void check_left_alone(void)
+{
+	int results[LAST] = {0};
+
+	for (int i = 0; i < 3; i++) {
+		struct io_uring_cqe *cqe = NULL;
+
+		SCENARIO_REQUIRE(!io_uring_wait_cqe(&ring, &cqe) && cqe->user_data < LAST, "no completion");
+		SCENARIO_CHECK(!results[cqe->user_data], "%d is told twice", (int)cqe->user_data);
+		results[cqe->user_data] = cqe->res;
+		io_uring_cqe_seen(&ring, cqe);
+	}
+	SCENARIO_CHECK(results[LATE] == 10 && results[TIMED_OUT] == -ECANCELED && results[ITS_TIMEOUT] == -ETIME,
+		       "received %d, timed out with %d and %d", results[LATE], results[TIMED_OUT],
+		       results[ITS_TIMEOUT]);
+	check_received(&late, LATE);
+}
+
+static void leave_alone(void)
+{
+	put(late.pair[1], "0123456789");
+	arm_timed_out();
+}
+
 static void check(int round)
 {
 	(void)round;
 	if (flags & DEFER_TASKRUN)
-		check_receive(&late, LATE);
+		check_left_alone();
 	syscall(SYS_io_uring_enter, ring.ring_fd, 0, 0, IORING_ENTER_GETEVENTS, NULL, 0);
 	ring_expect_nothing(&ring, "at rest");
 	put(now.pair[1], "0123456789");
-	check_receive(&now, RECVMSG);
+	ring_expect_result(&ring, RECVMSG, 10);
+	check_received(&now, RECVMSG);
 	check_send();
 	check_waitid();
 	check_chain();
@@ -262,7 +304,7 @@ static void check(int round)
 	check_message();
 	ring_expect_nothing(&ring, "after the round");
 	if (flags & DEFER_TASKRUN)
-		put(late.pair[1], "0123456789");
+		leave_alone();
 }
 
 static void set_up(void)
@@ -284,7 +326,7 @@ static void set_up(void)
 	send_message();
 	if (flags & DEFER_TASKRUN) {
 		arm_receive(&late, LATE);
-		put(late.pair[1], "0123456789");
+		leave_alone();
 	}
 }
 

@@ -64,7 +64,7 @@ TEST(UringRearm, messages_children_chains_and_drains)
 				else if (number(ring["held_by_drain"]))
 					expect_complete(ring, 3);
 				else
-					expect_complete(ring, flags & kDeferTaskrun ? 9 : 8);
+					expect_complete(ring, flags & kDeferTaskrun ? 11 : 8);
 		};
 		run_scenario("uring_messages", options);
 	}

@@ -115,11 +115,11 @@ bool has_its_buffer(const UringIndex &index, const uring_request_record &record)
 }
 
 // What was asked for, as far as the kernel keeps it: it sets some of these bits itself (io_uring/io_uring.c).
-uint32_t submitted_flags(const uring::RequestSource &source)
+uint32_t submitted_flags(const uring::RequestSource &source, bool linked)
 {
 	const uring_request_record &record = *source.record;
 	uint32_t flags = record.req_flags & kSqeFlags;
-	if (!record.link)
+	if (!linked)
 		flags &= ~static_cast<uint32_t>(IOSQE_IO_LINK | IOSQE_IO_HARDLINK);
 	bool punted = record.place == URING_PLACE_WQ_WORKER || record.place == URING_PLACE_WQ_QUEUE ||
 		      record.place == URING_PLACE_WQ_HASHED;
@@ -214,6 +214,9 @@ private:
 	[[nodiscard]] std::string name_input(images::Request &request) const;
 	[[nodiscard]] std::string name_file(const uring_request_record &record, uring::RequestSource &source,
 					    images::Request &request) const;
+	void find_timed_out(std::span<const uring::Sighting> sightings);
+	[[nodiscard]] bool is_orphan(const uring::Sighting &sighting) const;
+	void add_links(std::span<const uring::Sighting> sightings, images::Ring &ring) const;
 	void add_messages(images::Ring &ring);
 	void prove(images::Ring &ring);
 
@@ -221,6 +224,7 @@ private:
 	const uring_ring_record &record_;
 	const Context &context_;
 	uint32_t completions_ = 0;
+	std::unordered_map<uint64_t, uint64_t> timed_out_; // struct io_kiocb: that of its LINK_TIMEOUT
 };
 
 // The input of a splice or tee: the kernel looks it up when a worker begins, and keeps the file on that worker's stack.
@@ -281,7 +285,7 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 	request.set_opcode(static_cast<images::Opcode>(record.opcode));
 	request.set_user_data(record.user_data);
 	request.set_where(uring::name_of_place(record.place));
-	request.set_flags(submitted_flags(source));
+	request.set_flags(submitted_flags(source, record.link || timed_out_.contains(record.request)));
 	request.set_woken(sighting.queued);
 	std::optional<uint32_t> personality = source.has_flag("REQ_F_CREDS") ? personality_of(index_, record) : 0;
 	request.set_personality(personality.value_or(0));
@@ -294,6 +298,10 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 		obstacle = no_file;
 	if (obstacle.empty() && is_splice(record))
 		obstacle = name_input(request);
+	if (obstacle.empty() && is_orphan(sighting))
+		obstacle = "it has expired, and what it is to cancel was not found";
+	if (obstacle.empty() && record.link && timed_out_.contains(record.request))
+		obstacle = "it has just timed out, and others are linked to it";
 	if (obstacle.empty() && !personality)
 		obstacle = "the credentials that it was submitted with are no longer registered";
 	if (obstacle.empty() && source.has_flag("REQ_F_BUF_NODE") && !has_its_buffer(index_, record))
@@ -325,19 +333,52 @@ void Collector::prove(images::Ring &ring)
 	ring.set_complete(!index_.records.truncated && proof.holds(static_cast<size_t>(ring.in_flight_size())));
 }
 
+// A timeout that has expired is cut out of its chain, and cancels what was before it when its queued work runs
+// (io_uring/timeout.c: io_link_timeout_fn()). Submitted again behind it, it does the same.
+void Collector::find_timed_out(std::span<const uring::Sighting> sightings)
+{
+	for (const uring::Sighting &sighting : sightings) {
+		if (sighting.record->opcode != images::IORING_OP_LINK_TIMEOUT || !sighting.queued ||
+		    !index_.function(sighting.work).starts_with("io_req_task_link_timeout"))
+			continue;
+		iterators::KernelObject timeout(index_.layout, "io_timeout", sighting.record->command);
+		uint64_t before = timeout.get("prev");
+		if (std::ranges::any_of(sightings, [&](const auto &one) { return one.record->request == before; }))
+			timed_out_.emplace(before, sighting.record->request);
+	}
+}
+
+// It has expired, and what it belongs to is on no list.
+bool Collector::is_orphan(const uring::Sighting &sighting) const
+{
+	auto is_it = [&](const auto &entry) { return entry.second == sighting.record->request; };
+	return sighting.queued && index_.function(sighting.work).starts_with("io_req_task_link_timeout") &&
+	       std::ranges::none_of(timed_out_, is_it);
+}
+
+void Collector::add_links(std::span<const uring::Sighting> sightings, images::Ring &ring) const
+{
+	std::unordered_map<uint64_t, uint32_t> numbers;
+	for (const uring::Sighting &sighting : sightings)
+		numbers.emplace(sighting.record->request, static_cast<uint32_t>(numbers.size() + 1));
+	for (int i = 0; i < ring.in_flight_size(); i++) {
+		const uring_request_record &record = *sightings[static_cast<size_t>(i)].record;
+		auto timeout = timed_out_.find(record.request);
+		uint64_t next = timeout == timed_out_.end() ? record.link : timeout->second;
+		if (auto number = numbers.find(next); number != numbers.end())
+			ring.mutable_in_flight(i)->set_link(number->second);
+	}
+}
+
 void Collector::collect(images::Ring &ring)
 {
 	if (auto counts = UringIndex::of(index_.counts, record_.ring); !counts.empty())
 		completions_ = counts.back()->counters.cached_cq_tail - record_.cq_timeouts;
 	auto sightings = uring::sightings(UringIndex::of(index_.requests, record_.ring));
-	std::unordered_map<uint64_t, uint32_t> numbers;
-	for (const uring::Sighting &sighting : sightings) {
+	find_timed_out(sightings);
+	for (const uring::Sighting &sighting : sightings)
 		add(sighting, *ring.add_in_flight());
-		numbers.emplace(sighting.record->request, static_cast<uint32_t>(ring.in_flight_size()));
-	}
-	for (int i = 0; i < ring.in_flight_size(); i++)
-		if (auto next = numbers.find(sightings[static_cast<size_t>(i)].record->link); next != numbers.end())
-			ring.mutable_in_flight(i)->set_link(next->second);
+	add_links(sightings, ring);
 	// Not counted before v6.16.
 	if (!ring.held_by_drain())
 		ring.set_held_by_drain(static_cast<uint32_t>(std::ranges::count(

@@ -31,6 +31,17 @@ bool is_completion(const RequestSource &source, std::string_view work, images::R
 		complete(request, -ETIME, request.multishot() ? 2 : 0); // IORING_CQE_F_MORE
 		return true;
 	}
+	// It is still to cancel what it belongs to, or that has finished.
+	if (starts_with(work, "io_req_task_link_timeout")) {
+		if (source.command("io_timeout").get("prev"))
+			return false;
+		complete(request, -ETIME, 0);
+		return true;
+	}
+	if (starts_with(work, "io_req_tw_fail_links")) {
+		complete(request, source.has_flag("REQ_F_FAIL") ? record.res : -ECANCELED, 0);
+		return true;
+	}
 	if (starts_with(work, "io_futex_complete") || starts_with(work, "io_futexv_complete")) {
 		complete(request, record.res, 0);
 		return true;
@@ -38,9 +49,8 @@ bool is_completion(const RequestSource &source, std::string_view work, images::R
 	// A direct write's result is made up by the queued function (IOCB_DIO_CALLER_COMP).
 	if (starts_with(work, "io_req_rw_complete") && source.command("io_rw").get("kiocb.dio_complete"))
 		return false;
-	for (const char *name :
-	     {"io_req_task_complete", "io_req_rw_complete", "io_req_task_cancel", "io_req_tw_fail_links",
-	      "io_req_task_link_timeout", "io_notif_tw_complete", "io_complete_rw"}) {
+	for (const char *name : {"io_req_task_complete", "io_req_rw_complete", "io_req_task_cancel",
+				 "io_notif_tw_complete", "io_complete_rw"}) {
 		if (starts_with(work, name)) {
 			complete(request, record.res, record.cqe_flags);
 			return true;
@@ -52,7 +62,7 @@ bool is_completion(const RequestSource &source, std::string_view work, images::R
 bool is_retry(std::string_view work)
 {
 	return std::ranges::any_of(std::array{"io_poll_task_func", "io_req_task_submit", "io_req_queue_iowq",
-					      "io_waitid_cb", "io_apoll_task_func"},
+					      "io_waitid_cb", "io_apoll_task_func", "io_req_task_link_timeout"},
 				   [&](const char *name) { return starts_with(work, name); });
 }
 

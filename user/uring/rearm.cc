@@ -207,7 +207,6 @@ std::string completion_obstacle(const images::Ring &ring, const Request &request
 	case images::IORING_OP_NOP: // also what stands for a notification of a zero-copy send
 	case images::IORING_OP_SEND_ZC:
 	case images::IORING_OP_SENDMSG_ZC:
-	case images::IORING_OP_LINK_TIMEOUT:
 	case images::IORING_OP_FUTEX_WAITV:
 	case images::IORING_OP_URING_CMD:
 		return "what its completion says is not known";

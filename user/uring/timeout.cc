@@ -22,6 +22,12 @@ static int64_t nanoseconds(const iterators::KernelObject &data)
 	return static_cast<int64_t>(data.get("ts.tv_sec") * 1'000'000'000 + data.get("ts.tv_nsec"));
 }
 
+// It is on no list any more; its work is queued.
+static bool has_fired(const uring_request_record &record)
+{
+	return record.place == URING_PLACE_TASK_WORK || record.place == URING_PLACE_FALLBACK;
+}
+
 std::string decode_timeout(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
 	auto timeout = source.command("io_timeout");
@@ -41,7 +47,7 @@ std::string decode_timeout(const RequestSource &source, images::Request &request
 		request.set_remaining_ns(static_cast<int64_t>(data.get("timer._softexpires") -
 							      static_cast<uint64_t>(source.now(request.clock_id()))));
 	else
-		request.set_remaining_ns(request.timeout_ns());
+		request.set_remaining_ns(has_fired(*source.record) ? 0 : request.timeout_ns());
 
 	auto count = static_cast<uint32_t>(timeout.get("off"));
 	if (request.multishot())
