@@ -15,6 +15,8 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+#define MM_CONTEXT_UPROBE_IA32 1 /* BIT() of it: arch/x86/include/asm/mmu.h */
+
 RECORD_MAP(vma_map, vma_record);
 RECORD_MAP(mm_map, mm_record);
 
@@ -55,6 +57,20 @@ static int has_keys(const struct mm_struct *mm)
 	return keys != 0;
 }
 
+/* The field was of two bytes up to v6.3. */
+static int is_ia32(const struct mm_struct *mm)
+{
+	__u32 size = bpf_core_field_size(mm->context.flags);
+	__u64 flags = 0;
+
+	if (!bpf_core_field_exists(mm->context.flags))
+		return 0;
+	if (size > sizeof(flags))
+		size = sizeof(flags);
+	bpf_core_read(&flags, size, &mm->context.flags);
+	return flags & MM_CONTEXT_UPROBE_IA32;
+}
+
 static struct futex_private_hash *futex_hash_of(const struct mm_struct *mm)
 {
 	const struct mm_struct___v72 *mm_v72 = (const void *)mm;
@@ -79,6 +95,8 @@ static void fill_attributes(struct mm_record *r, const struct mm_struct *mm)
 		r->oddities |= MM_LDT;
 	if (bpf_core_field_exists(mm->context.lam_cr3_mask) && BPF_CORE_READ(mm, context.lam_cr3_mask))
 		r->oddities |= MM_TAGGED_ADDRESS;
+	if (is_ia32(mm))
+		r->oddities |= MM_IA32;
 	if (has_keys(mm))
 		r->oddities |= MM_KEYS;
 }

@@ -17,6 +17,7 @@ enum mm_oddity {
 	MM_LDT = 1 << 0,            /* modify_ldt(2) */
 	MM_TAGGED_ADDRESS = 1 << 1, /* ARCH_ENABLE_TAGGED_ADDR */
 	MM_KEYS = 1 << 2,           /* pkey_alloc(2) */
+	MM_IA32 = 1 << 3,           /* execve(2) of a 32-bit program made it */
 };
 
 /* One per iterator pass that saw a VMA. */

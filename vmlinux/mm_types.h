@@ -21,8 +21,9 @@ struct futex_private_hash {
 };
 
 typedef struct {
-	struct ldt_struct *ldt;          /* MODIFY_LDT_SYSCALL */
-	unsigned long lam_cr3_mask;      /* ADDRESS_MASKING, v6.4 */
+	struct ldt_struct *ldt;             /* MODIFY_LDT_SYSCALL */
+	unsigned long flags;                /* MM_CONTEXT_*; unsigned short up to v6.3 */
+	unsigned long lam_cr3_mask;         /* ADDRESS_MASKING, v6.4 */
 	unsigned short pkey_allocation_map; /* X86_INTEL_MEMORY_PROTECTION_KEYS */
 	short execute_only_pkey;
 } mm_context_t;

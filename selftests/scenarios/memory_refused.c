@@ -31,6 +31,14 @@ static char *map(int flags, int fd)
 	return memory;
 }
 
+static void map_sealed(void)
+{
+	int fd = memfd_create("sealed", MFD_ALLOW_SEALING);
+
+	SCENARIO_REQUIRE(ftruncate(fd, SIZE) == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) == 0, "%m");
+	SCENARIO_REQUIRE(mmap(NULL, SIZE, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED, "%m");
+}
+
 /* No huge page has to be there for a mapping that is never touched. */
 static void map_huge_pages(void)
 {
@@ -98,10 +106,9 @@ static void map_droppable(void)
 }
 
 static const struct scenario_state states[] = {
-	{"hugetlb", map_huge_pages}, {"userfault", register_userfault},
-	{"segment", attach_segment}, {"aio", make_aio_context},
-	{"secret", map_secret},      {"mbind", bind_to_node},
-	{"pkey", take_key},          {"droppable", map_droppable},
+	{"sealed", map_sealed},      {"hugetlb", map_huge_pages}, {"userfault", register_userfault},
+	{"segment", attach_segment}, {"aio", make_aio_context},   {"secret", map_secret},
+	{"mbind", bind_to_node},     {"pkey", take_key},          {"droppable", map_droppable},
 };
 
 int main(int argc, char **argv)

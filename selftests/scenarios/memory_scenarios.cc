@@ -280,7 +280,8 @@ INSTANTIATE_TEST_SUITE_P(Memory, MemoryRefused,
 					 RefusedMemory{"segment", "System V shared memory"},
 					 RefusedMemory{"aio", "AIO context"}, RefusedMemory{"secret", "secret memory"},
 					 RefusedMemory{"mbind", "mbind"}, RefusedMemory{"pkey", "pkey_alloc"},
-					 RefusedMemory{"droppable", "MAP_DROPPABLE"}),
+					 RefusedMemory{"droppable", "MAP_DROPPABLE"},
+					 RefusedMemory{"sealed", "F_SEAL_FUTURE_WRITE"}),
 			 [](const auto &test) { return std::string(test.param.state); });
 
 } // namespace bpfckpt::selftests

@@ -3,6 +3,7 @@
 // that is only open. Each object has pages that neither process ever mapped in.
 #include "selftests/scenarios/scenario.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -70,6 +71,8 @@ static void check(int round)
 	SCENARIO_CHECK(page_is(anonymous + PAGE, 1) && page_is(mapped + PAGE, 2), "shared pages");
 	check_file("mapped memfd", memfd, 1, 2);
 	check_file("mapped memfd", memfd, 3, 3);
+	SCENARIO_CHECK(fcntl(memfd, F_GET_SEALS) == F_SEAL_FUTURE_WRITE, "seals %#x", fcntl(memfd, F_GET_SEALS));
+	SCENARIO_CHECK(pwrite(memfd, "x", 1, 0) < 0 && errno == EPERM, "the mapped memfd can be written to");
 	check_file("open memfd", unmapped, 2, 4);
 	SCENARIO_CHECK(lseek(unmapped, 0, SEEK_END) == (off_t)(100 * PAGE), "size of the open memfd");
 	SCENARIO_CHECK(lseek(unmapped, 3 * PAGE, SEEK_DATA) < 0, "holes of the open memfd were filled");
@@ -87,7 +90,7 @@ static void write_page(int fd, unsigned index, unsigned seed)
 int main(void)
 {
 	scenario_init();
-	memfd = memfd_create("mapped", MFD_CLOEXEC);
+	memfd = memfd_create("mapped", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	unmapped = memfd_create("unmapped", MFD_CLOEXEC);
 	SCENARIO_REQUIRE(memfd >= 0 && unmapped >= 0, "%m");
 	SCENARIO_REQUIRE(ftruncate(memfd, PAGES * PAGE) == 0 && ftruncate(unmapped, 100 * PAGE) == 0, "%m");
@@ -96,6 +99,7 @@ int main(void)
 	fill_page(anonymous + PAGE, 1);
 	fill_page(mapped + PAGE, 2);
 	write_page(memfd, 3, 3);
+	SCENARIO_REQUIRE(fcntl(memfd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) == 0, "%m");
 	write_page(unmapped, 2, 4);
 	pid_t pid = fork();
 	SCENARIO_REQUIRE(pid >= 0, "%m");

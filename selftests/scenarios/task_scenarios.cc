@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <filesystem>
 #include <fstream>
 
 #include <sched.h>
@@ -324,6 +325,23 @@ TEST(Task, traced_by_another_is_refused_by_check_and_dump)
 	EXPECT_NE((output.out + output.err).find(tracer), std::string::npos) << output.out << output.err;
 	DumpResult dumped = s.dump({"-R"}, 3);
 	EXPECT_NE(dumped.err.find(tracer), std::string::npos) << dumped.err;
+}
+
+TEST(Task, programs_of_32_bits_are_refused_by_check_and_dump)
+{
+	Scenario probe;
+	std::string program = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "task_ia32";
+	if (run_command({"/bin/sh", "-c", "cd " + probe.work_dir() + " && touch stop && exec " + program}).exit)
+		GTEST_SKIP() << "this kernel runs no 32-bit programs";
+	Scenario s;
+	SCENARIO_START(s, "task_ia32");
+	Output check = bpfckpt({"check", "-t", std::to_string(s.pid())});
+	EXPECT_EQ(check.exit, 3);
+	EXPECT_NE((check.out + check.err).find("runs 32-bit code"), std::string::npos) << check.out << check.err;
+	DumpResult dumped = s.dump({"-R"}, 3);
+	EXPECT_NE(dumped.err.find("runs 32-bit code"), std::string::npos) << dumped.err;
+	EXPECT_TRUE(s.check_target());
+	EXPECT_TRUE(s.go());
 }
 
 static void set_debug_registers(pid_t pid, unsigned long address, unsigned long control)

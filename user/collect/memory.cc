@@ -259,6 +259,8 @@ void Collector::add_pages(const mm_record &mm, images::Memory &memory)
 
 void Collector::check_space(const mm_record &mm, const std::string &owner)
 {
+	if (mm.oddities & MM_IA32)
+		ctx_.refuse(owner, "runs 32-bit code", "only 64-bit programs can be dumped");
 	if (mm.oddities & MM_LDT)
 		ctx_.refuse(owner, "has a local descriptor table (modify_ldt)", "bpfckpt handles 64-bit programs only");
 	if (mm.oddities & MM_TAGGED_ADDRESS)

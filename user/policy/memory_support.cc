@@ -59,10 +59,33 @@ static void refuse_mapping(const Vma &vma, const std::string &object, Findings &
 		refuse("has a NUMA policy (mbind)", "start the program under numactl instead");
 }
 
+// mmap(2) of such a memfd takes the right to write away for good, which an earlier mapping has still; restore maps
+// before it seals (mm/shmem.c: shmem_mmap()).
+static void refuse_sealed_mappings(const images::Document &document, const images::Memory &memory,
+				   const std::string &owner, Findings &findings)
+{
+	constexpr uint32_t kFutureWrite = 0x10; // F_SEAL_FUTURE_WRITE
+	constexpr uint32_t kFmodeWrite = 2;
+	for (const images::File &file : document.files()) {
+		if (!(file.memfd().seals() & kFutureWrite) || !(file.file_mode() & kFmodeWrite))
+			continue;
+		for (const Vma &vma : memory.vmas())
+			if (vma.file() == file.id() && vma.shared() && !vma.may_write())
+				findings.push_back(
+					Error(Code::kUnsupported,
+					      "maps a memfd after it was sealed by F_SEAL_FUTURE_WRITE")
+						.on(fmt::format("mapping {:x}-{:x} of {}", vma.start(), vma.end(),
+								owner))
+						.with_hint("map it through a descriptor that is open for reading "
+							   "only"));
+	}
+}
+
 void refuse_unsupported_memory(const images::Document &document, Findings &findings)
 {
 	for (const images::Memory &memory : document.memory()) {
 		std::string owner = owner_of(document, memory);
+		refuse_sealed_mappings(document, memory, owner, findings);
 		for (const Vma &vma : memory.vmas())
 			refuse_mapping(vma, fmt::format("mapping {:x}-{:x} of {}", vma.start(), vma.end(), owner),
 				       findings);

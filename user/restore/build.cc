@@ -77,6 +77,7 @@ Result<> Builder::restore_contents()
 		TRY(restore_memory(*member, *plan_.memory_of(*member->image), files_, pages_));
 		log_.details("pid {}: memory", member->pid());
 	}
+	TRY(files_.seal());
 	for (Member *member : tree_.living()) {
 		TRY(files_.enter_directory(*member));
 		TRY(restore_login_uid(*member));

@@ -108,10 +108,22 @@ Result<> OpenFiles::open_objects(const images::File &first)
 	} else if (first.kind() == "fifo") {
 		opened = TRY(open_fifo(same));
 	} else {
-		opened = TRY(open_memfd(same, content, pages_));
+		LateSeals late;
+		opened = TRY(open_memfd(same, content, pages_, late));
+		if (late.seals)
+			late_seals_.push_back(std::move(late));
 	}
 	for (auto &[file, fd] : opened)
 		keep(file, std::move(fd));
+	return {};
+}
+
+Result<> OpenFiles::seal()
+{
+	for (const auto &[memfd, seals] : late_seals_)
+		if (fcntl(memfd.get(), F_ADD_SEALS, seals))
+			return errno_error(errno, "cannot set seals {:#x} of a memfd", seals);
+	late_seals_.clear();
 	return {};
 }
 

@@ -15,6 +15,11 @@
 
 namespace bpfckpt::restore {
 
+struct LateSeals {
+	UniqueFd memfd;
+	uint32_t seals = 0;
+};
+
 class OpenFiles {
 public:
 	OpenFiles(const Plan &plan, const PageImage &pages) : plan_(plan), pages_(pages) {}
@@ -24,6 +29,8 @@ public:
 	// What has to be made late: pidfds and unix sockets need the processes; inotify would see what restore does to
 	// files.
 	Result<> open_late(Tree &tree);
+	// Memfds that are sealed against new mappings. Once the memory of all processes is mapped.
+	Result<> seal();
 	// A working directory that was deleted. While the descriptor table is empty.
 	Result<> enter_directory(Member &member);
 	// The descriptors of a process, once per table; then the items of the epoll instances that nobody had before.
@@ -58,6 +65,7 @@ private:
 	std::unordered_map<uint32_t, UniqueFd> shared_; // SharedMemory.id
 	// Eventfds under one number of one process, and nowhere else: the process makes them itself.
 	std::unordered_set<uint32_t> private_eventfds_;
+	std::vector<LateSeals> late_seals_;
 	std::vector<Mapping> shared_mappings_;      // while it is not mapped elsewhere yet
 	std::unordered_map<uint32_t, bool> tables_; // Process.fd_table that is installed
 	std::unordered_map<uint32_t, bool> epolls_; // File.id whose items are added
@@ -78,8 +86,9 @@ using OpenedFiles = std::vector<std::pair<uint32_t, UniqueFd>>;
 // All files of one object: both ends of a pipe or socket pair, a FIFO, a memfd or a deleted file opened more than once.
 Result<OpenedFiles> open_pipe(std::span<const images::File *const> files);
 Result<OpenedFiles> open_fifo(std::span<const images::File *const> files);
+// `late`: seals that wait until the memory is mapped, which they forbid.
 Result<OpenedFiles> open_memfd(std::span<const images::File *const> files, const images::SharedMemory *content,
-			       const PageImage &pages);
+			       const PageImage &pages, LateSeals &late);
 Result<OpenedFiles> open_deleted(std::span<const images::File *const> files, const images::SharedMemory *content,
 				 const PageImage &pages);
 // nullptr: bpfckpt makes it itself, and is who SO_PEERCRED names.

@@ -114,8 +114,9 @@ static bool is_first_of_memfd(const images::File &file)
 }
 
 Result<OpenedFiles> open_memfd(std::span<const images::File *const> files, const images::SharedMemory *content,
-			       const PageImage &pages)
+			       const PageImage &pages, LateSeals &late)
 {
+	constexpr uint32_t kFutureWrite = 0x10; // F_SEAL_FUTURE_WRITE
 	const images::Memfd &memfd = files[0]->memfd();
 	std::string name = memfd.name();
 	UniqueFd fd(memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -138,6 +139,10 @@ Result<OpenedFiles> open_memfd(std::span<const images::File *const> files, const
 		opened.emplace_back(file->id(), std::move(one));
 	}
 	// Last: a seal against writing would keep the files above from being opened for it.
+	if (memfd.seals() & kFutureWrite) {
+		late = {std::move(fd), memfd.seals()};
+		return opened;
+	}
 	if (memfd.seals() && fcntl(fd.get(), F_ADD_SEALS, memfd.seals()))
 		return errno_error(errno, "cannot set seals {:#x}", memfd.seals()).on(name_of(*files[0]));
 	return opened;
