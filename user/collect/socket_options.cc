@@ -18,8 +18,8 @@ namespace bpfckpt::collect {
 namespace {
 
 struct Option {
-	int number;
 	const char *name;
+	int number;
 	int level = SOL_SOCKET;
 	socklen_t size = sizeof(int);
 };
@@ -39,50 +39,50 @@ constexpr uint16_t kListen = 10; // TCP_LISTEN
 
 // Those that restore sets, or that are told otherwise, are left out. Of a filter the length is asked.
 constexpr Option kOptions[] = {
-	{SO_DEBUG, "SO_DEBUG"},
-	{SO_DONTROUTE, "SO_DONTROUTE"},
-	{SO_OOBINLINE, "SO_OOBINLINE"},
-	{SO_NO_CHECK, "SO_NO_CHECK"},
-	{SO_TIMESTAMP_OLD, "SO_TIMESTAMP"},
-	{SO_TIMESTAMPNS_OLD, "SO_TIMESTAMPNS"},
-	{SO_TIMESTAMP_NEW, "SO_TIMESTAMP"},
-	{SO_TIMESTAMPNS_NEW, "SO_TIMESTAMPNS"},
-	{SO_TIMESTAMPING_OLD, "SO_TIMESTAMPING", SOL_SOCKET, 8},
-	{SO_GET_FILTER, "SO_ATTACH_FILTER", SOL_SOCKET, 0},
-	{SO_LOCK_FILTER, "SO_LOCK_FILTER"},
-	{SO_RXQ_OVFL, "SO_RXQ_OVFL"},
-	{SO_WIFI_STATUS, "SO_WIFI_STATUS"},
-	{SO_NOFCS, "SO_NOFCS"},
-	{SO_SELECT_ERR_QUEUE, "SO_SELECT_ERR_QUEUE"},
-	{SO_BUSY_POLL, "SO_BUSY_POLL"},
-	{SO_PREFER_BUSY_POLL, "SO_PREFER_BUSY_POLL"},
-	{SO_MAX_PACING_RATE, "SO_MAX_PACING_RATE", SOL_SOCKET, 8},
-	{SO_ZEROCOPY, "SO_ZEROCOPY"},
-	{SO_TXTIME, "SO_TXTIME", SOL_SOCKET, 8},
-	{SO_RESERVE_MEM, "SO_RESERVE_MEM"},
-	{SO_TXREHASH, "SO_TXREHASH"},
-	{kReceiveMark, "SO_RCVMARK"},
-	{kReceivePriority, "SO_RCVPRIORITY"},
-	{kPassPidfd, "SO_PASSPIDFD"},
-	{kPassRights, "SO_PASSRIGHTS"},
-	{kNetnsCookie, kOtherNamespace, SOL_SOCKET, 8},
+	{"SO_DEBUG", SO_DEBUG},
+	{"SO_DONTROUTE", SO_DONTROUTE},
+	{"SO_OOBINLINE", SO_OOBINLINE},
+	{"SO_NO_CHECK", SO_NO_CHECK},
+	{"SO_TIMESTAMP", SO_TIMESTAMP_OLD},
+	{"SO_TIMESTAMPNS", SO_TIMESTAMPNS_OLD},
+	{"SO_TIMESTAMP", SO_TIMESTAMP_NEW},
+	{"SO_TIMESTAMPNS", SO_TIMESTAMPNS_NEW},
+	{"SO_TIMESTAMPING", SO_TIMESTAMPING_OLD, SOL_SOCKET, 8},
+	{"SO_ATTACH_FILTER", SO_GET_FILTER, SOL_SOCKET, 0},
+	{"SO_LOCK_FILTER", SO_LOCK_FILTER},
+	{"SO_RXQ_OVFL", SO_RXQ_OVFL},
+	{"SO_WIFI_STATUS", SO_WIFI_STATUS},
+	{"SO_NOFCS", SO_NOFCS},
+	{"SO_SELECT_ERR_QUEUE", SO_SELECT_ERR_QUEUE},
+	{"SO_BUSY_POLL", SO_BUSY_POLL},
+	{"SO_PREFER_BUSY_POLL", SO_PREFER_BUSY_POLL},
+	{"SO_MAX_PACING_RATE", SO_MAX_PACING_RATE, SOL_SOCKET, 8},
+	{"SO_ZEROCOPY", SO_ZEROCOPY},
+	{"SO_TXTIME", SO_TXTIME, SOL_SOCKET, 8},
+	{"SO_RESERVE_MEM", SO_RESERVE_MEM},
+	{"SO_TXREHASH", SO_TXREHASH},
+	{"SO_RCVMARK", kReceiveMark},
+	{"SO_RCVPRIORITY", kReceivePriority},
+	{"SO_PASSPIDFD", kPassPidfd},
+	{"SO_PASSRIGHTS", kPassRights},
+	{kOtherNamespace, kNetnsCookie, SOL_SOCKET, 8},
 };
 
 // What TCP listeners are asked for: all there is, but for what restore sets, what is told otherwise, and what is not a
 // setting or changes by being read. Names are for people.
 constexpr int kMostOption = 127;
 constexpr Option kNamed[] = {
-	{IP_TOS, "IP_TOS", IPPROTO_IP},
-	{IP_TTL, "IP_TTL", IPPROTO_IP},
-	{IP_FREEBIND, "IP_FREEBIND", IPPROTO_IP},
-	{IP_TRANSPARENT, "IP_TRANSPARENT", IPPROTO_IP},
-	{TCP_MAXSEG, "TCP_MAXSEG", IPPROTO_TCP},
-	{TCP_SYNCNT, "TCP_SYNCNT", IPPROTO_TCP},
-	{TCP_DEFER_ACCEPT, "TCP_DEFER_ACCEPT", IPPROTO_TCP},
-	{TCP_CONGESTION, "TCP_CONGESTION", IPPROTO_TCP},
-	{TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT", IPPROTO_TCP},
-	{TCP_FASTOPEN, "TCP_FASTOPEN", IPPROTO_TCP},
-	{kNetnsCookie, kOtherNamespace},
+	{"IP_TOS", IP_TOS, IPPROTO_IP},
+	{"IP_TTL", IP_TTL, IPPROTO_IP},
+	{"IP_FREEBIND", IP_FREEBIND, IPPROTO_IP},
+	{"IP_TRANSPARENT", IP_TRANSPARENT, IPPROTO_IP},
+	{"TCP_MAXSEG", TCP_MAXSEG, IPPROTO_TCP},
+	{"TCP_SYNCNT", TCP_SYNCNT, IPPROTO_TCP},
+	{"TCP_DEFER_ACCEPT", TCP_DEFER_ACCEPT, IPPROTO_TCP},
+	{"TCP_CONGESTION", TCP_CONGESTION, IPPROTO_TCP},
+	{"TCP_USER_TIMEOUT", TCP_USER_TIMEOUT, IPPROTO_TCP},
+	{"TCP_FASTOPEN", TCP_FASTOPEN, IPPROTO_TCP},
+	{kOtherNamespace, kNetnsCookie},
 };
 
 bool is_told_otherwise(int level, int option)
@@ -139,7 +139,7 @@ std::vector<std::string> unusual_listener_options(int socket, int reference)
 	std::vector<std::string> found;
 	for (int level : {SOL_SOCKET, int{IPPROTO_IP}, int{IPPROTO_IPV6}, int{IPPROTO_TCP}})
 		for (int number = 1; number <= kMostOption; number++) {
-			Option option = {number, "", level, kMostBytes};
+			Option option = {"", number, level, kMostBytes};
 			if (!is_told_otherwise(level, number) &&
 			    value_of(socket, option) != value_of(reference, option))
 				found.push_back(name_of(level, number));
