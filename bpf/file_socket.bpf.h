@@ -160,6 +160,8 @@ static __always_inline __u32 socket_options(const struct sock *sk, struct socket
 		options |= SOCKET_REUSE_PORT;
 	if (BPF_CORE_READ_BITFIELD(sk, __sk_common.skc_ipv6only))
 		options |= SOCKET_IPV6_ONLY;
+	if (sk->sk_err)
+		options |= SOCKET_ERROR_PENDING;
 	if (sk->__sk_common.skc_family != AF_UNIX) /* there the same bits are sk_txrehash */
 		return options;
 	if (bpf_core_field_exists(sk->sk_scm_credentials)) {

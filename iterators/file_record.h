@@ -221,6 +221,7 @@ RECORD_LAYOUT(lock_record, 48, pid, 44);
 #define SOCKET_BOUND_INODE      (1u << 10) /* unix: bound to a path */
 #define SOCKET_QUEUE_TRUNCATED  (1u << 11) /* more messages than were walked */
 #define SOCKET_PEER_KNOWN       (1u << 12) /* SO_PEERCRED */
+#define SOCKET_ERROR_PENDING    (1u << 13) /* SO_ERROR */
 
 #define SOCKET_PEER_GROUPS 32
 

@@ -74,6 +74,7 @@ struct sock {
 		atomic_t rmem_alloc;
 	} sk_backlog;
 	__u8 sk_userlocks;
+	int sk_err;
 	int sk_rcvbuf;
 	long sk_rcvtimeo;
 	int sk_rcvlowat;

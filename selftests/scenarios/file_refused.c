@@ -46,6 +46,13 @@ static void make_huge_memfd(void)
 	some(memfd_create("huge", MFD_HUGETLB), "memfd_create");
 }
 
+/* Numbers of frames, which only root may see. */
+static void open_as_user(void)
+{
+	SCENARIO_REQUIRE(chown(".", 1000, 1000) == 0 && setresuid(1000, 1000, 1000) == 0, "%s", strerror(errno));
+	some(open("/proc/self/status", O_RDONLY), "open");
+}
+
 static void open_deleted_directory(void)
 {
 	SCENARIO_REQUIRE(mkdir("gone", 0700) == 0, "%s", strerror(errno));
@@ -207,6 +214,7 @@ static const struct scenario_state states[] = {
 	{"dnotify", watch_by_dnotify},
 	{"busy_epoll", poll_devices},
 	{"unknown", open_unknown},
+	{"user", open_as_user},
 };
 
 int main(int argc, char **argv)

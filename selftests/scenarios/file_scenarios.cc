@@ -259,7 +259,8 @@ INSTANTIATE_TEST_SUITE_P(
 			RefusedFile{"path_of_pipe", "open by O_PATH"}, RefusedFile{"path_of_memfd", "open by O_PATH"},
 			RefusedFile{"descriptor", "tells of one descriptor"},
 			RefusedFile{"process", "tells of a process outside"}, RefusedFile{"dnotify", "dnotify watches"},
-			RefusedFile{"busy_epoll", "EPIOCSPARAMS"}, RefusedFile{"unknown", "does not know"}),
+			RefusedFile{"busy_epoll", "EPIOCSPARAMS"}, RefusedFile{"unknown", "does not know"},
+			RefusedFile{"user", "privileges that its process lacks"}),
 	[](const auto &test) { return std::string(test.param.state); });
 
 } // namespace bpfckpt::selftests

@@ -6,6 +6,7 @@
 #include <linux/filter.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static int pair[2], packets[2];
 
@@ -46,6 +47,16 @@ static void check(int round)
 		check_option(round, i ? packets[1] : pair[1], SO_MARK, 0);
 }
 
+/* Its peer has gone, and has not read all: ECONNRESET waits for the next call. */
+static void reset_pair(void)
+{
+	int broken[2];
+
+	SCENARIO_REQUIRE(!socketpair(AF_UNIX, SOCK_STREAM, 0, broken) && write(broken[1], "x", 1) == 1 &&
+				 !close(broken[0]),
+			 "errno %d", errno);
+}
+
 static void set_refused(const char *which)
 {
 	struct sock_filter accept[] = {{BPF_RET | BPF_K, 0, 0, 0xffff}};
@@ -53,6 +64,8 @@ static void set_refused(const char *which)
 
 	if (!strcmp(which, "timestamp"))
 		set(pair[1], SO_TIMESTAMP, 1);
+	else if (!strcmp(which, "error"))
+		reset_pair();
 	else if (!strcmp(which, "filter"))
 		SCENARIO_REQUIRE(!setsockopt(pair[1], SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)), "%s",
 				 strerror(errno));

@@ -44,6 +44,7 @@ TEST(Socket, options_that_do_not_come_back_are_refused)
 {
 	run_refusal("socket_options", "SO_TIMESTAMP", {}, {"timestamp"});
 	run_refusal("socket_options", "SO_ATTACH_FILTER", {}, {"filter"});
+	run_refusal("socket_options", "SO_ERROR", {}, {"error"});
 }
 
 TEST(Socket, peer_credentials_and_owners)

@@ -277,6 +277,11 @@ TEST(Task, a_process_goes_on_without_its_first_thread)
 		     }});
 }
 
+TEST(Task, exit_signals_of_children)
+{
+	run_scenario("task_exit_signal");
+}
+
 TEST(Task, refused_by_name)
 {
 	run_refusal("task_refused", "has seccomp filters", {}, {"seccomp"});

@@ -28,6 +28,7 @@ protected:
 		pages_ = UniqueFd(memfd_create("pages", MFD_CLOEXEC));
 		process_ = document_.add_processes();
 		process_->set_pid(free_pid());
+		process_->set_exit_signal(SIGCHLD);
 		process_->set_pgid(process_->pid());
 		process_->set_sid(process_->pid());
 		process_->set_comm("restored");

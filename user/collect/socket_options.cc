@@ -175,6 +175,9 @@ SocketOptions SocketOptions::capture(const iterators::FileReader &reader)
 			options.found_.push_back({record.file, what, {}});
 			continue;
 		}
+		// Read from outside: getsockopt(2) would take it.
+		if (record.options & SOCKET_ERROR_PENDING)
+			options.found_.push_back({record.file, what, "an unread error (SO_ERROR)"});
 		for (std::string &option : listener ? unusual_listener_options(socket.get(), reference.get())
 						    : unusual_options(socket.get(), reference.get()))
 			options.found_.push_back({record.file, what, std::move(option)});

@@ -89,9 +89,10 @@ std::vector<Member *> Tree::living()
 	return living;
 }
 
+// clone(2) may have been told 0.
 static int exit_signal_of(const images::Process &process)
 {
-	return process.exit_signal() ? static_cast<int>(process.exit_signal()) : SIGCHLD;
+	return static_cast<int>(process.exit_signal());
 }
 
 // Of clone3(2) with a PID of our choice.
