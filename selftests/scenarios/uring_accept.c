@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Accepts that wait: one that repeats, on a TCP socket; one on a unix socket, with a limit of descriptors of its own;
 // and one into a fixed slot, on a socket that only the ring has open. In each round somebody connects to each of them.
-// Arguments: flags of the ring.
+// Arguments: flags of the ring; "path": the unix socket has a name in the file system.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -48,12 +50,19 @@ static int listen_on_loopback(struct sockaddr_in *name)
 	return fd;
 }
 
-static void listen_on_name(void)
+static void listen_on_name(bool path)
 {
+	char *name = local_name.sun_path, directory[sizeof(local_name.sun_path) - sizeof("/socket")];
+
 	local = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	local_size = offsetof(struct sockaddr_un, sun_path) + 1 +
-		     snprintf(local_name.sun_path + 1, sizeof(local_name.sun_path) - 1, "bpfckpt-%d", getpid());
+	SCENARIO_REQUIRE(!path || getcwd(directory, sizeof(directory)), "%m");
+	if (path)
+		snprintf(name, sizeof(local_name.sun_path), "%s/socket", directory);
+	else
+		snprintf(name + 1, sizeof(local_name.sun_path) - 1, "bpfckpt-%d", getpid());
+	local_size = offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name + !path);
 	SCENARIO_REQUIRE(!bind(local, (void *)&local_name, local_size) && !listen(local, BACKLOG), "%m");
+	SCENARIO_REQUIRE(!path || !chmod(name, 0640), "%m");
 }
 
 /* The accept may happen before connect(2) is back: it takes the lowest number of before. */
@@ -153,6 +162,20 @@ static void check_direct(void)
 	arm(DIRECT);
 }
 
+static void check_name(void)
+{
+	struct sockaddr_un name = {0};
+	socklen_t size = sizeof(name);
+	struct stat file;
+
+	SCENARIO_CHECK(!getsockname(local, (void *)&name, &size) && size == local_size &&
+			       !memcmp(&name, &local_name, local_size),
+		       "another name");
+	if (name.sun_path[0])
+		SCENARIO_CHECK(!stat(name.sun_path, &file) && file.st_mode == (S_IFSOCK | 0640), "mode %#o",
+			       file.st_mode);
+}
+
 static void check(int round)
 {
 	int idle = 0, listens = 0;
@@ -163,6 +186,7 @@ static void check(int round)
 	SCENARIO_CHECK(!getsockopt(tcp, IPPROTO_TCP, TCP_KEEPIDLE, &idle, &size) && idle == 77, "TCP_KEEPIDLE %d",
 		       idle);
 	SCENARIO_CHECK(!getsockopt(tcp, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) && listens, "it does not listen");
+	check_name();
 	check_repeating();
 	check_unix();
 	check_direct();
@@ -177,7 +201,7 @@ int main(int argc, char **argv)
 	scenario_init();
 	SCENARIO_REQUIRE(!io_uring_queue_init_params(8, &ring, &params), "%m");
 	tcp = listen_on_loopback(&tcp_name);
-	listen_on_name();
+	listen_on_name(argc > 2);
 	slots[SLOT_LISTENER] = listen_on_loopback(&direct_name);
 	SCENARIO_REQUIRE(!io_uring_register_files(&ring, slots, SLOTS), "files");
 	close(slots[SLOT_LISTENER]);

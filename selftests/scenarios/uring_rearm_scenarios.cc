@@ -84,6 +84,8 @@ TEST(UringRearm, accepts_on_sockets_that_nobody_waits_for)
 			EXPECT_EQ(number(request_of(document["rings"][0], 3)["fixed_slot"]), 1u);
 		};
 		run_scenario("uring_accept", options);
+		options.args.emplace_back("path");
+		run_scenario("uring_accept", options);
 	}
 }
 

@@ -261,7 +261,11 @@ TEST_F(FileSupportTest, sockets_that_listen)
 	socket->set_type("SOCK_STREAM");
 	socket->set_state("LISTEN");
 	socket->set_local("/run/path");
-	EXPECT_NE(refusal().find("listens on /run/path"), std::string::npos);
+	EXPECT_NE(refusal().find("listens on /run/path"), std::string::npos) << "the file is not there any more";
+	socket->mutable_name()->set_path("/run/path");
+	EXPECT_EQ(refusal(), "");
+	socket->set_local("relative");
+	EXPECT_NE(refusal().find("listens on relative"), std::string::npos);
 	socket->set_local("@ab\\x00stract");
 	EXPECT_NE(refusal().find("listens"), std::string::npos) << "not its name, but a picture of it";
 	socket->set_local("@abstract");

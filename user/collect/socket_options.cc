@@ -3,13 +3,18 @@
 
 #include <algorithm>
 #include <array>
+#include <climits>
 #include <map>
 #include <optional>
 #include <tuple>
 
+#include <linux/un.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "user/collect/borrower.h"
 
@@ -153,6 +158,27 @@ bool is_tcp_listener(const socket_record &record)
 	       record.protocol == IPPROTO_TCP && record.state == kListen;
 }
 
+// The file that a unix socket is bound to, while it has the name that the socket's own path tells.
+std::optional<images::SocketName> name_of(int socket)
+{
+	UniqueFd file(::ioctl(socket, SIOCUNIXFILE));
+	if (!file.valid())
+		return {};
+	char text[PATH_MAX];
+	ssize_t length = ::readlink(fmt::format("/proc/self/fd/{}", file.get()).c_str(), text, sizeof(text));
+	struct stat own, named;
+	if (length <= 0 || length == sizeof(text) || ::fstat(file.get(), &own))
+		return {};
+	images::SocketName name;
+	name.set_path(text, static_cast<size_t>(length));
+	if (::lstat(name.path().c_str(), &named) || named.st_dev != own.st_dev || named.st_ino != own.st_ino)
+		return {};
+	name.set_mode(own.st_mode & 07777);
+	name.set_uid(own.st_uid);
+	name.set_gid(own.st_gid);
+	return name;
+}
+
 } // namespace
 
 SocketOptions SocketOptions::capture(const iterators::FileReader &reader)
@@ -181,12 +207,19 @@ SocketOptions SocketOptions::capture(const iterators::FileReader &reader)
 		for (std::string &option : listener ? unusual_listener_options(socket.get(), reference.get())
 						    : unusual_options(socket.get(), reference.get()))
 			options.found_.push_back({record.file, what, std::move(option)});
+		if (record.family == AF_UNIX && record.state == kListen)
+			if (auto name = name_of(socket.get()))
+				options.names_.push_back({record.file, std::move(*name)});
 	}
 	return options;
 }
 
 void SocketOptions::add_to(Context &ctx) const
 {
+	for (const Name &name : names_)
+		for (images::File &file : *ctx.document->mutable_files())
+			if (file.id() == ctx.ids.files.find(name.file))
+				*file.mutable_socket()->mutable_name() = name.name;
 	for (const Finding &found : found_)
 		ctx.refuse(fmt::format("file {}", ctx.ids.files.find(found.file)),
 			   found.option.empty() ? fmt::format("options of {} could not be read", found.what)

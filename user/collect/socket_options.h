@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 // Options of unix sockets and TCP listeners that have no place in the images: a socket that has set one is refused.
+// And the files that unix listeners are bound to, which are found through their sockets, too.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,12 @@ private:
 		const char *what;
 		std::string option; // empty: could not be asked
 	};
+	struct Name {
+		uint64_t file;
+		images::SocketName name;
+	};
 	std::vector<Finding> found_;
+	std::vector<Name> names_; // of listeners
 };
 
 } // namespace bpfckpt::collect

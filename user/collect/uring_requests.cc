@@ -215,6 +215,7 @@ private:
 	[[nodiscard]] std::string name_file(const uring_request_record &record, uring::RequestSource &source,
 					    images::Request &request) const;
 	void find_timed_out(std::span<const uring::Sighting> sightings);
+	[[nodiscard]] bool has_more_behind_timeout(const uring_request_record &record) const;
 	[[nodiscard]] bool is_orphan(const uring::Sighting &sighting) const;
 	void add_links(std::span<const uring::Sighting> sightings, images::Ring &ring) const;
 	void add_messages(images::Ring &ring);
@@ -300,7 +301,7 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 		obstacle = name_input(request);
 	if (obstacle.empty() && is_orphan(sighting))
 		obstacle = "it has expired, and what it is to cancel was not found";
-	if (obstacle.empty() && record.link && timed_out_.contains(record.request))
+	if (obstacle.empty() && has_more_behind_timeout(record))
 		obstacle = "it has just timed out, and others are linked to it";
 	if (obstacle.empty() && !personality)
 		obstacle = "the credentials that it was submitted with are no longer registered";
@@ -354,6 +355,13 @@ bool Collector::is_orphan(const uring::Sighting &sighting) const
 	auto is_it = [&](const auto &entry) { return entry.second == sighting.record->request; };
 	return sighting.queued && index_.function(sighting.work).starts_with("io_req_task_link_timeout") &&
 	       std::ranges::none_of(timed_out_, is_it);
+}
+
+// Up to 6.18 the timer cuts the timeout out, 7.2 leaves that to the queued work.
+bool Collector::has_more_behind_timeout(const uring_request_record &record) const
+{
+	auto timeout = timed_out_.find(record.request);
+	return timeout != timed_out_.end() && record.link && record.link != timeout->second;
 }
 
 void Collector::add_links(std::span<const uring::Sighting> sightings, images::Ring &ring) const

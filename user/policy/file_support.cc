@@ -312,15 +312,16 @@ static void refuse_peer_credentials(const images::Socket &socket, const Tree &tr
 // Names are told in a way that people can read: with a backslash it is not the name itself.
 static bool is_restored_listener(const images::Socket &socket)
 {
-	return is_idle_listener(socket) && socket.local().starts_with('@') &&
-	       socket.local().find('\\') == std::string::npos;
+	const std::string &name = socket.local();
+	bool named = name.starts_with('@') || (name.starts_with('/') && socket.has_name());
+	return is_idle_listener(socket) && named && name.find('\\') == std::string::npos;
 }
 
 static void refuse_unix_name(const images::Socket &socket, Refusals &refusals)
 {
-	const char *hint =
-		"pairs within the tree are restored, and listeners with an abstract name; --forensic dumps it for "
-		"inspection";
+	const char *hint = "pairs within the tree are restored, and listeners with an abstract name or an absolute "
+			   "path that is still "
+			   "there; --forensic dumps it for inspection";
 	if (is_restored_listener(socket))
 		return;
 	if (socket.accept_queue())

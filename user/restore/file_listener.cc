@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Sockets that listen, and whom nobody waits for: TCP (net/ipv4/inet_connection_sock.c), and unix ones with an abstract
-// name (net/unix/af_unix.c).
+// Sockets that listen, and whom nobody waits for: TCP (net/ipv4/inet_connection_sock.c), and unix ones with a name
+// (net/unix/af_unix.c). A name in a file system is a file that bind(2) makes: it is made anew, with its owner and mode.
 #include <cerrno>
 #include <chrono>
 #include <thread>
@@ -9,7 +9,9 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "user/restore/file.h"
 #include "user/restore/inode.h"
@@ -33,12 +35,16 @@ Address address_of(const T &name, socklen_t size)
 	return address;
 }
 
-// "@name"
-Address abstract_address(const std::string &text)
+// "@abstract", "/run/path"
+Address unix_address(const std::string &text)
 {
 	sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = {}};
 	size_t length = std::min(text.size(), sizeof(name.sun_path));
-	memcpy(name.sun_path + 1, text.data() + 1, length - 1);
+	memcpy(name.sun_path, text.data(), length);
+	if (text.starts_with('@'))
+		name.sun_path[0] = '\0';
+	else
+		length = std::min(length + 1, sizeof(name.sun_path)); // with its NUL
 	return address_of(name, static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length));
 }
 
@@ -86,6 +92,8 @@ private:
 	Result<> set(int level, int option, int value, const char *name);
 	Result<> set_tcp_options();
 	Result<> bind_to(const Address &address);
+	Result<> remove_name(const Address &address, int type);
+	Result<> set_name_attributes();
 
 	const images::File &file_;
 	const images::Socket &image_;
@@ -130,6 +138,34 @@ Result<> Listener::bind_to(const Address &address)
 	return set(SOL_SOCKET, SO_REUSEADDR, image_.options().reuse_address(), "SO_REUSEADDR");
 }
 
+// What was left there by the socket of before, or by a restore that failed: nobody listens on it.
+Result<> Listener::remove_name(const Address &address, int type)
+{
+	const std::string &path = image_.name().path();
+	struct stat there;
+	if (lstat(path.c_str(), &there))
+		return {};
+	UniqueFd probe(socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	bool is_left = S_ISSOCK(there.st_mode) &&
+		       connect(probe.get(), reinterpret_cast<const sockaddr *>(&address.bytes), address.size) &&
+		       errno == ECONNREFUSED;
+	if (!is_left)
+		return make_error(Code::kMismatch, "cannot be bound to {}: another file has that name", path)
+			.on(name_of(file_))
+			.with_hint("end what listens there, or remove the file");
+	if (unlink(path.c_str()))
+		return errno_error(errno, "cannot remove {}", path).on(name_of(file_));
+	return {};
+}
+
+Result<> Listener::set_name_attributes()
+{
+	const images::SocketName &name = image_.name();
+	if (lchown(name.path().c_str(), name.uid(), name.gid()) || chmod(name.path().c_str(), name.mode()))
+		return errno_error(errno, "cannot give {} its owner and mode", name.path()).on(name_of(file_));
+	return {};
+}
+
 Result<UniqueFd> Listener::open(Member *creator)
 {
 	bool local = image_.family() == "AF_UNIX";
@@ -141,7 +177,12 @@ Result<UniqueFd> Listener::open(Member *creator)
 	TRY(set_socket_options(fd_.get(), file_));
 	if (!local)
 		TRY(set_tcp_options());
-	TRY(bind_to(local ? abstract_address(image_.local()) : inet_address(image_.local())));
+	Address address = local ? unix_address(image_.local()) : inet_address(image_.local());
+	if (image_.has_name())
+		TRY(remove_name(address, type));
+	TRY(bind_to(address));
+	if (image_.has_name())
+		TRY(set_name_attributes());
 	if (local && creator)
 		TRY(listen_as(image_, fd_.get(), *creator));
 	else if (listen(fd_.get(), static_cast<int>(image_.backlog())))
