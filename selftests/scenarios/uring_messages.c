@@ -134,6 +134,8 @@ static void arm_waitid(void)
 {
 	struct io_uring_sqe *sqe;
 
+	if (!ring_knows(&ring, OP_WAITID))
+		return;
 	SCENARIO_REQUIRE(!pipe(child_pipe), "%m");
 	child = fork();
 	SCENARIO_REQUIRE(child >= 0, "%m");
@@ -150,6 +152,8 @@ static void arm_waitid(void)
 
 static void check_waitid(void)
 {
+	if (!child)
+		return;
 	put(child_pipe[1], "x");
 	ring_expect_result(&ring, WAITID, 0);
 	SCENARIO_CHECK(child_info.si_pid == child && child_info.si_status == 7, "pid %d, status %d", child_info.si_pid,
@@ -341,7 +345,5 @@ int main(int argc, char **argv)
 	SCENARIO_REQUIRE(!io_uring_queue_init_params(8, &drained, &same), "%m");
 	SCENARIO_REQUIRE(!io_uring_queue_init_params(8, &receiver, &deferred), "%m");
 	set_up();
-	scenario_tell("ring", "%d", ring.ring_fd);
-	scenario_tell("drained", "%d", drained.ring_fd);
 	return scenario_main(check);
 }

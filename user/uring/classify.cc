@@ -38,6 +38,9 @@ bool is_completion(const RequestSource &source, std::string_view work, images::R
 		complete(request, -ETIME, 0);
 		return true;
 	}
+	// Up to 6.12 a message of another ring is a request of this one (io_uring/msg_ring.c: io_msg_remote_post()).
+	if (starts_with(work, "io_msg_tw_complete"))
+		request.set_opcode(images::IORING_OP_MSG_RING);
 	if (starts_with(work, "io_req_tw_fail_links")) {
 		complete(request, source.has_flag("REQ_F_FAIL") ? record.res : -ECANCELED, 0);
 		return true;
