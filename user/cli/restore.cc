@@ -30,7 +30,7 @@ static double milliseconds_since(Clock::time_point start)
 static int wait_for_root(pid_t root)
 {
 	int status = 0;
-	while (waitpid(root, &status, 0) < 0)
+	while (waitpid(root, &status, __WALL) < 0)
 		if (errno != EINTR)
 			return 1;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
