@@ -19,7 +19,7 @@ using target::SyscallBatch;
 
 namespace {
 
-constexpr size_t kOperandBytes = 256 * 1024;
+constexpr size_t kOperandBytes = size_t{256} * 1024;
 constexpr size_t kMostFiles = 256;
 
 bool needs_descriptor(const Request &request)
