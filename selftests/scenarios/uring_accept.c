@@ -22,7 +22,8 @@
 enum { REPEATING = 1, UNIX, DIRECT };
 
 enum {
-	SLOT_LISTENER = 1,
+	SLOT_UNIX, /* also a descriptor */
+	SLOT_LISTENER,
 	SLOT_ACCEPTED,
 	SLOTS,
 	BACKLOG = 9,
@@ -90,7 +91,8 @@ static void arm(int what)
 		break;
 	case UNIX:
 		limit.rlim_cur = LIMIT;
-		io_uring_prep_accept(sqe, local, NULL, NULL, SOCK_NONBLOCK);
+		io_uring_prep_accept(sqe, SLOT_UNIX, NULL, NULL, SOCK_NONBLOCK);
+		sqe->flags |= IOSQE_FIXED_FILE;
 		break;
 	case DIRECT:
 		io_uring_prep_accept_direct(sqe, SLOT_LISTENER, NULL, NULL, 0, SLOT_ACCEPTED);
@@ -202,6 +204,7 @@ int main(int argc, char **argv)
 	SCENARIO_REQUIRE(!io_uring_queue_init_params(8, &ring, &params), "%m");
 	tcp = listen_on_loopback(&tcp_name);
 	listen_on_name(argc > 2);
+	slots[SLOT_UNIX] = local;
 	slots[SLOT_LISTENER] = listen_on_loopback(&direct_name);
 	SCENARIO_REQUIRE(!io_uring_register_files(&ring, slots, SLOTS), "files");
 	close(slots[SLOT_LISTENER]);

@@ -3,6 +3,8 @@
 // (net/unix/af_unix.c). A name in a file system is a file that bind(2) makes: it is made anew, with its owner and mode.
 #include <cerrno>
 #include <chrono>
+#include <fstream>
+#include <string>
 #include <thread>
 
 #include <arpa/inet.h>
@@ -69,18 +71,28 @@ Address inet_address(const std::string &text)
 	return address_of(name, sizeof(name));
 }
 
-// A socket that only a ring had open goes on listening after its process has ended, until a worker of the kernel has
-// taken the ring apart (io_uring/io_uring.c: io_ring_exit_work()).
-bool bind_when_free(int fd, const Address &address)
+// What a ring had open, too, goes on listening after its process has ended, until a worker of the kernel has taken the
+// ring apart (io_uring/io_uring.c: io_ring_exit_work()).
+template <class Done>
+bool wait_for_rings(Done done)
 {
 	constexpr auto kLimit = std::chrono::seconds(5);
 	auto deadline = std::chrono::steady_clock::now() + kLimit;
-	while (bind(fd, reinterpret_cast<const sockaddr *>(&address.bytes), address.size)) {
-		if (errno != EADDRINUSE || std::chrono::steady_clock::now() >= deadline)
+	while (!done()) {
+		if (std::chrono::steady_clock::now() >= deadline)
 			return false;
 		std::this_thread::sleep_for(std::chrono::milliseconds(10));
 	}
 	return true;
+}
+
+bool is_bound_by_anybody(const std::string &path)
+{
+	std::ifstream sockets("/proc/net/unix");
+	for (std::string line; std::getline(sockets, line);)
+		if (line.ends_with(" " + path))
+			return true;
+	return false;
 }
 
 class Listener {
@@ -92,7 +104,7 @@ private:
 	Result<> set(int level, int option, int value, const char *name);
 	Result<> set_tcp_options();
 	Result<> bind_to(const Address &address);
-	Result<> remove_name(const Address &address, int type);
+	Result<> remove_name();
 	Result<> set_name_attributes();
 
 	const images::File &file_;
@@ -129,27 +141,29 @@ Result<> Listener::bind_to(const Address &address)
 	if (!address.size)
 		return make_error(Code::kCorrupt, "has no address: {}", image_.local()).on(name_of(file_));
 	TRY(set(SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR"));
-	if (!bind_when_free(fd_.get(), address))
-		return errno_error(errno, "cannot be bound to {}", image_.local())
+	int error = 0;
+	wait_for_rings([&] {
+		auto *name = reinterpret_cast<const sockaddr *>(&address.bytes);
+		error = bind(fd_.get(), name, address.size) ? errno : 0;
+		return error != EADDRINUSE;
+	});
+	if (error)
+		return errno_error(error, "cannot be bound to {}", image_.local())
 			.on(name_of(file_))
-			.with_hint("end what listens there; without SO_REUSEADDR, connections of before are in the way "
-				   "for "
-				   "a minute (TIME_WAIT)");
+			.with_hint(
+				"end what listens there; connections in TIME_WAIT are in the way for a minute, without "
+				"SO_REUSEADDR");
 	return set(SOL_SOCKET, SO_REUSEADDR, image_.options().reuse_address(), "SO_REUSEADDR");
 }
 
-// What was left there by the socket of before, or by a restore that failed: nobody listens on it.
-Result<> Listener::remove_name(const Address &address, int type)
+// What was left there by the socket of before, or by a restore that failed: no socket is bound to it any more.
+Result<> Listener::remove_name()
 {
 	const std::string &path = image_.name().path();
 	struct stat there;
 	if (lstat(path.c_str(), &there))
 		return {};
-	UniqueFd probe(socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-	bool is_left = S_ISSOCK(there.st_mode) &&
-		       connect(probe.get(), reinterpret_cast<const sockaddr *>(&address.bytes), address.size) &&
-		       errno == ECONNREFUSED;
-	if (!is_left)
+	if (!S_ISSOCK(there.st_mode) || !wait_for_rings([&] { return !is_bound_by_anybody(image_.local()); }))
 		return make_error(Code::kMismatch, "cannot be bound to {}: another file has that name", path)
 			.on(name_of(file_))
 			.with_hint("end what listens there, or remove the file");
@@ -179,7 +193,7 @@ Result<UniqueFd> Listener::open(Member *creator)
 		TRY(set_tcp_options());
 	Address address = local ? unix_address(image_.local()) : inet_address(image_.local());
 	if (image_.has_name())
-		TRY(remove_name(address, type));
+		TRY(remove_name());
 	TRY(bind_to(address));
 	if (image_.has_name())
 		TRY(set_name_attributes());

@@ -39,8 +39,11 @@ bool is_completion(const RequestSource &source, std::string_view work, images::R
 		return true;
 	}
 	// Up to 6.12 a message of another ring is a request of this one (io_uring/msg_ring.c: io_msg_remote_post()).
-	if (starts_with(work, "io_msg_tw_complete"))
+	if (starts_with(work, "io_msg_tw_complete")) {
 		request.set_opcode(images::IORING_OP_MSG_RING);
+		complete(request, record.res, record.cqe_flags);
+		return true;
+	}
 	if (starts_with(work, "io_req_tw_fail_links")) {
 		complete(request, source.has_flag("REQ_F_FAIL") ? record.res : -ECANCELED, 0);
 		return true;
