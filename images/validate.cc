@@ -133,10 +133,15 @@ Result<> thread_is_valid(const Thread &thread, const Ids &ids)
 	return pending(thread.pending_signals(), object);
 }
 
+bool is_worker(const Thread &thread)
+{
+	return thread.role() != Thread::USER && thread.role() != Thread::EXITED_LEADER;
+}
+
 Result<> threads_are_valid(const Process &process, const Ids &ids, Name object)
 {
 	std::unordered_set<uint32_t> tids;
-	if (process.threads_size() && process.threads(0).tid() != process.pid())
+	if (process.threads_size() && (process.threads(0).tid() != process.pid() || is_worker(process.threads(0))))
 		return corrupt(object, "does not begin with its leader");
 	for (const Thread &thread : process.threads()) {
 		if (thread.tid() > kMaxPid)
@@ -156,6 +161,8 @@ Result<> process_is_valid(const Process &process, const Ids &ids)
 	for (uint32_t id : {process.pid(), process.ppid(), process.pgid(), process.sid()})
 		if (id > kMaxPid)
 			return corrupt(object, "has PID {}, a number that no kernel gives", id);
+	if (process.exit_signal() > kMaxSignal)
+		return corrupt(object, "has exit signal {}", process.exit_signal());
 	TRY(threads_are_valid(process, ids, object));
 
 	std::unordered_set<uint32_t> fds;

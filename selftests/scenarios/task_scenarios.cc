@@ -2,16 +2,20 @@
 #include <filesystem>
 #include <fstream>
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
 #include "selftests/scenarios/driver.h"
 #include "selftests/scenarios/process.h"
+#include "user/util/unique_fd.h"
 
 namespace bpfckpt::selftests {
 
@@ -262,6 +266,9 @@ TEST(Task, stopped_children_with_threads)
 
 TEST(Task, a_process_goes_on_without_its_first_thread)
 {
+	constexpr unsigned kPidfdThread = O_EXCL; // PIDFD_THREAD, v6.9
+	if (!UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, getpid(), kPidfdThread))).valid())
+		return run_refusal("task_exited_leader", "its first thread has exited: this kernel gives no access");
 	run_scenario("task_exited_leader", {.verify = [](const Json &document) {
 			     Json process = only(document["processes"], "comm", "exited one");
 			     const Json &leader = process["threads"][0];

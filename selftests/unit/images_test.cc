@@ -321,6 +321,15 @@ TEST_F(Checkpoint, references_must_lead_somewhere)
 	expect_invalid("task.img: pid 4711",
 		       [](Document &d) { d.mutable_processes(0)->mutable_files(0)->set_file(99); });
 	expect_invalid("task.img: pid 4711", [](Document &d) { d.mutable_processes(0)->set_address_space(2); });
+	expect_invalid("task.img: pid 4711", [](Document &d) { d.mutable_processes(0)->set_exit_signal(65); });
+	expect_invalid("task.img: pid 4711", [](Document &d) {
+		d.mutable_processes(0)->mutable_threads(0)->set_role(Thread::IO_URING_WORKER);
+	});
+	expect_invalid("task.img: pid 4711", [](Document &d) {
+		Thread *other = d.mutable_processes(0)->add_threads();
+		other->set_tid(4799);
+		other->set_role(Thread::EXITED_LEADER);
+	});
 	expect_invalid("file.img: file", [](Document &d) {
 		for (File &file : *d.mutable_files())
 			if (file.has_epoll())
