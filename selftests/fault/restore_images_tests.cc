@@ -121,7 +121,7 @@ TEST_F(FaultForeign, images_from_before_a_field_was_added_are_restored)
 {
 	ASSERT_TRUE(dumped("restore_threads"));
 	rewrite([](CheckpointImages &images) {
-		forget(images.manifest, {"vdso_hash", "xstate_size", "bpfckpt_version"});
+		forget(images.manifest, {"vdso_hash", "vdso", "xstate_size", "bpfckpt_version"});
 		for (images::Process &process : *images.document.mutable_processes())
 			for (images::Thread &thread : *process.mutable_threads())
 				forget(thread, {"cpuid_faults", "mce_kill", "mce_kill_set", "store_bypass",
@@ -159,12 +159,24 @@ TEST_F(FaultForeign, state_that_only_a_newer_version_knows_is_not_dropped)
 	expect_original_restorable();
 }
 
+// Its threads are mostly inside the vDSO. What it is redirected to is the same one, at another address.
+TEST_F(FaultForeign, the_vdso_of_another_kernel_is_redirected)
+{
+	ASSERT_TRUE(dumped("vdso_calls"));
+	rewrite([](CheckpointImages &images) { images.manifest.set_vdso_hash(std::string(16, 'v')); });
+	expect_restorable();
+	end_tree();
+}
+
 TEST_F(FaultForeign, another_machine_is_named)
 {
 	ASSERT_TRUE(dumped("harness_idle"));
 	rewrite_manifest(images::kFormatVersion, [](Manifest &manifest) { manifest.set_architecture("aarch64"); });
 	expect_refused("is from another architecture: aarch64");
-	rewrite([](CheckpointImages &images) { images.manifest.set_vdso_hash(std::string(16, 'v')); });
+	rewrite([](CheckpointImages &images) {
+		images.manifest.set_vdso_hash(std::string(16, 'v'));
+		images.manifest.clear_vdso();
+	});
 	expect_refused("vDSO  is not the one of the kernel that the dump was taken on");
 	// Registers of a CPU that has more of them: a feature that nobody has yet, and an area that is too large.
 	rewrite([](CheckpointImages &images) {

@@ -32,6 +32,10 @@ mount -t devpts devpts /root/dev/pts
 mount -t tmpfs tmpfs /root/run
 chmod 1777 /root/tmp /root/dev/shm
 ifconfig lo up
+if [ -e /is_shared ]; then
+	mkdir /root/run/share
+	mount -t 9p -o trans=virtio,version=9p2000.L share /root/run/share
+fi
 cp /command /root/run/command
 cp /directory /root/run/directory
 trap - EXIT

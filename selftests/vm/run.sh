@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Runs a command on another kernel, under QEMU: the guest sees the host's root read-only, and a disk of its own on /tmp. Prints what the command
 # prints; exits as it does. 125: the guest died. 124: it did not end in GUEST_SECONDS (600). The end of its console is told then.
+# GUEST_SHARE: a directory that the guest may write, as /run/share.
 #
 #	run.sh 6.1|6.12|sid command...
 set -e
@@ -21,6 +22,11 @@ cp /bin/busybox "$root/bin/"
 install -m 755 "$here/init.sh" "$root/init"
 echo "$*" >"$root/command"
 pwd >"$root/directory"
+share=
+if [ -n "${GUEST_SHARE:-}" ]; then
+	touch "$root/is_shared"
+	share="-fsdev local,id=share,path=$GUEST_SHARE,security_model=none -device virtio-9p-pci,fsdev=share,mount_tag=share"
+fi
 
 unpack() { # FILE: a module, as the guest's insmod can read it
 	case $1 in
@@ -41,13 +47,14 @@ done
 truncate -s 4G "$work/disk"
 mkfs.ext4 -q "$work/disk"
 
+# shellcheck disable=SC2086 # share: some words, or none
 # One processor: 6.12 was seen crashing at random under TCG with two.
-{ timeout --foreground -k 5 "${GUEST_SECONDS:-600}" qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m "${GUEST_MEMORY:-3G}" \
+{ timeout --foreground -k 5 "${GUEST_SECONDS:-600}" qemu-system-x86_64 -accel tcg -cpu "${GUEST_CPU:-max}" -smp 1 -m "${GUEST_MEMORY:-3G}" \
 	-nographic -nodefaults -no-reboot -kernel "$dir/vmlinuz" -initrd "$work/initrd" \
 	-append "console=ttyS0 quiet panic=-1 oops=panic mitigations=off" -serial "file:$work/console" -serial stdio \
 	-drive "file=$work/disk,format=raw,if=virtio,cache=unsafe" \
 	-fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap \
-	-device virtio-9p-pci,fsdev=root,mount_tag=host 2>"$work/qemu" || echo $? >"$work/ended"; } |
+	-device virtio-9p-pci,fsdev=root,mount_tag=host $share 2>"$work/qemu" || echo $? >"$work/ended"; } |
 	sed -u 's/\r//g' | tee "$work/output" | grep --line-buffered -v '^guest: exit status' || true
 
 status=$(sed -n 's/^guest: exit status //p' "$work/output" | tail -n 1)

@@ -5,9 +5,12 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <optional>
+#include <unordered_map>
 
 #include <fmt/core.h>
+#include <sys/user.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -221,6 +224,25 @@ void Dump::count_objects()
 	stats_.injected_syscalls = tree_->stats().injected_syscalls;
 }
 
+static bool is_inside_vdso(const images::Document &document)
+{
+	std::unordered_map<uint32_t, std::pair<uint64_t, uint64_t>> vdsos;
+	for (const images::Memory &memory : document.memory())
+		for (const images::Vma &vma : memory.vmas())
+			if (vma.kind() == images::Vma::VDSO)
+				vdsos[memory.id()] = {vma.start(), vma.end()};
+	for (const images::Process &process : document.processes())
+		for (const images::Thread &thread : process.threads()) {
+			user_regs_struct regs = {};
+			if (thread.prstatus().size() == sizeof(regs))
+				memcpy(&regs, thread.prstatus().data(), sizeof(regs));
+			auto vdso = vdsos.find(process.address_space());
+			if (vdso != vdsos.end() && regs.rip >= vdso->second.first && regs.rip < vdso->second.second)
+				return true;
+		}
+	return false;
+}
+
 images::Manifest Dump::manifest() const
 {
 	images::Manifest manifest;
@@ -251,7 +273,9 @@ Result<> Dump::write()
 	if (Result<> valid = images::validate(document_, UINT64_MAX); !valid)
 		return make_error(Code::kInternal, "the capture contradicts itself").because(std::move(valid).error());
 	TRY(writer_->add(document_));
-	images::Manifest written = TRY(writer_->commit(manifest()));
+	images::Manifest described = manifest();
+	TRY(memory::save_vdso(is_inside_vdso(document_), *described.mutable_vdso()));
+	images::Manifest written = TRY(writer_->commit(std::move(described)));
 	interrupt_.commit();
 	log_.steps("committed {} files to {}", written.files_size() + 1, options_.images_dir);
 	return {};

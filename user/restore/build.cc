@@ -74,6 +74,7 @@ private:
 Result<> Builder::restore_contents()
 {
 	for (Member *member : tree_.living()) {
+		member->other_vdso = plan_.other_vdso;
 		TRY(restore_memory(*member, *plan_.memory_of(*member->image), files_, pages_));
 		log_.details("pid {}: memory", member->pid());
 	}
@@ -192,7 +193,8 @@ Result<user_regs_struct> Builder::prepare_registers(const Member &member, Tracee
 	user_regs_struct regs = TRY(final_registers(tracee, thread, file_of_call(member, thread), lent));
 	if (lent)
 		lent_.push_back(*lent);
-	return regs;
+	auto came_out = member.out_of_vdso.find(thread.tid());
+	return came_out == member.out_of_vdso.end() ? regs : came_out->second;
 }
 
 Result<> Builder::finish_thread(const Member &member, Tracee &tracee, const images::Thread &thread)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "user/memory/page_map.h"
+#include "user/restore/vdso.h"
 #include "user/target/batch.h"
 
 namespace bpfckpt::restore {
@@ -187,6 +188,8 @@ Result<> AddressSpace::map(SyscallBatch &batch, const images::Vma &vma)
 // The kernel maps [vvar] and [vdso] together, the first of them at the address given.
 void AddressSpace::map_vdso(SyscallBatch &batch)
 {
+	if (member_.other_vdso)
+		return;
 	uint64_t start = ~0ULL;
 	bool has_vdso = false;
 	for (const images::Vma &vma : memory_.vmas()) {
@@ -328,6 +331,8 @@ Result<> AddressSpace::restore()
 		TRY(pages_.fill(member_.leader, runs_));
 	else
 		TRY(fill(memory::subtract(std::span(&memory::kUserAddresses, 1), member_.filled)));
+	if (member_.other_vdso)
+		TRY(restore_other_vdso(member_, memory_, pages_));
 	SyscallBatch batch;
 	// From the end: what mprotect(2) parts from a mapping then is what is new and small, which takes 3/4 of the
 	// time.

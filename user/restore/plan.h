@@ -59,6 +59,7 @@ struct Plan {
 	std::vector<target::RemoteRange> occupied; // by every address space of the tree
 	size_t max_threads = 0;                    // of one process, the leader left out
 	bool outer_session = false;                // the root was in a session from outside: it gets bpfckpt's
+	const images::Vdso *other_vdso = nullptr;  // set by check_machine(): the kernel here has another one
 	bool count_timer_ids = false;              // set by check_machine(): the kernel cannot be told an ID
 
 	[[nodiscard]] const images::File *file(uint32_t id) const;
@@ -97,6 +98,7 @@ Result<> plan_rings(Plan &plan, Findings &findings);
 void check_support(const Plan &plan, Findings &findings);
 void check_pids(const Plan &plan, Findings &findings);
 void check_files(const Plan &plan, Findings &findings);
+void check_vdso(Plan &plan, Findings &findings);
 void check_timers(Plan &plan, const MachineOptions &options, Findings &findings);
 void check_rings(const Plan &plan, const MachineOptions &options, Findings &findings);
 

@@ -13,7 +13,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "user/memory/vdso.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::restore {
@@ -118,15 +117,6 @@ static void check_registers(const Plan &plan, Findings &findings)
 						fmt::format("has {} bytes of extended registers, this CPU has {}",
 							    thread.xstate().size(), here),
 						"restore on a CPU with the same features");
-}
-
-// A program may be stopped inside the vDSO, and keeps pointers into it.
-static void check_vdso(const Plan &plan, Findings &findings)
-{
-	const std::string &then = plan.manifest->vdso_hash();
-	if (!then.empty() && then != memory::vdso_hash())
-		mismatch(findings, "vDSO", "is not the one of the kernel that the dump was taken on",
-			 "restore on the kernel of the dump: " + plan.manifest->kernel_release());
 }
 
 void check_machine(Plan &plan, const MachineOptions &options, Findings &findings)

@@ -28,11 +28,13 @@ struct MappedPart {
 struct Member {
 	const images::Process *image; // nullptr: a helper
 	target::Tracee leader; // acts for the process: its leader, or, once that has exited, a thread that outlives it
-	const images::Thread *leader_thread; // what `leader` is in the images
-	std::vector<ThreadMember> threads;   // without `leader`
-	bool stopped = false;                // by job control already
-	std::vector<MappedPart> mapped;      // by address
-	std::vector<memory::Range> filled;   // pages of `mapped` that have their content
+	const images::Thread *leader_thread;                   // what `leader` is in the images
+	std::vector<ThreadMember> threads;                     // without `leader`
+	bool stopped = false;                                  // by job control already
+	std::vector<MappedPart> mapped;                        // by address
+	std::vector<memory::Range> filled;                     // pages of `mapped` that have their content
+	const images::Vdso *other_vdso = nullptr;              // it was dumped on a kernel with this one
+	std::map<uint32_t, user_regs_struct> out_of_vdso = {}; // tid -> registers, of those that were inside
 
 	[[nodiscard]] pid_t pid() const { return leader.pid(); }
 	[[nodiscard]] const images::Thread &leader_image() const { return *leader_thread; }

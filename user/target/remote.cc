@@ -233,6 +233,24 @@ Result<int64_t> Tracee::call_to_exit_stop(long nr, std::span<const uint64_t> arg
 	return static_cast<int64_t>(TRY(registers()).rax);
 }
 
+Result<user_regs_struct> Tracee::step(const user_regs_struct &regs)
+{
+	TRY(set_registers(regs));
+	for (;;) {
+		TRY(resume(PTRACE_SINGLESTEP));
+		int status = TRY(wait_status());
+		if (!WIFSTOPPED(status))
+			return dead(status);
+		int signal = event_of(status) ? 0 : WSTOPSIG(status);
+		if (signal == SIGTRAP)
+			return registers();
+		if (signal == SIGSEGV || signal == SIGBUS || signal == SIGILL)
+			return make_error(Code::kInternal, "signal {} at a single instruction", signal)
+				.on(fmt::format("thread {} of pid {}", tid_, pid_));
+		// A stop before the instruction was executed.
+	}
+}
+
 // true: asleep in a system call, or stopped again (then with its status).
 Result<bool> Tracee::sleeps_or_stopped(int &status) const
 {

@@ -59,6 +59,9 @@ public:
 	// code of the kernel, or the result if the call did not sleep.
 	Result<int64_t> interrupt_in_call(long nr, std::span<const uint64_t> args);
 
+	// One instruction with these registers, and what they are then.
+	Result<user_regs_struct> step(const user_regs_struct &regs);
+
 	// Begins a system call that does not come back (exit_group).
 	Result<> start_call(long nr, std::span<const uint64_t> args);
 
