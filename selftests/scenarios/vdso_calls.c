@@ -66,11 +66,16 @@ static int time_agrees(void)
 	return before <= told && told <= kernel_time(CLOCK_REALTIME) / 1000000000;
 }
 
+/* The thread may move between two calls, but not every time. */
 static int cpu_agrees(void)
 {
-	unsigned cpu = ~0U, node = ~0U;
+	unsigned cpu = ~0U, kernel = 0;
 
-	return !vdso_cpu(&cpu, &node, NULL) && cpu < (unsigned)sysconf(_SC_NPROCESSORS_CONF);
+	for (int i = 0; i < 100 && cpu != kernel; i++) {
+		syscall(SYS_getcpu, &kernel, NULL, NULL);
+		vdso_cpu(&cpu, NULL, NULL);
+	}
+	return cpu == kernel;
 }
 
 static int agrees(int what)
