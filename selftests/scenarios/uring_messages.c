@@ -224,12 +224,22 @@ static void arm_drained(void)
 
 static void check_drained(void)
 {
+	int seen[LAST] = {0};
+
 	put(pipes[BEHIND][1], "b");
 	ring_expect_nothing(&drained, "before the drain");
 	put(pipes[DRAIN_POLL][1], "x");
 	ring_expect_result(&drained, DRAIN_POLL, POLLIN);
-	ring_expect_result(&drained, DRAINED, 0);
-	ring_expect_result(&drained, BEHIND, 1);
+	/* Up to 6.12, what comes after a drain may be done before it. */
+	for (int i = 0; i < 2; i++) {
+		struct io_uring_cqe *cqe = NULL;
+
+		SCENARIO_REQUIRE(!io_uring_wait_cqe(&drained, &cqe), "no completion");
+		SCENARIO_CHECK((cqe->user_data == DRAINED && !cqe->res) || (cqe->user_data == BEHIND && cqe->res == 1),
+			       "%d: %d", (int)cqe->user_data, cqe->res);
+		SCENARIO_CHECK(!seen[cqe->user_data % LAST]++, "%d is told twice", (int)cqe->user_data);
+		io_uring_cqe_seen(&drained, cqe);
+	}
 	SCENARIO_CHECK(byte[BEHIND] == 'b', "read something else");
 	take(pipes[DRAIN_POLL][0]);
 	ring_expect_nothing(&drained, "after the drain");

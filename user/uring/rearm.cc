@@ -70,7 +70,7 @@ std::string timeout_obstacle(const Request &request)
 	return {};
 }
 
-// After an accept for many others are linked to it never.
+// The kernel starts what is linked to it when it ends, which may be much later.
 std::string repetition_obstacle(const Request &request)
 {
 	if (request.multishot() && request.link())
@@ -89,7 +89,7 @@ std::string waitid_obstacle(const Request &request)
 	return {};
 }
 
-// A worker sleeps in the middle of it, and does not keep what it was told to do.
+// Once one of these has begun, what it has done already is not known.
 std::string not_begun_obstacle(const Request &request)
 {
 	return has_not_begun(request) ? "" : "restore does not submit it again once it has begun";
@@ -164,8 +164,8 @@ std::string file_obstacle(const Request &request, const images::File *file)
 	return {};
 }
 
-// Some timeouts count completions: they come before what may be told at once. Only timeouts and polls of a drain's ring
-// can be told from what came before it by their order alone: what it holds back comes after all else.
+// Some timeouts count completions: they come before what may be told at once. What a drain holds back waits for all
+// that was submitted before it, so it comes last.
 int rank_of(const Request &request)
 {
 	if (is_at(request, URING_PLACE_TIMEOUT))
