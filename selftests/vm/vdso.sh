@@ -9,8 +9,7 @@ here=selftests/vm
 # The same directory in all places: the program works in it.
 dir=$(mktemp -d /tmp/bpfckpt-vdso.XXXXXX)
 work=$dir/work
-restored=
-trap '[ -z "$restored" ] || kill -KILL "$restored" 2>/dev/null; rm -rf "$dir"' EXIT
+trap 'rm -rf "$dir"' EXIT
 
 cat >"$dir/common.sh" <<EOF
 wait_for() { # file
@@ -23,18 +22,17 @@ wait_for() { # file
 	done
 }
 restore_and_check() {
-	build/bpfckpt restore -d -D "$dir/images" --pidfile "$dir/pid" && touch "$work/go.1" && wait_for "$work/ok.1" && touch "$work/stop"
+	build/bpfckpt restore -d -D "$dir/images" && touch "$work/go.1" && wait_for "$work/ok.1" && touch "$work/stop"
 }
 EOF
 cat >"$dir/dump.sh" <<EOF
 . /run/share/common.sh
 program=\$PWD/build/selftests/scenarios/vdso_calls
 mkdir -p "$work"
-# A number that is hardly in use on another machine, and no capability, of which that may have fewer.
-echo 31000 >/proc/sys/kernel/ns_last_pid
 ulimit -n 1024 # hard, too
 # The resolver of lazily bound functions saves as many registers as the first CPU had.
 export LD_BIND_NOW=1
+# Without capabilities: another machine may have fewer.
 (cd "$work" && exec setsid setpriv --bounding-set=-all "\$program" </dev/null >"$work/log" 2>&1) &
 wait_for "$work/ready" && build/bpfckpt dump -t \$! -D "$dir/images" && tar -C "$dir" -cf /run/share/images.tar work images
 EOF
@@ -49,8 +47,7 @@ $here/run.sh 6.12 sh /run/share/dump.sh </dev/null
 $here/run.sh sid sh /run/share/restore.sh </dev/null
 echo "restored on sid"
 tar -C "$dir" -xpf "$dir/images.tar"
-# shellcheck disable=SC1091 # written above
-. "$dir/common.sh"
-restore_and_check
-restored=$(cat "$dir/pid")
+# Where its PIDs are free, and nothing of it stays behind.
+echo ". $dir/common.sh; restore_and_check" >"$dir/here.sh"
+unshare --pid --fork --kill-child --mount-proc sh -e "$dir/here.sh"
 echo "restored on $(uname -r)"
