@@ -59,6 +59,21 @@ static void submit(struct io_uring *to, struct io_uring_sqe *sqe, int what, int 
 	ring_submit(to, count);
 }
 
+/* As many completions, in any order: their results by user_data. */
+static void collect(struct io_uring *from, int count, int *results)
+{
+	int seen[LAST] = {0};
+
+	for (int i = 0; i < count; i++) {
+		struct io_uring_cqe *cqe = NULL;
+
+		SCENARIO_REQUIRE(!io_uring_wait_cqe(from, &cqe) && cqe->user_data < LAST, "no completion");
+		SCENARIO_CHECK(!seen[cqe->user_data]++, "%d is told twice", (int)cqe->user_data);
+		results[cqe->user_data] = cqe->res;
+		io_uring_cqe_seen(from, cqe);
+	}
+}
+
 static void arm_receive(struct receive *receive, int what)
 {
 	struct iovec *iovecs = calloc(2, sizeof(*iovecs));
@@ -190,19 +205,17 @@ static void arm_chain(void)
 
 static void check_chain(void)
 {
-	int lowest = dup(0), opened;
+	int lowest = dup(0), results[LAST];
 
 	close(lowest);
 	put(pipes[CHAIN_READ][1], "x");
-	ring_expect_result(&ring, CHAIN_READ, 1);
-	ring_expect_result(&ring, CHAIN_CANCEL, 0);
-	ring_expect_result(&ring, VICTIM, -ECANCELED);
-	opened = ring_expect(&ring, CHAIN_OPEN, "open");
-	SCENARIO_CHECK(opened == lowest, "opened as %d, not %d", opened, lowest);
-	close(opened);
+	collect(&ring, 5, results);
+	SCENARIO_CHECK(results[CHAIN_READ] == 1 && !results[CHAIN_CANCEL] && results[VICTIM] == -ECANCELED,
+		       "read %d, cancelled %d and %d", results[CHAIN_READ], results[CHAIN_CANCEL], results[VICTIM]);
+	SCENARIO_CHECK(results[CHAIN_OPEN] == lowest, "opened as %d, not %d", results[CHAIN_OPEN], lowest);
+	close(results[CHAIN_OPEN]);
 	/* Standard output is a pipe or the like, or a file. */
-	opened = ring_expect(&ring, CHAIN_LAST, "sync");
-	SCENARIO_CHECK(!opened || opened == -EINVAL, "sync: %d", opened);
+	SCENARIO_CHECK(!results[CHAIN_LAST] || results[CHAIN_LAST] == -EINVAL, "sync: %d", results[CHAIN_LAST]);
 	arm_chain();
 }
 
@@ -224,22 +237,16 @@ static void arm_drained(void)
 
 static void check_drained(void)
 {
-	int seen[LAST] = {0};
+	int results[LAST];
 
 	put(pipes[BEHIND][1], "b");
 	ring_expect_nothing(&drained, "before the drain");
 	put(pipes[DRAIN_POLL][1], "x");
 	ring_expect_result(&drained, DRAIN_POLL, POLLIN);
 	/* Up to 6.12, what comes after a drain may be done before it. */
-	for (int i = 0; i < 2; i++) {
-		struct io_uring_cqe *cqe = NULL;
-
-		SCENARIO_REQUIRE(!io_uring_wait_cqe(&drained, &cqe), "no completion");
-		SCENARIO_CHECK((cqe->user_data == DRAINED && !cqe->res) || (cqe->user_data == BEHIND && cqe->res == 1),
-			       "%d: %d", (int)cqe->user_data, cqe->res);
-		SCENARIO_CHECK(!seen[cqe->user_data % LAST]++, "%d is told twice", (int)cqe->user_data);
-		io_uring_cqe_seen(&drained, cqe);
-	}
+	collect(&drained, 2, results);
+	SCENARIO_CHECK(!results[DRAINED] && results[BEHIND] == 1, "drained %d, then %d", results[DRAINED],
+		       results[BEHIND]);
 	SCENARIO_CHECK(byte[BEHIND] == 'b', "read something else");
 	take(pipes[DRAIN_POLL][0]);
 	ring_expect_nothing(&drained, "after the drain");
@@ -276,19 +283,11 @@ static void arm_timed_out(void)
 	nanosleep(&while_it_expires, NULL);
 }
 
-/* In any order. */
 static void check_left_alone(void)
 {
-	int results[LAST] = {0};
+	int results[LAST];
 
-	for (int i = 0; i < 3; i++) {
-		struct io_uring_cqe *cqe = NULL;
-
-		SCENARIO_REQUIRE(!io_uring_wait_cqe(&ring, &cqe) && cqe->user_data < LAST, "no completion");
-		SCENARIO_CHECK(!results[cqe->user_data], "%d is told twice", (int)cqe->user_data);
-		results[cqe->user_data] = cqe->res;
-		io_uring_cqe_seen(&ring, cqe);
-	}
+	collect(&ring, 3, results);
 	SCENARIO_CHECK(results[LATE] == 10 && results[TIMED_OUT] == -ECANCELED && results[ITS_TIMEOUT] == -ETIME,
 		       "received %d, timed out with %d and %d", results[LATE], results[TIMED_OUT],
 		       results[ITS_TIMEOUT]);

@@ -64,7 +64,7 @@ TEST(UringRearm, messages_children_chains_and_drains)
 				EXPECT_TRUE(ring["complete"]);
 				requests += ring["in_flight"].size() + ring["messages"].size();
 			}
-			EXPECT_GE(requests, flags & kDeferTaskrun ? 14u : 11u);
+			EXPECT_GE(requests, flags & kDeferTaskrun ? 13u : 10u);
 		};
 		run_scenario("uring_messages", options);
 	}
