@@ -16,8 +16,6 @@
 
 namespace bpfckpt::iterators {
 
-static constexpr unsigned long kThpExceptAdvised = 2; // PR_THP_DISABLE_EXCEPT_ADVISED
-
 // Every program has a few mappings at least, so one map size follows from the other.
 static constexpr uint32_t kVmasPerSpace = 4;
 static constexpr uint32_t kMinCapacity = 2048;

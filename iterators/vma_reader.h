@@ -25,6 +25,8 @@ struct AddressSpace {
 	pid_t tid = 0; // a thread through which /proc and process_vm_readv(2) reach it: the leader may have exited
 };
 
+inline constexpr unsigned long kThpExceptAdvised = 2; // PR_THP_DISABLE_EXCEPT_ADVISED, since v6.18
+
 // By what a VMA's kind is known. Learned from mappings of our own; 0: this kernel has no such kind.
 struct VmaKinds {
 	uint64_t special_ops = 0; // vdso, vvar: special_mapping_vmops

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "iterators/vma_reader.h"
 #include "user/memory/page_map.h"
 #include "user/restore/vdso.h"
 #include "user/target/batch.h"
@@ -20,9 +21,8 @@ namespace bpfckpt::restore {
 using memory::Range;
 using target::SyscallBatch;
 
-static constexpr int kThpExceptAdvised = 2; // PR_THP_DISABLE_EXCEPT_ADVISED, since v6.18
-constexpr int kArchMapVdso64 = 0x2003;      // ARCH_MAP_VDSO_64 (arch/x86/include/uapi/asm/prctl.h)
-static constexpr int kGuardInstall = 102;   // MADV_GUARD_INSTALL
+constexpr int kArchMapVdso64 = 0x2003;    // ARCH_MAP_VDSO_64 (arch/x86/include/uapi/asm/prctl.h)
+static constexpr int kGuardInstall = 102; // MADV_GUARD_INSTALL
 static constexpr long kMseal = 462;
 static constexpr int kSetMdwe = 65;           // PR_SET_MDWE (v6.3)
 static constexpr int kSetMemoryMerge = 67;    // PR_SET_MEMORY_MERGE (v6.4)
@@ -342,7 +342,7 @@ Result<> AddressSpace::restore()
 	set_layout(batch);
 	bool advised_only = memory_.layout().thp_advised_only();
 	batch.add(SYS_prctl, PR_SET_THP_DISABLE, memory_.layout().thp_disabled() || advised_only,
-		  advised_only ? kThpExceptAdvised : 0, 0, 0);
+		  advised_only ? iterators::kThpExceptAdvised : 0, 0, 0);
 	set_attributes(batch);
 	if (memory_.def_flags() & kVmLocked)
 		batch.add(SYS_mlockall, MCL_FUTURE | (memory_.def_flags() & kVmLockOnFault ? MCL_ONFAULT : 0));
