@@ -175,23 +175,28 @@ static __always_inline void emit_ring(struct uring_ring_record *record)
 /* --- personalities --------------------------------------------------------------------------------------------------
  */
 
-static long personality_step(__u32 step, void *unused)
+static __noinline int emit_personality(__u64 address, __u32 id)
 {
 	struct uring_personality_record *record;
-	struct cred *cred;
+	struct cred *cred = (void *)address;
 
-	if (xa.index >= xa.limit)
-		return 1;
-	cred = (void *)xa_next();
 	if (!cred)
 		return 0;
 	record = NEXT_RECORD(uring_personalities);
 	if (!record)
 		return 0;
 	record->ring = ring;
-	record->id = xa.found;
+	record->id = id;
 	record->user_ns = BPF_CORE_READ(cred, user_ns, ns.inum);
 	read_credentials(&record->credentials, cred);
+	return 0;
+}
+
+static long personality_step(__u32 step, void *unused)
+{
+	if (xa.index >= xa.limit)
+		return 1;
+	emit_personality(xa_next(), xa.found);
 	return 0;
 }
 
@@ -214,13 +219,17 @@ static long ring_step(__u32 index, void *unused)
 	if (!record)
 		return 0;
 	emit_ring(record);
-	walk_region(0, (__u64)BPF_CORE_READ(CTX, rings), record->ring_bytes);
-	walk_region(1, (__u64)BPF_CORE_READ(CTX, sq_sqes), record->sqe_bytes);
+	walk_region(ring, URING_REGION_QUEUES, (__u64)BPF_CORE_READ(CTX, rings), record->ring_bytes);
+	walk_region(ring, URING_REGION_SQES, (__u64)BPF_CORE_READ(CTX, sq_sqes), record->sqe_bytes);
+	if (record->flags & 1 << 14) /* IORING_SETUP_NO_MMAP */
+		walk_user_queues();
 	walk_overflow();
 	walk_files();
 	walk_buffers();
 	xa_begin((__u64)BPF_CORE_READ(CTX, personalities.xa_head));
 	bpf_loop(URING_MAX_STEPS, personality_step, NULL, 0);
+	if (record->sq_data)
+		emit_personality(record->sq_creds, 0);
 	xa_begin((__u64)BPF_CORE_READ(CTX, io_bl_xa.xa_head));
 	bpf_loop(URING_MAX_STEPS, group_step, NULL, 0);
 	if (bpf_core_field_exists(((struct io_ring_ctx___v61 *)ring)->io_bl))

@@ -10,6 +10,7 @@
 
 RECORD_MAP(uring_overflow, uring_overflow_record);
 RECORD_MAP(uring_pages, uring_page_record);
+RECORD_MAP(uring_regions, uring_region_record);
 
 /* --- pages of regions ----------------------------------------------------------------------------------------------
  */
@@ -48,37 +49,86 @@ static __always_inline __u64 page_index(__u64 address)
 	return BPF_CORE_READ((struct page___index *)page, index) + (address - head) / bpf_core_type_size(struct page);
 }
 
-static __always_inline void first_page_of(struct page **pages, __u64 *page, __u64 *index)
+struct {
+	__u64 owner;
+	__u64 pages;
+	__u32 region;
+	__u32 count;
+} user_region;
+
+static long region_step(__u32 index, void *unused)
 {
-	*page = pages ? read_u64((__u64)pages) : 0;
-	*index = *page ? page_index(*page) : 0;
+	__u32 first = index * URING_REGION_CHUNK, count = user_region.count - first, bytes;
+	struct uring_region_record *record;
+
+	if (first >= user_region.count)
+		return 1;
+	record = NEXT_RECORD(uring_regions);
+	if (!record)
+		return 0;
+	record->ring = ring;
+	record->owner = user_region.owner;
+	record->first_index = page_index(read_u64(user_region.pages));
+	record->region = user_region.region;
+	record->first = first;
+	record->count = count < URING_REGION_CHUNK ? count : URING_REGION_CHUNK;
+	record->pad = 0;
+	/* The verifier of v6.1 forgets the bound of `count` in the product. */
+	bytes = record->count * sizeof(record->page[0]);
+	barrier_var(bytes);
+	if (bytes > sizeof(record->page))
+		bytes = sizeof(record->page);
+	if (bpf_probe_read_kernel(record->page, bytes,
+				  (void *)(user_region.pages + first * sizeof(record->page[0]))))
+		record->count = 0;
+	return 0;
+}
+
+/* The pages of memory of the program, for user space to find out where they are mapped. */
+static __always_inline void walk_user_region(__u64 owner, __u32 number, struct page **pages, __u32 count)
+{
+	if (!pages)
+		return;
+	user_region.owner = owner;
+	user_region.region = number;
+	user_region.pages = (__u64)pages;
+	user_region.count = count;
+	bpf_loop(URING_MAX_STEPS, region_step, NULL, 0);
 }
 
 static __always_inline void emit_regions(struct uring_ring_record *record)
 {
-	struct io_ring_ctx___v612 *old = (void *)ring;
-
 	record->param_region_pages = 0;
 	record->param_region_npages = 0;
 	record->param_page_index = 0;
 	if (bpf_core_field_exists(CTX->ring_region)) {
-		__u64 page;
-
 		record->region_flags = (BPF_CORE_READ(CTX, ring_region.flags) & 0xff) |
 				       (BPF_CORE_READ(CTX, sq_region.flags) & 0xff) << 8 |
 				       (BPF_CORE_READ(CTX, param_region.flags) & 0xff) << 16;
-		first_page_of(BPF_CORE_READ(CTX, ring_region.pages), &record->sq_ring_page,
-			      &record->sq_ring_page_index);
-		first_page_of(BPF_CORE_READ(CTX, sq_region.pages), &record->sqes_page, &record->sqes_page_index);
 		record->param_region_pages = (__u64)BPF_CORE_READ(CTX, param_region.pages);
 		record->param_region_npages = BPF_CORE_READ(CTX, param_region.nr_pages);
-		first_page_of((struct page **)record->param_region_pages, &page, &record->param_page_index);
+		if (record->param_region_pages)
+			record->param_page_index = page_index(read_u64(record->param_region_pages));
 		return;
 	}
 	record->region_flags = 0;
-	if (bpf_core_field_exists(old->ring_pages)) {
-		first_page_of(BPF_CORE_READ(old, ring_pages), &record->sq_ring_page, &record->sq_ring_page_index);
-		first_page_of(BPF_CORE_READ(old, sqe_pages), &record->sqes_page, &record->sqes_page_index);
+}
+
+/* IORING_SETUP_NO_MMAP: both regions are memory of the program. */
+static __always_inline void walk_user_queues(void)
+{
+	struct io_ring_ctx___v612 *old = (void *)ring;
+
+	if (bpf_core_field_exists(CTX->ring_region)) {
+		walk_user_region(ring, URING_REGION_QUEUES, BPF_CORE_READ(CTX, ring_region.pages),
+				 BPF_CORE_READ(CTX, ring_region.nr_pages));
+		walk_user_region(ring, URING_REGION_SQES, BPF_CORE_READ(CTX, sq_region.pages),
+				 BPF_CORE_READ(CTX, sq_region.nr_pages));
+	} else if (bpf_core_field_exists(old->ring_pages)) {
+		walk_user_region(ring, URING_REGION_QUEUES, BPF_CORE_READ(old, ring_pages),
+				 BPF_CORE_READ(old, n_ring_pages));
+		walk_user_region(ring, URING_REGION_SQES, BPF_CORE_READ(old, sqe_pages),
+				 BPF_CORE_READ(old, n_sqe_pages));
 	}
 }
 
@@ -86,6 +136,7 @@ static __always_inline void emit_regions(struct uring_ring_record *record)
  */
 
 struct {
+	__u64 owner;
 	__u64 address;
 	__u32 region;
 	__u32 bytes;
@@ -101,15 +152,16 @@ static long page_step(__u32 index, void *unused)
 	record = NEXT_RECORD(uring_pages);
 	if (!record)
 		return 0;
-	record->ring = ring;
+	record->owner = region.owner;
 	record->region = region.region;
 	record->index = index;
 	bpf_probe_read_kernel(record->data, URING_PAGE_BYTES, (void *)(region.address + offset));
 	return 0;
 }
 
-static __always_inline void walk_region(__u32 number, __u64 address, __u32 bytes)
+static __always_inline void walk_region(__u64 owner, __u32 number, __u64 address, __u32 bytes)
 {
+	region.owner = owner;
 	region.address = address;
 	region.region = number;
 	region.bytes = bytes;

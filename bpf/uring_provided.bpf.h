@@ -54,6 +54,7 @@ static __always_inline void emit_buffer_ring(struct uring_group_record *record, 
 {
 	struct io_buffer_list___v612 *old = (void *)list;
 	struct page **pages = NULL;
+	__u32 count = 0;
 
 	record->head = BPF_CORE_READ(list, head);
 	record->entries = BPF_CORE_READ(list, mask) + 1;
@@ -62,17 +63,24 @@ static __always_inline void emit_buffer_ring(struct uring_group_record *record, 
 		record->incremental = BPF_CORE_READ(list, flags) >> 1 & 1;
 		record->kernel_memory = !(BPF_CORE_READ(list, region.flags) & 2);
 		pages = BPF_CORE_READ(list, region.pages);
+		count = BPF_CORE_READ(list, region.nr_pages);
 	} else {
 		if (bpf_core_field_exists(old->flags)) {
 			record->kernel_memory = BPF_CORE_READ(old, flags) >> 1 & 1;
 			record->incremental = BPF_CORE_READ(old, flags) >> 2 & 1;
 		}
-		if (bpf_core_field_exists(old->buf_pages) && !record->kernel_memory)
+		if (bpf_core_field_exists(old->buf_pages)) {
 			pages = BPF_CORE_READ(old, buf_pages);
+			count = BPF_CORE_READ(old, buf_nr_pages);
+		}
 	}
 	if (bpf_core_field_exists(list->min_left_sub_one))
 		record->min_left = BPF_CORE_READ(list, min_left_sub_one) + 1;
-	first_page_of(pages, &record->first_page, &record->first_page_index);
+	if (record->kernel_memory)
+		walk_region(record->list, URING_REGION_BUFFERS, (__u64)BPF_CORE_READ(list, buf_ring),
+			    record->entries * 16); /* struct io_uring_buf */
+	else
+		walk_user_region(record->list, URING_REGION_BUFFERS, pages, count);
 }
 
 static __always_inline void walk_group(__u64 address, __u32 id)

@@ -30,6 +30,7 @@ UringCapacity UringCapacity::grown_to(const UringCapacity &needed) const
 		.overflow = grown(overflow, needed.overflow),
 		.blobs = grown(blobs, needed.blobs),
 		.pages = grown(pages, needed.pages),
+		.regions = grown(regions, needed.regions),
 	};
 }
 
@@ -84,6 +85,7 @@ struct UringReader::Objects {
 	RecordMap<uring_provided_record> provided;
 	RecordMap<uring_overflow_record> overflow;
 	RecordMap<uring_page_record> pages;
+	RecordMap<uring_region_record> regions;
 	RecordMap<uring_request_record> requests;
 	RecordMap<uring_blob_record> blobs;
 	RecordMap<uring_attachment_record> attachments;
@@ -116,6 +118,7 @@ Result<> UringReader::Objects::map_records()
 	provided = TRY(RecordMap<uring_provided_record>::create(r->maps.uring_provided, &r->bss->uring_provided_count));
 	overflow = TRY(RecordMap<uring_overflow_record>::create(r->maps.uring_overflow, &r->bss->uring_overflow_count));
 	pages = TRY(RecordMap<uring_page_record>::create(r->maps.uring_pages, &r->bss->uring_pages_count));
+	regions = TRY(RecordMap<uring_region_record>::create(r->maps.uring_regions, &r->bss->uring_regions_count));
 
 	auto *q = request.operator->();
 	request_inputs = TRY(InputMap::create(q->maps.uring_inputs, &q->bss->uring_inputs_count));
@@ -140,6 +143,7 @@ void UringReader::Objects::clear()
 	provided.clear();
 	overflow.clear();
 	pages.clear();
+	regions.clear();
 	requests.clear();
 	blobs.clear();
 	attachments.clear();
@@ -154,8 +158,8 @@ bool UringReader::Objects::overflowed() const
 {
 	return rings.overflowed() || files.overflowed() || buffers.overflowed() || bvecs.overflowed() ||
 	       personalities.overflowed() || credential_groups.overflowed() || groups.overflowed() ||
-	       provided.overflowed() || overflow.overflowed() || pages.overflowed() || requests.overflowed() ||
-	       blobs.overflowed() || attachments.overflowed() || tasks.overflowed() || counts.overflowed();
+	       provided.overflowed() || overflow.overflowed() || pages.overflowed() || regions.overflowed() ||
+	       requests.overflowed() || blobs.overflowed() || attachments.overflowed() || tasks.overflowed() || counts.overflowed();
 }
 
 // Threads whose work queues may hold requests: those attached to a ring, and those that a request names although they
@@ -204,6 +208,7 @@ static void size_maps(uring_bpf &ring, uring_request_bpf &request, const UringCa
 	at_least_one(ring.maps.uring_provided, capacity.provided);
 	at_least_one(ring.maps.uring_overflow, capacity.overflow);
 	at_least_one(ring.maps.uring_pages, capacity.pages);
+	at_least_one(ring.maps.uring_regions, capacity.regions);
 	at_least_one(request.maps.uring_inputs, std::max(capacity.rings, capacity.tasks));
 	at_least_one(request.maps.uring_requests, capacity.requests);
 	at_least_one(request.maps.uring_blobs, capacity.blobs);
@@ -280,6 +285,7 @@ UringCapacity UringReader::needed() const
 		.overflow = o.overflow.needed(),
 		.blobs = o.blobs.needed(),
 		.pages = o.pages.needed(),
+		.regions = o.regions.needed(),
 	};
 }
 
@@ -302,6 +308,7 @@ UringRecords UringReader::records() const
 		.overflow = o.overflow.records(),
 		.blobs = o.blobs.records(),
 		.pages = o.pages.records(),
+		.regions = o.regions.records(),
 		.cpu_count = o.cpu_count,
 		.truncated = o.request->bss->truncated != 0,
 	};

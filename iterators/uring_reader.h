@@ -31,6 +31,7 @@ struct UringCapacity {
 	uint32_t overflow = 256;
 	uint32_t blobs = 512;
 	uint32_t pages = 512;
+	uint32_t regions = 64; // chunks of URING_REGION_CHUNK pages
 
 	// Room for both, and some more for what is added meanwhile.
 	[[nodiscard]] UringCapacity grown_to(const UringCapacity &needed) const;
@@ -53,6 +54,7 @@ struct UringRecords {
 	std::span<const uring_overflow_record> overflow;
 	std::span<const uring_blob_record> blobs;
 	std::span<const uring_page_record> pages;
+	std::span<const uring_region_record> regions; // those of a region in order
 	unsigned cpu_count = 0; // nr_cpu_ids: bits of uring_task_record.affinity beyond it mean nothing
 	bool truncated = false; // a list of requests did not end, or one was no longer there: this is no snapshot
 };

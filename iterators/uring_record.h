@@ -61,11 +61,6 @@ struct uring_ring_record {
 	__u64 restrict_register[2]; /* bit n: register operation n is allowed */
 	__u64 restrict_sqe[2];
 	__u64 napi_busy_poll_ns;
-	__u64 sq_ring_page; /* struct page and folio index of the first page of each region: where a NO_MMAP ring lies
-			     */
-	__u64 sqes_page;
-	__u64 sq_ring_page_index;
-	__u64 sqes_page_index;
 	__u64 param_page_index;
 	__u32 flags; /* IORING_SETUP_* */
 	__u32 state; /* URING_* */
@@ -104,7 +99,7 @@ struct uring_ring_record {
 	__u8 sqe_flags_required;
 	__u8 pad[6];
 };
-RECORD_LAYOUT(uring_ring_record, 280, pad, 274);
+RECORD_LAYOUT(uring_ring_record, 248, pad, 242);
 
 struct uring_file_record {
 	__u64 ring;
@@ -154,7 +149,7 @@ RECORD_LAYOUT(uring_bvecs_record, 1024, bvec, 16);
 struct uring_personality_record {
 	__u64 ring;
 	struct task_credentials credentials;
-	__u32 id;
+	__u32 id; /* 0: that of the SQ thread */
 	__u32 user_ns; /* inode number */
 };
 RECORD_LAYOUT(uring_personality_record, 112, user_ns, 108);
@@ -162,8 +157,6 @@ RECORD_LAYOUT(uring_personality_record, 112, user_ns, 108);
 struct uring_group_record {
 	__u64 ring;
 	__u64 list; /* struct io_buffer_list */
-	__u64 first_page;
-	__u64 first_page_index;
 	__u32 id;
 	__u32 entries; /* ring: its size; classic: buffers counted by the kernel, 0 where it keeps no count */
 	__u16 head;
@@ -175,7 +168,7 @@ struct uring_group_record {
 	__u32 min_left;
 	__u32 reserved;
 };
-RECORD_LAYOUT(uring_group_record, 56, reserved, 52);
+RECORD_LAYOUT(uring_group_record, 40, reserved, 36);
 
 /* A buffer of a classic group, in order. */
 struct uring_provided_record {
@@ -300,11 +293,32 @@ RECORD_LAYOUT(uring_blob_record, 512, data, 32);
 
 #define URING_PAGE_BYTES 4096
 
-/* Ring memory as found: `index` counts within the region. */
+enum uring_region {
+	URING_REGION_QUEUES,  /* header, CQEs and SQ array */
+	URING_REGION_SQES,
+	URING_REGION_BUFFERS, /* of a ring of provided buffers */
+};
+
+/* Memory as found: `index` counts within the region. */
 struct uring_page_record {
-	__u64 ring;
-	__u32 region; /* 0: header, CQEs and SQ array, 1: SQEs */
+	__u64 owner;  /* struct io_ring_ctx; of URING_REGION_BUFFERS struct io_buffer_list */
+	__u32 region; /* enum uring_region */
 	__u32 index;
 	__u8 data[URING_PAGE_BYTES];
 };
 RECORD_LAYOUT(uring_page_record, 4112, data, 16);
+
+#define URING_REGION_CHUNK 123
+
+/* The pages of a region that is memory of the program: consecutive records in order, URING_REGION_CHUNK each. */
+struct uring_region_record {
+	__u64 ring;
+	__u64 owner;       /* as in uring_page_record */
+	__u64 first_index; /* of the first page's folio: which page of its mapping it is */
+	__u32 region;      /* enum uring_region */
+	__u32 first;
+	__u32 count; /* 0: they could not be read */
+	__u32 pad;
+	__u64 page[URING_REGION_CHUNK]; /* struct page */
+};
+RECORD_LAYOUT(uring_region_record, 1024, page, 40);

@@ -404,6 +404,8 @@ struct io_ring_ctx___v612 {
 	_Bool napi_enabled;
 	struct page **ring_pages;
 	struct page **sqe_pages;
+	unsigned short n_ring_pages;
+	unsigned short n_sqe_pages;
 };
 
 /* v6.1: the first 64 buffer groups are an array */

@@ -125,7 +125,7 @@ void Records::add(Input &input)
 		cut_down(take_into(blobs, input).request);
 		break;
 	case 14:
-		cut_down(take_into(pages, input).ring);
+		cut_down(take_into(pages, input).owner);
 		break;
 	}
 }

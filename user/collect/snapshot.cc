@@ -114,20 +114,30 @@ std::vector<memory::SharedObject> Snapshot::shared_objects() const
 Result<> Snapshot::capture_rings()
 {
 	TRY(rings_->run(ring_addresses()));
-	compare_buffers();
+	look_at_pages();
 	return files_->describe(rings_->referenced_files());
 }
 
 // Without the numbers of pages it says that they could not be compared.
-void Snapshot::compare_buffers()
+void Snapshot::look_at_pages()
 {
 	ring_checks_ = {};
-	if (rings_->records().buffers.empty())
+	iterators::UringRecords records = rings_->records();
+	if (records.buffers.empty() && records.regions.empty())
 		return;
 	if (!frames_)
 		if (auto frames = iterators::PageFrames::learn())
 			frames_ = *frames;
-	ring_checks_.buffers = uring::compare_buffers(rings_->records(), frames_ ? &*frames_ : nullptr, pids_);
+	ring_checks_.buffers = uring::compare_buffers(records, frames_ ? &*frames_ : nullptr, pids_);
+	if (records.regions.empty() || !frames_)
+		return;
+	std::unordered_map<uint32_t, uint64_t> memory;
+	for (const task_record &task : tasks_->tasks())
+		memory.emplace(task.tid, task.mm);
+	ring_checks_.regions = uring::place_regions(records, *frames_, vmas_->spaces(), [&](uint32_t tid) {
+		auto it = memory.find(tid);
+		return it == memory.end() ? 0 : it->second;
+	});
 }
 
 // A tree without rings does not need it.

@@ -74,7 +74,7 @@ private:
 	Result<> capture_rings();
 	Result<> grow();
 	Result<> load_layout();
-	void compare_buffers();
+	void look_at_pages();
 	[[nodiscard]] bool is_disk(uint64_t file) const;
 	[[nodiscard]] std::vector<uint64_t> ring_addresses() const;
 	[[nodiscard]] std::vector<uint64_t> files_of_tasks() const;
@@ -91,7 +91,7 @@ private:
 	SocketOptions socket_options_;
 	NamedFiles names_;
 	std::optional<iterators::KernelLayout> layout_; // once there was a ring
-	std::optional<iterators::PageFrames> frames_;   // once there was a registered buffer
+	std::optional<iterators::PageFrames> frames_;   // once a ring had pinned memory
 	RingChecks ring_checks_;
 	CaptureTime time_;
 };

@@ -16,6 +16,7 @@ namespace bpfckpt::collect {
 namespace {
 
 constexpr uint32_t kRegionOfUser = 2; // IO_REGION_F_USER_PROVIDED
+constexpr uint32_t kNoMmap = 1U << 14; // IORING_SETUP_NO_MMAP
 constexpr uint32_t kNapiOff = 255;
 constexpr uint32_t kCqe32 = 1U << 15; // IORING_CQE_F_32, with CQE_MIXED
 
@@ -51,13 +52,22 @@ void collect_setup(const uring_ring_record &record, images::Ring &ring)
 		ring.set_bounded_limit(record.iowq_limits[0]);
 		ring.set_unbounded_limit(record.iowq_limits[1]);
 	}
-	if (record.region_flags & kRegionOfUser)
-		ring.set_cq_user_address(record.sq_ring_page_index * 4096);
-	if (record.region_flags >> 8 & kRegionOfUser)
-		ring.set_sq_user_address(record.sqes_page_index * 4096);
 	ring.set_region_pages(record.param_region_npages);
 	if (record.region_flags >> 16 & kRegionOfUser)
 		ring.set_region_user_address(record.param_page_index * 4096);
+}
+
+// The address of memory that the ring has taken from its program; 0: no process has it as a whole.
+uint64_t address_of(const UringIndex &index, const Context &context, uint64_t owner, uring_region region,
+		    images::Ring &ring)
+{
+	auto place = index.checks.regions.find({owner, region});
+	if (place == index.checks.regions.end())
+		return 0;
+	uint32_t space = context.ids.address_spaces.find(place->second.mm);
+	if (!ring.address_space())
+		ring.set_address_space(space);
+	return space && ring.address_space() == space ? place->second.address : 0;
 }
 
 void collect_fixed(const UringIndex &index, const Context &context, uint64_t address, images::Ring &ring)
@@ -83,15 +93,20 @@ void collect_fixed(const UringIndex &index, const Context &context, uint64_t add
 void collect_personalities(const UringIndex &index, uint64_t address, images::Ring &ring)
 {
 	for (const uring_personality_record *record : UringIndex::of(index.personalities, address)) {
-		images::Personality *personality = ring.add_personalities();
-		personality->set_id(record->id);
-		personality->mutable_credentials()->set_user_namespace(record->user_ns);
-		collect_credentials(record->credentials, index.records.credential_groups,
-				    personality->mutable_credentials());
+		images::Credentials *credentials = nullptr;
+		if (record->id) {
+			images::Personality *personality = ring.add_personalities();
+			personality->set_id(record->id);
+			credentials = personality->mutable_credentials();
+		} else {
+			credentials = ring.mutable_sq_thread()->mutable_credentials();
+		}
+		credentials->set_user_namespace(record->user_ns);
+		collect_credentials(record->credentials, index.records.credential_groups, credentials);
 	}
 }
 
-void collect_groups(const UringIndex &index, uint64_t address, images::Ring &ring)
+void collect_groups(const UringIndex &index, const Context &context, uint64_t address, images::Ring &ring)
 {
 	for (const uring_group_record *record : UringIndex::of(index.groups, address)) {
 		auto buffers = UringIndex::of(index.provided, record->list);
@@ -105,8 +120,13 @@ void collect_groups(const UringIndex &index, uint64_t address, images::Ring &rin
 		group->set_tail(record->tail);
 		group->set_incremental(record->incremental);
 		group->set_kernel_memory(record->kernel_memory);
-		if (record->is_ring && !record->kernel_memory)
-			group->set_user_address(record->first_page_index * 4096);
+		group->set_min_left(record->min_left);
+		if (record->kernel_memory && !context.live)
+			group->set_content(content_of_region(index, record->list, URING_REGION_BUFFERS,
+							     size_t{record->entries} * sizeof(io_uring_buf)));
+		else if (record->is_ring && !record->kernel_memory)
+			group->set_user_address(
+				address_of(index, context, record->list, URING_REGION_BUFFERS, ring));
 		for (const uring_provided_record *provided : buffers) {
 			images::ProvidedBuffer *buffer = group->add_buffers();
 			buffer->set_id(provided->id);
@@ -227,7 +247,11 @@ void collect_rings(const iterators::UringRecords &records, const iterators::Kern
 		collect_overflow(index, record, ring);
 		collect_fixed(index, context, record.ring, ring);
 		collect_personalities(index, record.ring, ring);
-		collect_groups(index, record.ring, ring);
+		if (record.flags & kNoMmap) {
+			ring.set_cq_user_address(address_of(index, context, record.ring, URING_REGION_QUEUES, ring));
+			ring.set_sq_user_address(address_of(index, context, record.ring, URING_REGION_SQES, ring));
+		}
+		collect_groups(index, context, record.ring, ring);
 		collect_extras(index, context, record, ring);
 		collect_sq_thread(record, sq_threads, ring);
 		collect_restrictions(record, ring);

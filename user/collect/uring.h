@@ -12,12 +12,14 @@
 #include "iterators/uring_reader.h"
 #include "user/collect/context.h"
 #include "user/uring/buffer_pages.h"
+#include "user/uring/region_places.h"
 
 namespace bpfckpt::collect {
 
 // What the capture found out of rings besides their records.
 struct RingChecks {
 	uring::BufferPages buffers;
+	uring::RegionPlaces regions;
 	std::unordered_set<uint64_t> stuck;                  // struct io_ring_ctx: see uring::observe()
 	std::unordered_map<uint64_t, std::string> functions; // names of the task work that is queued
 };

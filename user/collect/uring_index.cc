@@ -26,7 +26,7 @@ UringIndex::UringIndex(const iterators::UringRecords &records_in, const iterator
 	add_all(personalities, records.personalities, &uring_personality_record::ring);
 	add_all(groups, records.groups, &uring_group_record::ring);
 	add_all(overflow, records.overflow, &uring_overflow_record::ring);
-	add_all(pages, records.pages, &uring_page_record::ring);
+	add_all(pages, records.pages, &uring_page_record::owner);
 	add_all(provided, records.provided, &uring_provided_record::list);
 	add_all(blobs, records.blobs, &uring_blob_record::request);
 	add_all(slots_by_file, records.files, &uring_file_record::file);

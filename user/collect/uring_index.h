@@ -34,8 +34,9 @@ struct UringIndex {
 	RecordsBy<uring_personality_record> personalities;
 	RecordsBy<uring_group_record> groups;
 	RecordsBy<uring_overflow_record> overflow;
-	RecordsBy<uring_page_record> pages;
 	RecordsBy<file_record> ring_files;
+	// By struct io_ring_ctx or io_buffer_list.
+	RecordsBy<uring_page_record> pages;
 	// By struct io_buffer_list, io_kiocb, io_uring_task, eventfd_ctx, io_mapped_ubuf.
 	RecordsBy<uring_provided_record> provided;
 	RecordsBy<uring_blob_record> blobs;
@@ -76,6 +77,9 @@ void collect_requests(const UringIndex &index, const uring_ring_record &record, 
 
 // Fills what is in the ring's own memory: layout, counters, CQEs, unsubmitted SQEs, and for a dump the bytes.
 void collect_ring_memory(const UringIndex &index, const uring_ring_record &record, bool with_bytes, images::Ring &ring);
+
+// What the pages of one region hold.
+std::string content_of_region(const UringIndex &index, uint64_t owner, uring_region region, size_t size);
 
 // Says what of the ring no restore knows yet: Ring.unsupported, and a finding for each.
 void refuse_unsupported(const uring_ring_record &record, const RingChecks &checks, Context &context,

@@ -25,7 +25,6 @@ struct SetupFlag {
 
 constexpr SetupFlag kRefusedFlags[] = {
 	{IORING_SETUP_IOPOLL, "it polls for completions (IORING_SETUP_IOPOLL)"},
-	{IORING_SETUP_SQPOLL, "it has a submission thread (IORING_SETUP_SQPOLL)"},
 	{kNoMmap, "it lies in the program's own memory (IORING_SETUP_NO_MMAP)"},
 	{kRegisteredFdOnly, "it has no descriptor (IORING_SETUP_REGISTERED_FD_ONLY)"},
 	{kHybridIopoll, "it polls for completions (IORING_SETUP_HYBRID_IOPOLL)"},
@@ -95,8 +94,11 @@ void refuse_worker_limits(const images::Ring &ring, Refusals &refusals)
 void refuse_registered(const images::Ring &ring, bool compared, Refusals &refusals)
 {
 	refuse_worker_limits(ring, refusals);
-	if (ring.buffer_groups_size())
-		refusals.add(fmt::format("{} groups of provided buffers", ring.buffer_groups_size()));
+	for (const images::BufferGroup &group : ring.buffer_groups())
+		if (group.ring() && !group.kernel_memory() && !group.user_address())
+			refusals.add(fmt::format("the memory of buffer ring {} is not where the program could see it",
+						 group.id()),
+				     "it has been unmapped, discarded or copied: register the ring of buffers anew");
 	// A message from another ring, which is how restore posts them, has no room for the second half.
 	if (std::ranges::any_of(ring.overflow(), [](const images::Cqe &cqe) {
 		    return std::ranges::any_of(cqe.extra(), [](uint64_t word) { return word != 0; });

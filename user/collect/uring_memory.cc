@@ -18,19 +18,6 @@ constexpr uint32_t kSetupCqeMixed = 1U << 18;
 constexpr uint32_t kMaxEntries = 32768; // IORING_MAX_ENTRIES
 constexpr uint32_t kCqe32 = 1U << 15;   // IORING_CQE_F_32: this one has 32 bytes
 
-std::string put_together(std::span<const uring_page_record *const> pages, uint32_t region, size_t size)
-{
-	size = std::min(size, pages.size() * URING_PAGE_BYTES);
-	std::string bytes(size, '\0');
-	for (const uring_page_record *page : pages) {
-		size_t offset = static_cast<size_t>(page->index) * URING_PAGE_BYTES;
-		if (page->region == region && offset < size)
-			std::memcpy(bytes.data() + offset, page->data,
-				    std::min<size_t>(URING_PAGE_BYTES, size - offset));
-	}
-	return bytes;
-}
-
 template <class T>
 T load(std::string_view bytes, size_t offset)
 {
@@ -130,13 +117,26 @@ void collect_unsubmitted(std::string_view memory, std::string_view sqes, images:
 
 } // namespace
 
+std::string content_of_region(const UringIndex &index, uint64_t owner, uring_region region, size_t size)
+{
+	auto pages = UringIndex::of(index.pages, owner);
+	size = std::min(size, pages.size() * URING_PAGE_BYTES);
+	std::string bytes(size, '\0');
+	for (const uring_page_record *page : pages) {
+		size_t offset = static_cast<size_t>(page->index) * URING_PAGE_BYTES;
+		if (page->region == region && offset < size)
+			std::memcpy(bytes.data() + offset, page->data,
+				    std::min<size_t>(URING_PAGE_BYTES, size - offset));
+	}
+	return bytes;
+}
+
 void collect_ring_memory(const UringIndex &index, const uring_ring_record &record, bool with_bytes, images::Ring &ring)
 {
 	collect_layout(index, record, *ring.mutable_layout());
 	collect_counters(index, record, ring);
-	auto pages = UringIndex::of(index.pages, record.ring);
-	std::string memory = put_together(pages, 0, record.ring_bytes);
-	std::string sqes = put_together(pages, 1, record.sqe_bytes);
+	std::string memory = content_of_region(index, record.ring, URING_REGION_QUEUES, record.ring_bytes);
+	std::string sqes = content_of_region(index, record.ring, URING_REGION_SQES, record.sqe_bytes);
 	collect_cqes(memory, ring);
 	collect_unsubmitted(memory, sqes, ring);
 	if (!with_bytes)

@@ -297,6 +297,8 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 	std::string obstacle = uring::decode_request(source, request);
 	if (obstacle.empty())
 		obstacle = no_file;
+	if (obstacle.empty() && (source.has_flag("REQ_F_BUFFER_SELECTED") || source.has_flag("REQ_F_BUFFER_RING")))
+		obstacle = "it has taken a provided buffer already";
 	if (obstacle.empty() && is_splice(record))
 		obstacle = name_input(request);
 	if (obstacle.empty() && is_orphan(sighting))

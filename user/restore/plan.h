@@ -41,6 +41,7 @@ struct RingStep {
 	const images::Ring *ring;
 	uring::Maker maker;
 	uring::CounterSteps counters;
+	const images::Ring *attached_to = nullptr; // one made before, whose SQ thread it shares
 };
 
 struct Plan {

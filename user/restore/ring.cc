@@ -2,6 +2,7 @@
 #include "user/restore/ring.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -30,6 +31,7 @@ class RingBuilder {
 public:
 	RingBuilder(const RingStep &step, Tracee &maker, const Plan &plan, Tree &tree, OpenFiles &files)
 		: plan_(plan),
+		  attached_to_(step.attached_to),
 		  tree_(tree),
 		  files_(files),
 		  ring_{.image = *step.ring,
@@ -44,6 +46,7 @@ public:
 	Result<> rearm();
 
 private:
+	[[nodiscard]] UniqueFd attached_ring() const;
 	Result<> set_up();
 	Result<> check_layout() const;
 	Result<> take_over();
@@ -53,6 +56,7 @@ private:
 	Result<> post_completed() const;
 
 	const Plan &plan_;
+	const images::Ring *attached_to_;
 	Tree &tree_;
 	OpenFiles &files_;
 	NewRing ring_;
@@ -69,20 +73,37 @@ uint32_t setup_flags(const images::Ring &image)
 	return flags;
 }
 
+// What ATTACH_WQ names: a ring with the same SQ thread; without such a thread it is checked, and has no effect. The
+// ring that had the thread first may be gone.
+UniqueFd RingBuilder::attached_ring() const
+{
+	if (attached_to_)
+		return UniqueFd(fcntl(files_.fd(attached_to_->file()), F_DUPFD_CLOEXEC, 0));
+	if (!(ring_.image.flags() & IORING_SETUP_ATTACH_WQ) || ring_.has_sq_thread())
+		return {};
+	io_uring_params plain = {};
+	return UniqueFd(static_cast<int>(syscall(SYS_io_uring_setup, 1, &plain)));
+}
+
 Result<> RingBuilder::set_up()
 {
 	const images::Ring &image = ring_.image;
 	ring_.params.flags = setup_flags(image);
 	if (ring_.params.flags & IORING_SETUP_CQSIZE)
 		ring_.params.cq_entries = image.cq_entries();
+	if (ring_.has_sq_thread()) {
+		ring_.params.sq_thread_idle = image.sq_thread().idle_ms();
+		ring_.params.sq_thread_cpu = image.sq_thread().cpu();
+	}
 	SyscallBatch batch;
 	OpenFiles::add_tool(batch, kToolNumber);
-	UniqueFd other; // what ATTACH_WQ names without SQPOLL is checked, and has no effect
-	if (image.flags() & IORING_SETUP_ATTACH_WQ) {
-		io_uring_params plain = {};
-		other.reset(static_cast<int>(syscall(SYS_io_uring_setup, 1, &plain)));
-		batch.add(SYS_pidfd_getfd, kToolNumber, other.get(), 0);
+	UniqueFd other = attached_ring();
+	if (other.valid()) {
+		ring_.params.flags |= IORING_SETUP_ATTACH_WQ;
 		ring_.params.wq_fd = kToolNumber + 1;
+		batch.add(SYS_pidfd_getfd, kToolNumber, other.get(), 0);
+	} else {
+		ring_.params.flags &= ~IORING_SETUP_ATTACH_WQ;
 	}
 	target::Blob params = batch.exchange(ring_.params);
 	size_t made = batch.add(SYS_io_uring_setup, image.sq_entries(), params);
@@ -136,10 +157,22 @@ Result<> RingBuilder::enable()
 	return batch.run(ring_.maker);
 }
 
-// The kernel goes by counters of its own, which are right now: all of this is the program's to write.
+// The kernel goes by counters of its own, which are right now: all of this is the program's to write. But an SQ thread
+// says whether it sleeps, and would take what lies in the SQ at once: that is for later.
 void RingBuilder::write_queues()
 {
-	std::ranges::copy(as_bytes(ring_.image.sq_ring()), ring_.queues.bytes().begin());
+	std::span<const std::byte> queues = as_bytes(ring_.image.sq_ring());
+	size_t tail = ring_.image.layout().sq_tail(), flags = ring_.params.sq_off.flags;
+	auto write = [&](size_t from, size_t to) {
+		std::ranges::copy(queues.subspan(from, to - from), ring_.queues.bytes().subspan(from).begin());
+	};
+	if (ring_.has_sq_thread()) {
+		write(0, tail);
+		write(tail + 4, flags);
+		write(flags + 4, queues.size());
+	} else {
+		write(0, queues.size());
+	}
 	std::ranges::copy(as_bytes(ring_.image.sqes()), ring_.sqes.bytes().begin());
 }
 
@@ -152,9 +185,12 @@ void RingBuilder::write_submissions()
 		std::ranges::copy(queues.subspan(at, size), ring_.queues.bytes().subspan(at).begin());
 	};
 	std::ranges::copy(as_bytes(ring_.image.sqes()), ring_.sqes.bytes().begin());
-	write(layout.sq_tail(), 4);
 	if (layout.sq_array())
 		write(layout.sq_array(), size_t{ring_.image.sq_entries()} * 4);
+	std::atomic_ref<uint32_t>(ring_.word(layout.sq_tail()))
+		.store(ring_.image.sq_tail(), std::memory_order_release);
+	if (ring_.has_sq_thread())
+		wake_sq_thread(ring_);
 }
 
 Result<> RingBuilder::build()
@@ -178,8 +214,12 @@ Result<> RingBuilder::build()
 		ring_.word(ring_.params.cq_off.flags) = IORING_CQ_EVENTFD_DISABLED;
 	}
 	TRY(enable());
+	TRY(provide_buffers(ring_));
+	const images::RingLayout &layout = ring_.image.layout();
+	uring::RingProgress done = {.submissions = ring_.word(layout.sq_head()), .completions = 0};
 	TRY(rearm_reported(ring_, plan_, tree_, files_));
-	ring_.steps = uring::counter_steps(ring_.image, ring_.word(ring_.image.layout().cq_tail()));
+	done.completions = ring_.word(layout.cq_tail());
+	ring_.steps = uring::counter_steps(ring_.image, done);
 	TRY(align_counters(ring_));
 	write_queues();
 	if (!restricted)
@@ -211,7 +251,7 @@ Result<> RingBuilder::rearm()
 	TRY(rearm_waiting(ring_, tree_, files_, static_cast<size_t>(held_back - ring_.waiting.begin())));
 	TRY(post_completed());
 	TRY(rearm_waiting(ring_, tree_, files_, ring_.waiting.size()));
-	if (waits)
+	if (waits || ring_.has_sq_thread())
 		write_submissions();
 	return {};
 }

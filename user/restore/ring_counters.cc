@@ -29,12 +29,11 @@ public:
 	explicit CounterPump(const NewRing &ring)
 		: ring_(ring),
 		  messenger_(ring),
-		  unread_(ring.image.overflow_size() ? ring.image.cq_entries()
-						     : ring.image.cq_tail() - ring.image.cq_head()),
 		  submissions_(ring.word(ring.image.layout().sq_head()) + ring.steps.nops + ring.steps.skips +
 			       ring.steps.drops),
 		  completions_(ring.steps.nops + ring.steps.posts),
-		  tail_(ring.word(ring.image.layout().cq_tail()))
+		  tail_(ring.word(ring.image.layout().cq_tail())),
+		  head_(ring.word(ring.image.layout().cq_head()))
 	{
 	}
 	Result<> run();
@@ -43,6 +42,7 @@ private:
 	Result<> map_head();
 	Result<> drop(uint32_t count);
 	Result<> submit(uint32_t count, bool with_completions);
+	Result<uint32_t> let_thread_take(uint32_t count);
 	Result<> post(uint32_t count);
 	Result<> take_posted(uint32_t count);
 	Result<> overflow();
@@ -54,11 +54,10 @@ private:
 
 	const NewRing &ring_;
 	Messenger messenger_;
-	uint32_t unread_;      // CQEs that the program has not read; all of them if there are more than fit
 	uint32_t submissions_; // in the end
 	uint32_t completions_; // still to come
 	uint32_t tail_;
-	uint32_t head_ = 0;
+	uint32_t head_;
 	uint64_t mapping_ = 0; // of the queues, in the maker
 };
 
@@ -68,7 +67,7 @@ uint32_t CounterPump::move_head(uint32_t posted)
 	tail_ += posted;
 	completions_ -= posted;
 	uint32_t before = head_;
-	head_ = completions_ >= unread_ ? tail_ : ring_.image.cq_tail() - unread_;
+	head_ = ring_.read_up_to(tail_);
 	return head_ - before;
 }
 
@@ -99,6 +98,8 @@ Result<> CounterPump::map_head()
 Result<> CounterPump::drop(uint32_t count)
 {
 	fill_array(~0U);
+	while (count && ring_.has_sq_thread())
+		count -= TRY(let_thread_take(count));
 	while (count) {
 		SyscallBatch batch;
 		for (; count && batch.size() < kCallsOfBatch; count--)
@@ -116,12 +117,26 @@ void add_to_head(SyscallBatch &batch, uint64_t head, uint32_t count)
 			  static_cast<uint32_t>(FUTEX_OP(FUTEX_OP_ADD, count, FUTEX_OP_CMP_EQ, 0)));
 }
 
+// As many of these as the SQ has room for.
+Result<uint32_t> CounterPump::let_thread_take(uint32_t count)
+{
+	count = std::min(count, ring_.image.sq_entries());
+	TRY(take_submissions(ring_, ring_.word(layout().sq_head()) + count));
+	return count;
+}
+
 Result<> CounterPump::submit(uint32_t count, bool with_completions)
 {
 	uint32_t at_once = std::min(kMostAtOnce, ring_.image.sq_entries());
 	// A NOP that restrictions deny counts, too, but it ends the submission.
 	if (ring_.image.has_restrictions() && !(ring_.image.flags() & IORING_SETUP_SUBMIT_ALL))
 		at_once = 1;
+	while (count && ring_.has_sq_thread()) {
+		uint32_t taken = TRY(let_thread_take(std::min(count, at_once)));
+		if (with_completions)
+			ring_.word(layout().cq_head()) += move_head(taken);
+		count -= taken;
+	}
 	while (count) {
 		SyscallBatch batch;
 		std::vector<std::pair<size_t, uint32_t>> expected;
@@ -197,8 +212,9 @@ Result<> CounterPump::run()
 	if (!steps.count())
 		return {};
 	TRY(map_head());
-	ring_.word(layout().sq_tail()) = submissions_;
-	ring_.word(layout().cq_head()) = move_head(0);
+	if (!ring_.has_sq_thread())
+		ring_.word(layout().sq_tail()) = submissions_;
+	ring_.word(layout().cq_head()) += move_head(0);
 	TRY(drop(steps.drops));
 	if (steps.skips) {
 		set_sqe_flags(IOSQE_CQE_SKIP_SUCCESS);

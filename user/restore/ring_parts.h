@@ -36,10 +36,26 @@ struct NewRing {
 	{
 		return *reinterpret_cast<uint32_t *>(static_cast<std::byte *>(queues.data()) + offset);
 	}
+	[[nodiscard]] bool has_sq_thread() const { return image.flags() & IORING_SETUP_SQPOLL; }
+	// CQEs that the program has not read; all of them if there are more than fit.
+	[[nodiscard]] uint32_t unread() const
+	{
+		return image.overflow_size() ? image.cq_entries() : image.cq_tail() - image.cq_head();
+	}
+	// Where the CQ head may be once the tail is here.
+	[[nodiscard]] uint32_t read_up_to(uint32_t tail) const
+	{
+		return image.cq_tail() - tail >= unread() ? tail : image.cq_tail() - unread();
+	}
 };
 
 // io_uring_register(2) by bpfckpt. Errors: that of the call, with `what`.
 Result<int> register_here(const NewRing &ring, unsigned opcode, const void *arg, unsigned count, const char *what);
+
+// Lets the kernel take what lies in the SQ up to `tail`: by the maker, or by the ring's SQ thread.
+Result<> take_submissions(const NewRing &ring, uint32_t tail);
+// The second: it looks at the SQ as it is, and sleeps again some time after.
+void wake_sq_thread(const NewRing &ring);
 
 Result<> register_files(const NewRing &ring, const OpenFiles &files);
 Result<> register_buffers(const NewRing &ring);
@@ -49,6 +65,9 @@ Result<> register_worker_limits(const NewRing &ring);
 Result<> register_restrictions(const NewRing &ring);
 // Last: what is posted before must not signal it.
 Result<> register_eventfd(const NewRing &ring, const OpenFiles &files);
+
+// The groups of provided buffers, by requests that are done at once.
+Result<> provide_buffers(const NewRing &ring);
 
 // By requests that do nothing. Leaves the head of the CQ where it was.
 Result<> align_counters(const NewRing &ring);

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Which thread sets up which ring, and how its counters get where they were.
 #include <algorithm>
+#include <bit>
 
 #include <linux/io_uring.h>
 
 #include "user/restore/plan.h"
 
 namespace bpfckpt::restore {
+
+constexpr uint32_t kMostBuffers = 32768; // of a ring: io_uring/kbuf.c: io_register_pbuf_ring()
 
 // What the queues take up: struct io_rings, CQEs, SQ array (io_uring/io_uring.c: rings_size()).
 static uint64_t queue_bytes(const images::Ring &ring)
@@ -38,10 +41,32 @@ static Result<> check_sizes(const images::Ring &ring)
 			return corrupt("has a file behind the end of its table");
 	if (ring.file_alloc_start() > ring.file_alloc_end() || ring.file_alloc_end() > ring.fixed_file_slots())
 		return corrupt("has a range of free slots outside of its table");
+	for (const images::BufferGroup &group : ring.buffer_groups())
+		if (group.ring() && (!std::has_single_bit(group.entries()) || group.entries() > kMostBuffers ||
+				     group.head() > UINT16_MAX || group.id() > UINT16_MAX ||
+				     (group.kernel_memory() &&
+				      group.content().size() != group.entries() * sizeof(io_uring_buf))))
+			return corrupt("has a ring of buffers of another size than it says");
 	for (const images::FixedBuffer &buffer : ring.buffers())
 		if (buffer.slot() >= ring.buffer_slots())
 			return corrupt("has a buffer behind the end of its table");
 	return {};
+}
+
+// The first ring of an SQ thread makes it, that is one that was not attached itself, if it is still there.
+static void share_threads(Plan &plan)
+{
+	std::ranges::stable_partition(plan.ring_steps, [](const RingStep &step) {
+		return !(step.ring->flags() & IORING_SETUP_ATTACH_WQ);
+	});
+	std::unordered_map<uint32_t, const images::Ring *> first;
+	for (RingStep &step : plan.ring_steps) {
+		if (!step.ring->has_sq_thread())
+			continue;
+		auto [it, added] = first.emplace(step.ring->sq_thread().group(), step.ring);
+		if (!added)
+			step.attached_to = it->second;
+	}
 }
 
 Result<> plan_rings(Plan &plan, Findings &findings)
@@ -56,6 +81,7 @@ Result<> plan_rings(Plan &plan, Findings &findings)
 		TRY(check_sizes(ring));
 		plan.ring_steps.push_back({&ring, holders.maker_of(ring), uring::counter_steps(ring)});
 	}
+	share_threads(plan);
 	return {};
 }
 

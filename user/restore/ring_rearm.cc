@@ -59,7 +59,8 @@ private:
 Result<> Rearming::submit(std::span<const uring::Chain> chains, uint32_t told)
 {
 	for (const std::vector<const uring::Chain *> &part : by_thread(chains)) {
-		Tracee *thread = find_thread(tree_, part.front()->front()->tid());
+		Tracee *thread = ring_.has_sq_thread() ? &ring_.maker
+						       : find_thread(tree_, part.front()->front()->tid());
 		if (!thread)
 			return make_error(Code::kInternal, "thread {} is not there", part.front()->front()->tid())
 				.on(ring_.name());
@@ -141,9 +142,12 @@ Result<> rearm_reported(NewRing &ring, const Plan &plan, Tree &tree, const OpenF
 		return make_error(Code::kLimit, "has {} polls that are ready, and room for {}", count,
 				  ring.image.cq_entries())
 			.on(ring.name());
-	TRY(Rearming(ring, tree, files, 0).submit(reported, count));
-	if (uint32_t told = ring.word(ring.image.layout().cq_tail()); told != count)
-		return make_error(Code::kInternal, "tells {} of {} polls that are ready", told, count).on(ring.name());
+	uint32_t before = ring.word(ring.image.layout().cq_tail());
+	uint32_t head = ring.word(ring.image.layout().sq_head());
+	TRY(Rearming(ring, tree, files, head).submit(reported, before + count));
+	if (uint32_t told = ring.word(ring.image.layout().cq_tail()); told != before + count)
+		return make_error(Code::kInternal, "tells {} of {} polls that are ready", told - before, count)
+			.on(ring.name());
 	for (uint32_t i = 0; ring.image.layout().sq_array() && i < ring.image.sq_entries(); i++)
 		ring.word(ring.image.layout().sq_array() + i * 4) = 0;
 	ring.waiting.erase(ring.waiting.begin(), rest.begin());

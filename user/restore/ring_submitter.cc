@@ -185,14 +185,18 @@ Result<> Submitter::write_requests()
 
 Result<> Submitter::enter(uint32_t count)
 {
-	ring_.word(ring_.image.layout().sq_tail()) = head_ + count;
 	SyscallBatch batch;
-	size_t call = batch.add(SYS_io_uring_enter, number_, count, 0, 0, 0, 0);
+	if (ring_.has_sq_thread()) {
+		TRY(take_submissions(ring_, head_ + count));
+	} else {
+		ring_.word(ring_.image.layout().sq_tail()) = head_ + count;
+		batch.add(SYS_io_uring_enter, number_, count, 0, 0, 0, 0);
+	}
 	for (auto [file, number] : numbers_)
 		batch.add(SYS_close, number);
 	TRY(batch.run(thread_));
-	if (batch.result(call) != count)
-		return make_error(Code::kInternal, "took {} of {} requests that waited", batch.result(call), count)
+	if (!ring_.has_sq_thread() && batch.result(0) != count)
+		return make_error(Code::kInternal, "took {} of {} requests that waited", batch.result(0), count)
 			.on(ring_.name());
 	head_ += count;
 	return {};

@@ -2,14 +2,10 @@
 #include "user/uring/buffer_pages.h"
 
 #include <algorithm>
-#include <array>
 #include <unordered_map>
 #include <vector>
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include "user/util/unique_fd.h"
+#include "user/uring/page_map_window.h"
 
 namespace bpfckpt::uring {
 
@@ -19,31 +15,6 @@ constexpr uint64_t kPage = 4096;
 // Documentation/admin-guide/mm/pagemap.rst
 constexpr uint64_t kFrameMask = (1ULL << 55) - 1;
 constexpr uint64_t kPresent = 1ULL << 63;
-
-// The page map of one process, a window at a time.
-class PageMapWindow {
-public:
-	explicit PageMapWindow(unsigned tid)
-		: file_(::open(fmt::format("/proc/{}/pagemap", tid).c_str(), O_RDONLY | O_CLOEXEC))
-	{
-	}
-	uint64_t entry(uint64_t page)
-	{
-		if (page < first_ || page - first_ >= count_) {
-			auto offset = static_cast<off_t>(page * sizeof(uint64_t));
-			ssize_t got = ::pread(file_.get(), entries_.data(), sizeof(entries_), offset);
-			first_ = page;
-			count_ = got < 0 ? 0 : static_cast<size_t>(got) / sizeof(uint64_t);
-		}
-		return count_ ? entries_[page - first_] : 0;
-	}
-
-private:
-	UniqueFd file_;
-	std::array<uint64_t, 4096> entries_;
-	uint64_t first_ = 0;
-	size_t count_ = 0;
-};
 
 // By struct io_mapped_ubuf. That of a buffer in two slots comes twice: the first one is taken.
 std::unordered_map<uint64_t, std::vector<uring_bvec>> pinned_pages(std::span<const uring_bvecs_record> records)

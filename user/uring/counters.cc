@@ -27,9 +27,10 @@ static bool can_move_head_alone(const images::Ring &ring)
 	return ring.drain_disabled() || ring.layout().sq_array();
 }
 
-CounterSteps counter_steps(const images::Ring &ring, uint32_t told)
+CounterSteps counter_steps(const images::Ring &ring, const RingProgress &done)
 {
-	uint32_t submitted = ring.sq_head() - waiting_count(ring), completed = ring.cq_tail() - told;
+	uint32_t submitted = ring.sq_head() - waiting_count(ring) - done.submissions;
+	uint32_t completed = ring.cq_tail() - done.completions;
 	CounterSteps posting, skipping;
 	// One request without a completion, for what it does to IOSQE_IO_DRAIN.
 	uint32_t first = ring.drain_disabled() && submitted ? 1 : 0;

@@ -21,8 +21,12 @@ struct CounterSteps {
 };
 
 // The cheapest way from a new ring, whose counters are 0, to where nothing is missing but what waits in the ring.
-// `told`: completions that it has already, of requests that wait.
-[[nodiscard]] CounterSteps counter_steps(const images::Ring &ring, uint32_t told = 0);
+// `done`: what it has seen already; submissions of requests that wait do not count.
+struct RingProgress {
+	uint32_t submissions = 0;
+	uint32_t completions = 0;
+};
+[[nodiscard]] CounterSteps counter_steps(const images::Ring &ring, const RingProgress &done = {});
 
 // What the steps take, rather more than less.
 [[nodiscard]] std::chrono::nanoseconds time_of(const CounterSteps &steps, const images::Ring &ring);

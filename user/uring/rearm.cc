@@ -8,6 +8,7 @@
 #include <linux/io_uring.h>
 #include <sys/wait.h>
 
+#include "user/uring/provided.h"
 #include "user/uring/sighting.h"
 
 namespace bpfckpt::uring {
@@ -111,7 +112,6 @@ std::string operation_obstacle(const Request &request, const images::File *file)
 	case images::IORING_OP_WRITE:
 	case images::IORING_OP_WRITEV:
 	case images::IORING_OP_WRITE_FIXED:
-	case images::IORING_OP_RECV:
 	case images::IORING_OP_SEND:
 	case images::IORING_OP_FUTEX_WAIT:
 	case images::IORING_OP_FUTEX_WAITV:
@@ -119,6 +119,8 @@ std::string operation_obstacle(const Request &request, const images::File *file)
 	case images::IORING_OP_SENDMSG:
 		return {};
 	case images::IORING_OP_ACCEPT:
+	case images::IORING_OP_READ_MULTISHOT:
+	case images::IORING_OP_RECV:
 	case images::IORING_OP_RECVMSG:
 		return repetition_obstacle(request);
 	case images::IORING_OP_WAITID:
@@ -149,6 +151,26 @@ std::string operation_obstacle(const Request &request, const images::File *file)
 		return not_begun_obstacle(request);
 	default:
 		return "restore does not submit it again yet";
+	}
+}
+
+// A receive waits for data first (IORING_RECVSEND_POLL_FIRST), a read looks for a buffer first.
+std::string provided_obstacle(const images::Ring &ring, const Request &request)
+{
+	if (!(request.flags() & IOSQE_BUFFER_SELECT))
+		return {};
+	switch (request.opcode()) {
+	case images::IORING_OP_RECV:
+		return {};
+	case images::IORING_OP_RECVMSG:
+		return request.multishot() ? "" : "it takes a provided buffer";
+	case images::IORING_OP_READ:
+	case images::IORING_OP_READ_MULTISHOT:
+		if (has_no_buffer(ring, request.buffer_group()))
+			return fmt::format("buffer group {} has none left for it", request.buffer_group());
+		return {};
+	default:
+		return "it takes a provided buffer";
 	}
 }
 
@@ -189,8 +211,8 @@ std::string rearm_obstacle(const images::Ring &ring, const Request &request, con
 		return "it waits for all that was submitted before it, and the ring takes no such request any more";
 	if (is_at(request, URING_PLACE_SUBMITTING))
 		return "the chain that it begins is not submitted whole";
-	if (request.flags() & IOSQE_BUFFER_SELECT)
-		return "it takes a provided buffer";
+	if (std::string obstacle = provided_obstacle(ring, request); !obstacle.empty())
+		return obstacle;
 	if (request.flags() & IOSQE_CQE_SKIP_SUCCESS && !ring.drain_disabled())
 		return "its completion is left out, and it is not known by whom";
 	if (request.bytes_done())

@@ -9,11 +9,13 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "user/uring/provided.h"
 #include "user/uring/rearm.h"
 
 namespace bpfckpt::uring {
 
 constexpr uint64_t kRegionMask = 0xf8000000; // IORING_OFF_MMAP_MASK
+constexpr uint64_t kMapBuffers = 0x80000000; // IORING_OFF_PBUF_RING
 constexpr uint32_t kRegisterRingFds = 20;    // IORING_REGISTER_RING_FDS
 constexpr uint32_t kSingleIssuer = 1U << 12; // IORING_SETUP_SINGLE_ISSUER
 
@@ -30,6 +32,8 @@ RingHolders::RingHolders(const images::Document &document)
 		for (const images::Thread &thread : process.threads()) {
 			if (thread.role() == images::Thread::USER)
 				threads_.emplace(thread.tid(), Maker{&process, &thread});
+			else
+				kernel_threads_.emplace(thread.tid(), &process);
 			for (const images::RegisteredRing &ring : thread.registered_rings())
 				add(ring.ring(), process);
 		}
@@ -96,6 +100,17 @@ Maker RingHolders::thread_of(uint32_t tid) const
 	return it == threads_.end() ? Maker{} : it->second;
 }
 
+// Memory that the ring has taken from its program is of one process, and so is its SQ thread.
+bool RingHolders::is_of(const images::Process &process, const images::Ring &ring) const
+{
+	if (ring.address_space() && ring.address_space() != process.address_space())
+		return false;
+	if (!ring.has_sq_thread())
+		return true;
+	auto it = kernel_threads_.find(ring.sq_thread().tid());
+	return it != kernel_threads_.end() && it->second == &process;
+}
+
 Maker RingHolders::maker_of(const images::Ring &ring) const
 {
 	if (ring.submitter_tid())
@@ -109,7 +124,10 @@ Maker RingHolders::maker_of(const images::Ring &ring) const
 		    user != process->threads().end())
 			candidates.push_back({process, &*user});
 	auto fit = std::ranges::find_if(candidates,
-					[&](const Maker &maker) { return has_buffers_of(*maker.process, ring); });
+					[&](const Maker &maker) {
+						return is_of(*maker.process, ring) &&
+						       has_buffers_of(*maker.process, ring);
+					});
 	return fit == candidates.end() ? Maker{} : *fit;
 }
 
@@ -142,11 +160,13 @@ public:
 
 private:
 	void check(const images::Ring &ring);
+	void check_place(const images::Ring &ring);
 	void check_buffers(const images::Ring &ring);
 	void check_requests(const images::Ring &ring);
 	[[nodiscard]] std::string obstacle_of(const images::Ring &ring, const images::Request &request) const;
 	void check_held_file(const images::Ring &ring, uint32_t id, const std::string &what);
 	void check(const images::Memory &memory, const images::Vma &vma);
+	[[nodiscard]] bool has_buffer_ring(const images::Vma &vma) const;
 	void check(const images::Thread &thread);
 	void refuse(std::string object, std::string message, std::string hint)
 	{
@@ -209,7 +229,7 @@ std::string RingCheck::obstacle_of(const images::Ring &ring, const images::Reque
 	if (request.link() &&
 	    ring.in_flight(static_cast<int>(request.link()) - 1).class_() != images::Request::REARMABLE)
 		return "the next of its chain is done already";
-	Maker submitter = holders_.thread_of(request.tid());
+	Maker submitter = ring.has_sq_thread() ? holders_.maker_of(ring) : holders_.thread_of(request.tid());
 	if (!submitter.thread)
 		return "the thread that submitted it is outside of the tree";
 	if (request.opcode() == images::IORING_OP_RECVMSG && !request.multishot() &&
@@ -256,6 +276,28 @@ void RingCheck::check_requests(const images::Ring &ring)
 		       "give each request of a chain a struct msghdr of its own");
 }
 
+// What its maker has to be besides its submitter, and what of it takes requests to make.
+void RingCheck::check_place(const images::Ring &ring)
+{
+	if (ring.has_sq_thread() && !ring.sq_thread().tid())
+		refuse(name_of(ring), "its submission thread has ended", "close the ring");
+	Maker issuer = ring.submitter_tid() ? holders_.maker_of(ring) : Maker{};
+	if (issuer.process && !holders_.is_of(*issuer.process, ring))
+		refuse(name_of(ring), "its memory or its submission thread is not of the process that submits to it",
+		       "set up the ring in the process that uses it");
+	uint64_t requests = requests_to_provide(ring);
+	uint32_t submitted = ring.sq_head() - waiting_count(ring);
+	if (requests > std::min(submitted, ring.cq_tail()))
+		refuse(name_of(ring),
+		       fmt::format("its provided buffers take {} requests to make again, and only {} submissions and {} "
+				   "completions have gone through it",
+				   requests, submitted, ring.cq_tail()),
+		       "try again when the program has used the ring some more");
+	if (requests && (ring.has_restrictions() || ring.disabled()))
+		refuse(name_of(ring), "it has provided buffers, and takes no requests to make them again",
+		       "see docs/support.md");
+}
+
 void RingCheck::check(const images::Ring &ring)
 {
 	if (!ring.file())
@@ -263,6 +305,7 @@ void RingCheck::check(const images::Ring &ring)
 	if (!holders_.maker_of(ring).thread && !ring.submitter_dead() && (ring.submitter_tid() || !ring.buffers_size()))
 		refuse(name_of(ring), "the thread that may submit to it is outside of the tree",
 		       "dump the tree of that thread");
+	check_place(ring);
 	if (ring.cq_tail() - ring.cq_head() > ring.cq_entries())
 		refuse(name_of(ring),
 		       fmt::format("its completion queue is read up to {}, and filled up to {}", ring.cq_head(),
@@ -280,13 +323,25 @@ void RingCheck::check(const images::Ring &ring)
 		check_held_file(ring, file.file(), fmt::format("the file in slot {}", file.slot()));
 }
 
+// A ring of buffers that the kernel has allocated.
+bool RingCheck::has_buffer_ring(const images::Vma &vma) const
+{
+	auto ring = rings_.find(vma.ring());
+	return ring != rings_.end() &&
+	       std::ranges::any_of(ring->second->buffer_groups(), [&](const images::BufferGroup &group) {
+		       return group.kernel_memory() && vma.offset() == (kMapBuffers | uint64_t{group.id()} << 16);
+	       });
+}
+
 // A new mapping begins where its region does (io_uring/memmap.c: io_region_mmap).
 void RingCheck::check(const images::Memory &memory, const images::Vma &vma)
 {
 	std::string object = fmt::format("memory {:#x}-{:#x} of pid {}", vma.start(), vma.end(),
 					 memory.pids_size() ? memory.pids(0) : 0);
 	uint64_t region = vma.offset() & kRegionMask;
-	if (region != IORING_OFF_SQ_RING && region != IORING_OFF_CQ_RING && region != IORING_OFF_SQES)
+	if (region == kMapBuffers && has_buffer_ring(vma))
+		region = vma.offset(); // a region of its own
+	else if (region != IORING_OFF_SQ_RING && region != IORING_OFF_CQ_RING && region != IORING_OFF_SQES)
 		refuse(object, fmt::format("maps {:#x} of a ring, which is not one of its queues", vma.offset()),
 		       "see docs/support.md");
 	else if (vma.offset() != region)

@@ -16,6 +16,7 @@ constexpr uint32_t kKernelMessageFlags = MSG_NOSIGNAL | MSG_ZEROCOPY;
 constexpr uint16_t kReceiveMultishot = 1 << 1;
 constexpr uint16_t kAcceptMultishot = 1 << 0;
 constexpr uint16_t kFixedBuffer = 1 << 2;
+constexpr uint16_t kPollFirst = 1 << 0; // IORING_RECVSEND_POLL_FIRST
 
 iterators::KernelObject decode_common(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
@@ -28,6 +29,9 @@ iterators::KernelObject decode_common(const RequestSource &source, images::Reque
 		sqe.buf_group =
 			static_cast<uint16_t>(sr.has("buf_group") ? sr.get("buf_group") : source.record->buf_index);
 		request.set_buffer_group(sqe.buf_group);
+		// One that waits for its socket has not taken a buffer yet: that there is none now is no error of it.
+		if (source.record->place == URING_PLACE_POLL)
+			sqe.ioprio |= kPollFirst;
 	} else if (sqe.ioprio & kFixedBuffer) {
 		sqe.buf_index = source.record->buf_index;
 		request.set_buffer_index(sqe.buf_index);
