@@ -78,8 +78,7 @@ static long region_step(__u32 index, void *unused)
 	barrier_var(bytes);
 	if (bytes > sizeof(record->page))
 		bytes = sizeof(record->page);
-	if (bpf_probe_read_kernel(record->page, bytes,
-				  (void *)(user_region.pages + first * sizeof(record->page[0]))))
+	if (bpf_probe_read_kernel(record->page, bytes, (void *)(user_region.pages + first * sizeof(record->page[0]))))
 		record->count = 0;
 	return 0;
 }

@@ -159,7 +159,8 @@ bool UringReader::Objects::overflowed() const
 	return rings.overflowed() || files.overflowed() || buffers.overflowed() || bvecs.overflowed() ||
 	       personalities.overflowed() || credential_groups.overflowed() || groups.overflowed() ||
 	       provided.overflowed() || overflow.overflowed() || pages.overflowed() || regions.overflowed() ||
-	       requests.overflowed() || blobs.overflowed() || attachments.overflowed() || tasks.overflowed() || counts.overflowed();
+	       requests.overflowed() || blobs.overflowed() || attachments.overflowed() || tasks.overflowed() ||
+	       counts.overflowed();
 }
 
 // Threads whose work queues may hold requests: those attached to a ring, and those that a request names although they

@@ -149,7 +149,7 @@ RECORD_LAYOUT(uring_bvecs_record, 1024, bvec, 16);
 struct uring_personality_record {
 	__u64 ring;
 	struct task_credentials credentials;
-	__u32 id; /* 0: that of the SQ thread */
+	__u32 id;      /* 0: that of the SQ thread */
 	__u32 user_ns; /* inode number */
 };
 RECORD_LAYOUT(uring_personality_record, 112, user_ns, 108);
@@ -294,7 +294,7 @@ RECORD_LAYOUT(uring_blob_record, 512, data, 32);
 #define URING_PAGE_BYTES 4096
 
 enum uring_region {
-	URING_REGION_QUEUES,  /* header, CQEs and SQ array */
+	URING_REGION_QUEUES, /* header, CQEs and SQ array */
 	URING_REGION_SQES,
 	URING_REGION_BUFFERS, /* of a ring of provided buffers */
 };

@@ -238,7 +238,8 @@ int main(int argc, char **argv)
 	scenario_init();
 	SCENARIO_REQUIRE(!io_uring_queue_init_params(32, &ring, &params), "%m");
 	scenario_tell("ring", "%d", ring.ring_fd);
-	SCENARIO_REQUIRE(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair) && !socketpair(AF_UNIX, SOCK_STREAM, 0, many), "%m");
+	SCENARIO_REQUIRE(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair) && !socketpair(AF_UNIX, SOCK_STREAM, 0, many),
+			 "%m");
 	SCENARIO_REQUIRE(!pipe(pipe_fds), "%m");
 	for (int i = 0; i < GROUPS; i++)
 		set_up(&groups[i]);

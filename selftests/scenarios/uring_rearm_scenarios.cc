@@ -97,10 +97,32 @@ TEST(UringRearm, timeouts_of_several_threads_expire_once_after_restore)
 
 TEST(UringRearm, rings_of_every_setup)
 {
-	for (const char *kind : {"defer", "registered", "mapped", "sqe128", "cqe32", "restricted", "forked"}) {
+	for (const char *kind : {"defer", "registered", "mapped", "sqe128", "cqe32", "restricted", "forked", "sqpoll",
+				 "iopoll", "attached", "sqpoll-user"}) {
 		SCOPED_TRACE(kind);
 		run_scenario("uring_setup", {.args = {kind}});
 	}
+}
+
+TEST(UringRearm, rings_in_memory_of_the_program)
+{
+	for (const char *kind : {"private", "moved", "registered", "shared"}) {
+		SCOPED_TRACE(kind);
+		run_scenario("uring_user_memory", {.args = {kind}});
+	}
+}
+
+// What is done and not told yet, in a ring of which the issuer has not run since.
+TEST(UringRearm, a_second_dump_right_after_a_restore)
+{
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_rearm", {std::to_string(kSingleIssuer | kDeferTaskrun)});
+	ASSERT_TRUE(restore_obstacle().empty()) << restore_obstacle();
+	for (int times = 0; times < 3; times++) {
+		ASSERT_EQ(scenario.dump({}).exit, 0);
+		ASSERT_TRUE(scenario.restore());
+	}
+	ASSERT_TRUE(scenario.go());
 }
 
 TEST(UringRearm, ten_thousand_polls_on_ten_thousand_fixed_files)

@@ -2,6 +2,9 @@
 // Rings of other kinds, one armed poll in each: those of the table below, registered (no fd at all), mapped (its fd is
 // closed: only the mapping is left), restricted, forked (a child has it, too). Nothing waits in a ring that is disabled
 // or polls for completions.
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -9,7 +12,7 @@
 
 #include "selftests/scenarios/uring_ring.h"
 
-static struct io_uring ring;
+static struct io_uring ring, attached; /* the second: with the SQ thread of the first */
 static int pipe_fds[2];
 static bool usable = true;
 
@@ -22,6 +25,39 @@ static void arm(void)
 	ring_submit(&ring, 1);
 }
 
+static bool as_user;
+
+/* It takes what is submitted to it, and there is one thread for both. */
+static void check_attached(void)
+{
+	struct io_uring_sqe *sqe = ring_sqe(&attached);
+	DIR *threads = opendir("/proc/self/task");
+	int count = 0;
+
+	io_uring_prep_nop(sqe);
+	sqe->user_data = 44;
+	ring_submit(&attached, 1);
+	ring_expect_result(&attached, 44, 0);
+	SCENARIO_REQUIRE(threads, "%m");
+	while (readdir(threads))
+		count++;
+	closedir(threads);
+	SCENARIO_CHECK(count == 4, "%d entries: two threads are four", count);
+}
+
+/* The thread works with the credentials that its maker had: those of the user, who may not read this. */
+static void check_user(void)
+{
+	struct io_uring_sqe *sqe = ring_sqe(&ring);
+	int result;
+
+	io_uring_prep_openat(sqe, AT_FDCWD, "/etc/shadow", O_RDONLY, 0);
+	sqe->user_data = 45;
+	ring_submit(&ring, 1);
+	result = ring_expect(&ring, 45, "open");
+	SCENARIO_CHECK(result == -EACCES, "%d in place of EACCES", result);
+}
+
 static void check(int round)
 {
 	char byte;
@@ -31,6 +67,10 @@ static void check(int round)
 		return;
 	SCENARIO_REQUIRE(write(pipe_fds[1], "x", 1) == 1, "%m");
 	SCENARIO_CHECK(ring_expect(&ring, 42, "poll") == POLLIN, "poll");
+	if (attached.ring_fd)
+		check_attached();
+	if (as_user)
+		check_user();
 	SCENARIO_REQUIRE(read(pipe_fds[0], &byte, 1) == 1, "%m");
 	arm();
 }
@@ -44,7 +84,8 @@ static const struct kind kinds[] = {
 	{"sqpoll", IORING_SETUP_SQPOLL},         {"defer", IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN},
 	{"iopoll", IORING_SETUP_IOPOLL},         {"sqe128", IORING_SETUP_SQE128},
 	{"cqe32", IORING_SETUP_CQE32},           {"disabled", IORING_SETUP_R_DISABLED},
-	{"restricted", IORING_SETUP_R_DISABLED},
+	{"restricted", IORING_SETUP_R_DISABLED}, {"attached", IORING_SETUP_SQPOLL},
+	{"sqpoll-user", IORING_SETUP_SQPOLL},
 };
 
 /* liburing 2.3 declares functions for these, and does not export them. */
@@ -103,7 +144,17 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (!strcmp(kind, kinds[i].name))
 			params.flags = kinds[i].flags;
+	as_user = !strcmp(kind, "sqpoll-user");
+	if (as_user)
+		SCENARIO_REQUIRE(!seteuid(1), "%m");
 	SCENARIO_REQUIRE(!io_uring_queue_init_params(8, &ring, &params), "%m");
+	if (as_user)
+		SCENARIO_REQUIRE(!seteuid(0), "%m");
+	if (!strcmp(kind, "attached")) {
+		params = (struct io_uring_params){.flags = IORING_SETUP_SQPOLL | IORING_SETUP_ATTACH_WQ,
+						  .wq_fd = (unsigned)ring.ring_fd};
+		SCENARIO_REQUIRE(!io_uring_queue_init_params(8, &attached, &params), "%m");
+	}
 	scenario_tell("ring", "%d", ring.ring_fd);
 	if (!strcmp(kind, "restricted"))
 		restrict_ring();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // A ring in the program's own memory (IORING_SETUP_NO_MMAP), and one that has neither descriptor nor mapping
 // (REGISTERED_FD_ONLY): the kernel knows it by a registered index of the thread. One armed poll in it. liburing 2.3
-// knows neither.
+// knows neither. Kinds of memory: private; moved by mremap(2); discarded, so that the program no longer sees it; shared
+// by processes that all use the ring.
 #include <errno.h>
 #include <poll.h>
 #include <stdatomic.h>
@@ -13,11 +14,13 @@
 
 #define SETUP_NO_MMAP            (1U << 14)
 #define SETUP_REGISTERED_FD_ONLY (1U << 15)
+#define SETUP_NO_SQARRAY         (1U << 16)
 
 static struct io_uring_params params = {.flags = SETUP_NO_MMAP};
 static int ring, pipe_fds[2];
 static char *memory, *sqes;
 static unsigned enter_flags;
+static int child_pipes[2][2];
 
 static _Atomic unsigned *word(unsigned offset)
 {
@@ -35,7 +38,7 @@ static int enter(unsigned submit, unsigned wait)
 	return done;
 }
 
-static void arm(void)
+static void submit_poll(void)
 {
 	unsigned tail = atomic_load(word(params.sq_off.tail)), slot = tail & (params.sq_entries - 1);
 	struct io_uring_sqe *sqe = (struct io_uring_sqe *)sqes + slot;
@@ -45,9 +48,37 @@ static void arm(void)
 	sqe->fd = pipe_fds[0];
 	sqe->poll32_events = POLLIN;
 	sqe->user_data = 42;
-	*word(params.sq_off.array + slot * 4) = slot;
+	if (!(params.flags & SETUP_NO_SQARRAY))
+		*word(params.sq_off.array + slot * 4) = slot;
 	atomic_store(word(params.sq_off.tail), tail + 1);
 	SCENARIO_REQUIRE(enter(1, 0) == 1, "%m");
+}
+
+/* By the child, if there is one: tells it to, and waits until it has. */
+static void arm(void)
+{
+	char byte = 0;
+
+	if (!child_pipes[0][1])
+		return submit_poll();
+	SCENARIO_REQUIRE(write(child_pipes[0][1], &byte, 1) == 1 && read(child_pipes[1][0], &byte, 1) == 1, "%m");
+}
+
+static void fork_child(void)
+{
+	char byte;
+	pid_t child;
+
+	SCENARIO_REQUIRE(!pipe(child_pipes[0]) && !pipe(child_pipes[1]), "%m");
+	child = fork();
+	SCENARIO_REQUIRE(child >= 0, "%m");
+	if (child)
+		return;
+	for (;;) {
+		SCENARIO_REQUIRE(read(child_pipes[0][0], &byte, 1) == 1, "%m");
+		submit_poll();
+		SCENARIO_REQUIRE(write(child_pipes[1][1], &byte, 1) == 1, "%m");
+	}
 }
 
 static void check(int round)
@@ -70,13 +101,24 @@ static void check(int round)
 
 int main(int argc, char **argv)
 {
+	const char *kind = argc > 1 ? argv[1] : "private";
+	bool shared = !strcmp(kind, "shared");
+
 	scenario_init();
-	if (argc > 1 && !strcmp(argv[1], "registered"))
+	if (!strcmp(kind, "registered"))
 		params.flags |= SETUP_REGISTERED_FD_ONLY;
+	if (shared)
+		params.flags |= SETUP_NO_SQARRAY;
 	SCENARIO_REQUIRE(!pipe(pipe_fds), "%m");
-	memory = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memory = mmap(NULL, 8192, PROT_READ | PROT_WRITE, (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS, -1, 0);
 	SCENARIO_REQUIRE(memory != MAP_FAILED, "%m");
 	memset(memory, 0, 8192);
+	if (!strcmp(kind, "moved")) {
+		void *place = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		memory = mremap(memory, 8192, 8192, MREMAP_MAYMOVE | MREMAP_FIXED, place);
+		SCENARIO_REQUIRE(memory != MAP_FAILED, "%m");
+	}
 	sqes = memory + 4096;
 	params.cq_off.resv2 = (unsigned long)memory; /* user_addr in newer headers */
 	params.sq_off.resv2 = (unsigned long)sqes;
@@ -86,7 +128,11 @@ int main(int argc, char **argv)
 	SCENARIO_REQUIRE(ring >= 0, "%m");
 	if (params.flags & SETUP_REGISTERED_FD_ONLY)
 		enter_flags = IORING_ENTER_REGISTERED_RING;
+	if (shared)
+		fork_child();
 	arm();
+	if (!strcmp(kind, "discarded"))
+		SCENARIO_REQUIRE(!madvise(sqes, 4096, MADV_DONTNEED), "%m");
 	scenario_tell("ring", "%d", ring);
 	scenario_tell("memory", "%lu", (unsigned long)memory);
 	return scenario_main(check);

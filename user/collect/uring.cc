@@ -15,7 +15,7 @@ namespace bpfckpt::collect {
 
 namespace {
 
-constexpr uint32_t kRegionOfUser = 2; // IO_REGION_F_USER_PROVIDED
+constexpr uint32_t kRegionOfUser = 2;  // IO_REGION_F_USER_PROVIDED
 constexpr uint32_t kNoMmap = 1U << 14; // IORING_SETUP_NO_MMAP
 constexpr uint32_t kNapiOff = 255;
 constexpr uint32_t kCqe32 = 1U << 15; // IORING_CQE_F_32, with CQE_MIXED
@@ -125,8 +125,7 @@ void collect_groups(const UringIndex &index, const Context &context, uint64_t ad
 			group->set_content(content_of_region(index, record->list, URING_REGION_BUFFERS,
 							     size_t{record->entries} * sizeof(io_uring_buf)));
 		else if (record->is_ring && !record->kernel_memory)
-			group->set_user_address(
-				address_of(index, context, record->list, URING_REGION_BUFFERS, ring));
+			group->set_user_address(address_of(index, context, record->list, URING_REGION_BUFFERS, ring));
 		for (const uring_provided_record *provided : buffers) {
 			images::ProvidedBuffer *buffer = group->add_buffers();
 			buffer->set_id(provided->id);

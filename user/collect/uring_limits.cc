@@ -14,7 +14,7 @@ namespace bpfckpt::collect {
 namespace {
 
 // Setup flags newer than the headers of the oldest build machine.
-constexpr uint32_t kNoMmap = 1U << 14, kRegisteredFdOnly = 1U << 15, kHybridIopoll = 1U << 17;
+constexpr uint32_t kNoMmap = 1U << 14;
 // All that are known, up to IORING_SETUP_SQ_REWIND.
 constexpr uint32_t kKnownFlags = (1U << 21) - 1;
 
@@ -24,10 +24,6 @@ struct SetupFlag {
 };
 
 constexpr SetupFlag kRefusedFlags[] = {
-	{IORING_SETUP_IOPOLL, "it polls for completions (IORING_SETUP_IOPOLL)"},
-	{kNoMmap, "it lies in the program's own memory (IORING_SETUP_NO_MMAP)"},
-	{kRegisteredFdOnly, "it has no descriptor (IORING_SETUP_REGISTERED_FD_ONLY)"},
-	{kHybridIopoll, "it polls for completions (IORING_SETUP_HYBRID_IOPOLL)"},
 	{1U << 19, "it has SQEs of two sizes (IORING_SETUP_SQE_MIXED)"},
 	{1U << 20, "it rewinds its submission queue (IORING_SETUP_SQ_REWIND)"},
 };
@@ -94,6 +90,11 @@ void refuse_worker_limits(const images::Ring &ring, Refusals &refusals)
 void refuse_registered(const images::Ring &ring, bool compared, Refusals &refusals)
 {
 	refuse_worker_limits(ring, refusals);
+	if (ring.flags() & kNoMmap && (!ring.cq_user_address() || !ring.sq_user_address()))
+		refusals.add(
+			"its queues are memory of the program (IORING_SETUP_NO_MMAP) that is not where the program "
+			"could see it",
+			"it has been unmapped, discarded or copied: set up the ring anew");
 	for (const images::BufferGroup &group : ring.buffer_groups())
 		if (group.ring() && !group.kernel_memory() && !group.user_address())
 			refusals.add(fmt::format("the memory of buffer ring {} is not where the program could see it",

@@ -72,11 +72,17 @@ static images::Credentials read_own()
 	return own;
 }
 
-static bool are_own(const images::Credentials &image, const images::Credentials &own)
+static const images::Credentials &own_credentials()
+{
+	static const images::Credentials own = read_own();
+	return own;
+}
+
+bool are_own(const images::Credentials &image)
 {
 	images::Credentials wanted = image;
 	wanted.clear_user_namespace();
-	return wanted.SerializeAsString() == own.SerializeAsString();
+	return wanted.SerializeAsString() == own_credentials().SerializeAsString();
 }
 
 static void add_ids(SyscallBatch &batch, const images::Credentials &image)
@@ -93,9 +99,9 @@ static void add_ids(SyscallBatch &batch, const images::Credentials &image)
 
 void add_credentials(SyscallBatch &batch, const images::Credentials &image)
 {
-	static const images::Credentials own = read_own();
+	const images::Credentials &own = own_credentials();
 	uint64_t all = own.cap_permitted();
-	if (are_own(image, own))
+	if (are_own(image))
 		return;
 	add_ids(batch, image);
 	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)

@@ -10,5 +10,7 @@ namespace bpfckpt::restore {
 // Afterwards the thread can do only what it could in the source: everything that needs a privilege comes before.
 // Nothing is added for a thread that has them from bpfckpt.
 void add_credentials(target::SyscallBatch &batch, const images::Credentials &credentials);
+// Those of bpfckpt.
+[[nodiscard]] bool are_own(const images::Credentials &credentials);
 
 } // namespace bpfckpt::restore

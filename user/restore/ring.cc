@@ -2,12 +2,12 @@
 #include "user/restore/ring.h"
 
 #include <algorithm>
-#include <atomic>
 
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "user/restore/credentials.h"
 #include "user/restore/ring_message.h"
 #include "user/restore/ring_parts.h"
 #include "user/util/io.h"
@@ -48,6 +48,8 @@ public:
 private:
 	[[nodiscard]] UniqueFd attached_ring() const;
 	Result<> set_up();
+	void lend_memory();
+	Result<> call_setup();
 	Result<> check_layout() const;
 	Result<> take_over();
 	Result<> enable();
@@ -65,7 +67,8 @@ private:
 // While it is disabled anybody may register, also with SINGLE_ISSUER; enabling it makes the caller its issuer.
 uint32_t setup_flags(const images::Ring &image)
 {
-	uint32_t flags = image.flags();
+	// Without it the ring has a descriptor first; registered it is like any other.
+	uint32_t flags = image.flags() & ~kSetupRegisteredFdOnly;
 	if (flags & kSetupSingleIssuer || image.has_restrictions())
 		flags |= IORING_SETUP_R_DISABLED;
 	if (image.cq_entries() != 2 * image.sq_entries())
@@ -105,15 +108,43 @@ Result<> RingBuilder::set_up()
 	} else {
 		ring_.params.flags &= ~IORING_SETUP_ATTACH_WQ;
 	}
+	if (ring_.is_in_user_memory())
+		lend_memory();
+	TRY(batch.run(ring_.maker));
+	TRY(call_setup());
+	return check_layout();
+}
+
+// The kernel takes the memory as it is, and begins with what is in there: nothing.
+void RingBuilder::lend_memory()
+{
+	const images::Ring &image = ring_.image;
+	ring_.queues = RingMemory(ring_.maker, image.cq_user_address(), image.sq_ring().size());
+	ring_.sqes = RingMemory(ring_.maker, image.sq_user_address(), image.sqes().size());
+	ring_.queues.clear();
+	ring_.sqes.clear();
+	ring_.params.cq_off.resv2 = image.cq_user_address(); // user_addr in newer headers
+	ring_.params.sq_off.resv2 = image.sq_user_address();
+}
+
+// The SQ thread works with the credentials of the thread that sets up the ring: one of its own, because nobody could
+// take them back.
+Result<> RingBuilder::call_setup()
+{
+	SyscallBatch batch;
+	bool others = ring_.has_sq_thread() && !are_own(ring_.image.sq_thread().credentials());
+	if (others)
+		add_credentials(batch, ring_.image.sq_thread().credentials());
 	target::Blob params = batch.exchange(ring_.params);
-	size_t made = batch.add(SYS_io_uring_setup, image.sq_entries(), params);
-	if (Result<> done = batch.run(ring_.maker); !done)
+	size_t made = batch.add(SYS_io_uring_setup, ring_.image.sq_entries(), params);
+	Result<> done = others ? tree_.run_in_helper(ring_.maker.pid(), batch) : batch.run(ring_.maker);
+	if (!done)
 		return make_error(done.error().code, "cannot be set up")
 			.on(ring_.name())
 			.because(std::move(done).error());
 	ring_.number = static_cast<int>(batch.result(made));
 	ring_.params = batch.output_as<io_uring_params>(params);
-	return check_layout();
+	return {};
 }
 
 // Programs keep pointers into the queues.
@@ -140,10 +171,10 @@ Result<> RingBuilder::take_over()
 	if (!fd.valid())
 		return errno_error(errno, "cannot take over the descriptor").on(ring_.name());
 	ring_.fd = fd.get();
-	ring_.queues = TRY(Mapping::create(ring_.image.sq_ring().size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(),
-					   IORING_OFF_SQ_RING));
-	ring_.sqes = TRY(Mapping::create(ring_.image.sqes().size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(),
-					 IORING_OFF_SQES));
+	if (!ring_.is_in_user_memory()) {
+		ring_.queues = TRY(RingMemory::map(fd.get(), ring_.image.sq_ring().size(), IORING_OFF_SQ_RING));
+		ring_.sqes = TRY(RingMemory::map(fd.get(), ring_.image.sqes().size(), IORING_OFF_SQES));
+	}
 	files_.adopt(ring_.image.file(), std::move(fd));
 	return {};
 }
@@ -158,37 +189,33 @@ Result<> RingBuilder::enable()
 }
 
 // The kernel goes by counters of its own, which are right now: all of this is the program's to write. But an SQ thread
-// says whether it sleeps, and would take what lies in the SQ at once: that is for later.
+// says how far it is and whether it sleeps, and would take what lies in the SQ at once: that is for later.
 void RingBuilder::write_queues()
 {
-	std::span<const std::byte> queues = as_bytes(ring_.image.sq_ring());
-	size_t tail = ring_.image.layout().sq_tail(), flags = ring_.params.sq_off.flags;
-	auto write = [&](size_t from, size_t to) {
-		std::ranges::copy(queues.subspan(from, to - from), ring_.queues.bytes().subspan(from).begin());
-	};
-	if (ring_.has_sq_thread()) {
-		write(0, tail);
-		write(tail + 4, flags);
-		write(flags + 4, queues.size());
-	} else {
-		write(0, queues.size());
-	}
-	std::ranges::copy(as_bytes(ring_.image.sqes()), ring_.sqes.bytes().begin());
+	const images::RingLayout &layout = ring_.image.layout();
+	std::string queues = ring_.image.sq_ring();
+	size_t flags = ring_.has_sq_thread() ? ring_.params.sq_off.flags : queues.size();
+	if (ring_.has_sq_thread())
+		for (uint32_t at : {layout.sq_head(), layout.sq_tail()}) {
+			uint32_t word = ring_.word(at);
+			memcpy(queues.data() + at, &word, sizeof(word));
+		}
+	ring_.queues.write(0, as_bytes(queues).first(flags));
+	if (flags < queues.size())
+		ring_.queues.write(flags + 4, as_bytes(queues).subspan(flags + 4));
+	ring_.sqes.write(0, as_bytes(ring_.image.sqes()));
 }
 
 // The same, without what is the kernel's again: completions may have come.
 void RingBuilder::write_submissions()
 {
 	const images::RingLayout &layout = ring_.image.layout();
-	std::span<const std::byte> queues = as_bytes(ring_.image.sq_ring());
-	auto write = [&](size_t at, size_t size) {
-		std::ranges::copy(queues.subspan(at, size), ring_.queues.bytes().subspan(at).begin());
-	};
-	std::ranges::copy(as_bytes(ring_.image.sqes()), ring_.sqes.bytes().begin());
+	ring_.sqes.write(0, as_bytes(ring_.image.sqes()));
 	if (layout.sq_array())
-		write(layout.sq_array(), size_t{ring_.image.sq_entries()} * 4);
-	std::atomic_ref<uint32_t>(ring_.word(layout.sq_tail()))
-		.store(ring_.image.sq_tail(), std::memory_order_release);
+		ring_.queues.write(layout.sq_array(),
+				   as_bytes(ring_.image.sq_ring())
+					   .subspan(layout.sq_array(), size_t{ring_.image.sq_entries()} * 4));
+	ring_.set_word(layout.sq_tail(), ring_.image.sq_tail());
 	if (ring_.has_sq_thread())
 		wake_sq_thread(ring_);
 }
@@ -211,7 +238,7 @@ Result<> RingBuilder::build()
 	if (restricted) {
 		TRY(register_eventfd(ring_, files_));
 		TRY(register_restrictions(ring_));
-		ring_.word(ring_.params.cq_off.flags) = IORING_CQ_EVENTFD_DISABLED;
+		ring_.set_word(ring_.params.cq_off.flags, IORING_CQ_EVENTFD_DISABLED);
 	}
 	TRY(enable());
 	TRY(provide_buffers(ring_));

@@ -6,7 +6,6 @@
 // call that adds to memory, so that a thousand of them go in one batch. It stops where the CQEs that are not read yet
 // begin, because the kernel works out beforehand how many it may post (io_cqe_cache_refill).
 #include <algorithm>
-#include <atomic>
 
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -48,6 +47,8 @@ private:
 	Result<> overflow();
 	Result<> check() const;
 	uint32_t move_head(uint32_t posted);
+	void advance_head(uint32_t posted);
+	Result<> unmap_head();
 	void fill_array(uint32_t index) const;
 	void set_sqe_flags(uint8_t flags) const;
 	[[nodiscard]] const images::RingLayout &layout() const { return ring_.image.layout(); }
@@ -75,24 +76,43 @@ void CounterPump::fill_array(uint32_t index) const
 {
 	if (layout().sq_array())
 		for (uint32_t i = 0; i < ring_.image.sq_entries(); i++)
-			ring_.word(layout().sq_array() + i * 4) = index;
+			ring_.set_word(layout().sq_array() + i * 4, index);
 }
 
 void CounterPump::set_sqe_flags(uint8_t flags) const
 {
-	std::span<std::byte> bytes = ring_.sqes.bytes();
+	std::vector<std::byte> bytes(ring_.sqes.size());
 	for (size_t at = 0; at < bytes.size(); at += layout().sqe_size())
 		bytes[at + offsetof(io_uring_sqe, flags)] = static_cast<std::byte>(flags);
+	ring_.sqes.write(0, bytes);
 }
 
 Result<> CounterPump::map_head()
 {
+	mapping_ = ring_.queues.address();
+	if (ring_.is_in_user_memory())
+		return {};
 	SyscallBatch batch;
 	size_t call = batch.add(SYS_mmap, 0, ring_.queues.size(), PROT_READ | PROT_WRITE, MAP_SHARED, ring_.number,
 				IORING_OFF_SQ_RING);
 	TRY(batch.run(ring_.maker));
 	mapping_ = static_cast<uint64_t>(batch.result(call));
 	return {};
+}
+
+Result<> CounterPump::unmap_head()
+{
+	if (ring_.is_in_user_memory())
+		return {};
+	SyscallBatch batch;
+	batch.add(SYS_munmap, mapping_, ring_.queues.size());
+	return batch.run(ring_.maker);
+}
+
+void CounterPump::advance_head(uint32_t posted)
+{
+	uint32_t before = ring_.word(layout().cq_head());
+	ring_.set_word(layout().cq_head(), before + move_head(posted));
 }
 
 Result<> CounterPump::drop(uint32_t count)
@@ -134,7 +154,7 @@ Result<> CounterPump::submit(uint32_t count, bool with_completions)
 	while (count && ring_.has_sq_thread()) {
 		uint32_t taken = TRY(let_thread_take(std::min(count, at_once)));
 		if (with_completions)
-			ring_.word(layout().cq_head()) += move_head(taken);
+			advance_head(taken);
 		count -= taken;
 	}
 	while (count) {
@@ -169,7 +189,6 @@ Result<> CounterPump::take_posted(uint32_t count)
 
 Result<> CounterPump::post(uint32_t count)
 {
-	std::atomic_ref<uint32_t> head(ring_.word(layout().cq_head()));
 	while (count) {
 		uint32_t room = ring_.image.cq_entries() - (tail_ - head_);
 		bool deferred = ring_.image.flags() & kSetupDeferTaskrun;
@@ -177,7 +196,7 @@ Result<> CounterPump::post(uint32_t count)
 		for (uint32_t i = 0; i < now; i++)
 			TRY(messenger_.post({}));
 		TRY(take_posted(tail_ - head_ + now));
-		head += move_head(now);
+		advance_head(now);
 		count -= now;
 	}
 	return {};
@@ -213,8 +232,8 @@ Result<> CounterPump::run()
 		return {};
 	TRY(map_head());
 	if (!ring_.has_sq_thread())
-		ring_.word(layout().sq_tail()) = submissions_;
-	ring_.word(layout().cq_head()) += move_head(0);
+		ring_.set_word(layout().sq_tail(), submissions_);
+	advance_head(0);
 	TRY(drop(steps.drops));
 	if (steps.skips) {
 		set_sqe_flags(IOSQE_CQE_SKIP_SUCCESS);
@@ -224,9 +243,7 @@ Result<> CounterPump::run()
 	TRY(submit(steps.nops, true));
 	TRY(post(steps.posts));
 	TRY(overflow());
-	SyscallBatch batch;
-	batch.add(SYS_munmap, mapping_, ring_.queues.size());
-	TRY(batch.run(ring_.maker));
+	TRY(unmap_head());
 	return check();
 }
 

@@ -96,6 +96,12 @@ uint64_t Operands::put_futexes(const Request &request)
 void Operands::add_message(const Request &request, io_uring_sqe &sqe)
 {
 	msghdr header = {};
+	if (request.multishot()) { // of it the kernel takes two lengths; the rest is in each provided buffer
+		header.msg_namelen = static_cast<socklen_t>(request.address2());
+		header.msg_controllen = request.message_control_length();
+		sqe.addr = put(&header, sizeof(header));
+		return;
+	}
 	header.msg_iov = static_cast<iovec *>(pointer(put_iovecs(request)));
 	header.msg_iovlen = static_cast<size_t>(request.iovecs_size());
 	header.msg_control = pointer(request.message_control());

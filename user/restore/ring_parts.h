@@ -5,14 +5,16 @@
 #include <linux/io_uring.h>
 
 #include "user/restore/ring.h"
+#include "user/restore/ring_memory.h"
 #include "user/uring/rearm.h"
-#include "user/util/mapping.h"
 
 namespace bpfckpt::restore {
 
 // Newer than the headers of the oldest build machine.
 constexpr uint32_t kSetupSingleIssuer = 1U << 12;
 constexpr uint32_t kSetupDeferTaskrun = 1U << 13;
+constexpr uint32_t kSetupNoMmap = 1U << 14;
+constexpr uint32_t kSetupRegisteredFdOnly = 1U << 15;
 constexpr unsigned kRegisterClock = 29;
 
 // In the table of a process that has no other descriptors: bpfckpt, as pidfd. A ring that is being made has the
@@ -27,15 +29,19 @@ struct NewRing {
 	int number = -1;                        // in the maker's table, while it is being made
 	int fd = -1;                            // here
 	io_uring_params params = {};
-	Mapping queues = {}; // struct io_rings, CQEs, SQ array
-	Mapping sqes = {};
+	RingMemory queues = {}; // struct io_rings, CQEs, SQ array
+	RingMemory sqes = {};
 
 	[[nodiscard]] std::string name() const { return fmt::format("ring {}", image.id()); }
 	// A counter or the like in `queues`.
-	[[nodiscard]] uint32_t &word(uint32_t offset) const
-	{
-		return *reinterpret_cast<uint32_t *>(static_cast<std::byte *>(queues.data()) + offset);
-	}
+	[[nodiscard]] uint32_t word(uint32_t offset) const { return queues.load(offset); }
+	void set_word(uint32_t offset, uint32_t value) const { queues.store(offset, value); }
+	// A submission, and its place in the SQ array if there is one.
+	void set_sqe(uint32_t at, const io_uring_sqe &sqe) const;
+	// Back to what says nothing: NOPs.
+	void clear_sqes() const;
+	[[nodiscard]] io_uring_cqe cqe(uint32_t at) const;
+	[[nodiscard]] bool is_in_user_memory() const { return image.flags() & kSetupNoMmap; }
 	[[nodiscard]] bool has_sq_thread() const { return image.flags() & IORING_SETUP_SQPOLL; }
 	// CQEs that the program has not read; all of them if there are more than fit.
 	[[nodiscard]] uint32_t unread() const

@@ -42,10 +42,10 @@ static Result<> check_sizes(const images::Ring &ring)
 	if (ring.file_alloc_start() > ring.file_alloc_end() || ring.file_alloc_end() > ring.fixed_file_slots())
 		return corrupt("has a range of free slots outside of its table");
 	for (const images::BufferGroup &group : ring.buffer_groups())
-		if (group.ring() && (!std::has_single_bit(group.entries()) || group.entries() > kMostBuffers ||
-				     group.head() > UINT16_MAX || group.id() > UINT16_MAX ||
-				     (group.kernel_memory() &&
-				      group.content().size() != group.entries() * sizeof(io_uring_buf))))
+		if (group.ring() &&
+		    (!std::has_single_bit(group.entries()) || group.entries() > kMostBuffers ||
+		     group.head() > UINT16_MAX || group.id() > UINT16_MAX ||
+		     (group.kernel_memory() && group.content().size() != group.entries() * sizeof(io_uring_buf))))
 			return corrupt("has a ring of buffers of another size than it says");
 	for (const images::FixedBuffer &buffer : ring.buffers())
 		if (buffer.slot() >= ring.buffer_slots())
@@ -56,9 +56,8 @@ static Result<> check_sizes(const images::Ring &ring)
 // The first ring of an SQ thread makes it, that is one that was not attached itself, if it is still there.
 static void share_threads(Plan &plan)
 {
-	std::ranges::stable_partition(plan.ring_steps, [](const RingStep &step) {
-		return !(step.ring->flags() & IORING_SETUP_ATTACH_WQ);
-	});
+	std::ranges::stable_partition(
+		plan.ring_steps, [](const RingStep &step) { return !(step.ring->flags() & IORING_SETUP_ATTACH_WQ); });
 	std::unordered_map<uint32_t, const images::Ring *> first;
 	for (RingStep &step : plan.ring_steps) {
 		if (!step.ring->has_sq_thread())

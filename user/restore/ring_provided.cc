@@ -25,12 +25,12 @@ namespace {
 
 constexpr uint64_t kPage = 4096;
 // Newer than the headers of the oldest build machine.
-constexpr uint16_t kKernelMemory = 1;       // IOU_PBUF_RING_MMAP
-constexpr uint16_t kIncremental = 2;        // IOU_PBUF_RING_INC
+constexpr uint16_t kKernelMemory = 1;        // IOU_PBUF_RING_MMAP
+constexpr uint16_t kIncremental = 2;         // IOU_PBUF_RING_INC
 constexpr uint64_t kMapBuffers = 0x80000000; // IORING_OFF_PBUF_RING
-constexpr unsigned kMapShift = 16;          // IORING_OFF_PBUF_SHIFT
-constexpr unsigned kRegisterStatus = 26;    // IORING_REGISTER_PBUF_STATUS
-constexpr uint16_t kBundle = 1 << 4;        // IORING_RECVSEND_BUNDLE
+constexpr unsigned kMapShift = 16;           // IORING_OFF_PBUF_SHIFT
+constexpr unsigned kRegisterStatus = 26;     // IORING_REGISTER_PBUF_STATUS
+constexpr uint16_t kBundle = 1 << 4;         // IORING_RECVSEND_BUNDLE
 
 // struct io_uring_buf_reg
 struct RingRegistration {
@@ -57,10 +57,9 @@ public:
 		BufferRing result(ring, group);
 		size_t size = group.entries() * sizeof(io_uring_buf);
 		if (group.kernel_memory())
-			result.mapping_ = TRY(Mapping::create((size + kPage - 1) / kPage * kPage,
-							      PROT_READ | PROT_WRITE, MAP_SHARED, ring.fd,
-							      static_cast<off_t>(kMapBuffers | uint64_t{group.id()}
-												       << kMapShift)));
+			result.mapping_ = TRY(Mapping::create(
+				(size + kPage - 1) / kPage * kPage, PROT_READ | PROT_WRITE, MAP_SHARED, ring.fd,
+				static_cast<off_t>(kMapBuffers | uint64_t{group.id()} << kMapShift)));
 		return result;
 	}
 	Result<> write(std::span<const std::byte> bytes)
@@ -102,8 +101,8 @@ private:
 	Result<int32_t> submit(const io_uring_sqe &sqe);
 
 	const NewRing &ring_;
-	UniqueFd peer_;       // what is written to it can be received
-	int number_ = -1;     // from this, in the maker
+	UniqueFd peer_;        // what is written to it can be received
+	int number_ = -1;      // from this, in the maker
 	uint64_t scratch_ = 0; // in the maker
 };
 
@@ -111,22 +110,13 @@ private:
 Result<int32_t> Provider::submit(const io_uring_sqe &sqe)
 {
 	const images::RingLayout &layout = ring_.image.layout();
-	uint32_t head = ring_.word(layout.sq_head()), index = head & (ring_.image.sq_entries() - 1);
-	memcpy(ring_.sqes.bytes().data() + size_t{index} * layout.sqe_size(), &sqe, sizeof(sqe));
-	if (layout.sq_array())
-		ring_.word(layout.sq_array() + index * 4) = index;
-	uint32_t tail = ring_.word(layout.cq_tail());
+	uint32_t head = ring_.word(layout.sq_head()), tail = ring_.word(layout.cq_tail());
+	ring_.set_sqe(head, sqe);
 	TRY(take_submissions(ring_, head + 1));
-	memset(ring_.sqes.bytes().data() + size_t{index} * layout.sqe_size(), 0, sizeof(sqe));
-	if (layout.sq_array())
-		ring_.word(layout.sq_array() + index * 4) = 0;
 	if (ring_.word(layout.cq_tail()) != tail + 1)
 		return Error(Code::kInternal, "does not tell that buffers were provided or taken").on(ring_.name());
-	io_uring_cqe cqe;
-	uint32_t at = tail & (ring_.image.cq_entries() - 1);
-	memcpy(&cqe, ring_.queues.bytes().data() + layout.cqes() + size_t{at} * layout.cqe_size(), sizeof(cqe));
-	ring_.word(layout.cq_head()) = ring_.read_up_to(tail + 1);
-	return cqe.res;
+	ring_.set_word(layout.cq_head(), ring_.read_up_to(tail + 1));
+	return ring_.cqe(tail).res;
 }
 
 // --- classic -------------------------------------------------------------------------------------------------------
@@ -240,6 +230,8 @@ Result<> Provider::run()
 {
 	for (const BufferGroup &group : ring_.image.buffer_groups())
 		TRY(group.ring() ? register_ring(group) : provide(group));
+	if (ring_.image.buffer_groups_size())
+		ring_.clear_sqes();
 	return close_source();
 }
 

@@ -59,8 +59,8 @@ private:
 Result<> Rearming::submit(std::span<const uring::Chain> chains, uint32_t told)
 {
 	for (const std::vector<const uring::Chain *> &part : by_thread(chains)) {
-		Tracee *thread = ring_.has_sq_thread() ? &ring_.maker
-						       : find_thread(tree_, part.front()->front()->tid());
+		Tracee *thread =
+			ring_.has_sq_thread() ? &ring_.maker : find_thread(tree_, part.front()->front()->tid());
 		if (!thread)
 			return make_error(Code::kInternal, "thread {} is not there", part.front()->front()->tid())
 				.on(ring_.name());
@@ -88,10 +88,7 @@ Result<> Rearming::check_told() const
 	const images::RingLayout &layout = ring_.image.layout();
 	uint32_t tail = ring_.word(layout.cq_tail());
 	for (uint32_t at = ring_.image.cq_tail(); at != tail; at++) {
-		io_uring_cqe cqe;
-		uint32_t index = at & (ring_.image.cq_entries() - 1);
-		memcpy(&cqe, ring_.queues.bytes().data() + layout.cqes() + size_t{index} * layout.cqe_size(),
-		       sizeof(cqe));
+		io_uring_cqe cqe = ring_.cqe(at);
 		if (cqe.res >= 0 || cqe.res == -ECANCELED)
 			continue;
 		auto fits = [data = uint64_t{cqe.user_data}](const Request &request) {
@@ -148,8 +145,7 @@ Result<> rearm_reported(NewRing &ring, const Plan &plan, Tree &tree, const OpenF
 	if (uint32_t told = ring.word(ring.image.layout().cq_tail()); told != before + count)
 		return make_error(Code::kInternal, "tells {} of {} polls that are ready", told - before, count)
 			.on(ring.name());
-	for (uint32_t i = 0; ring.image.layout().sq_array() && i < ring.image.sq_entries(); i++)
-		ring.word(ring.image.layout().sq_array() + i * 4) = 0;
+	ring.clear_sqes();
 	ring.waiting.erase(ring.waiting.begin(), rest.begin());
 	return {};
 }

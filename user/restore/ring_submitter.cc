@@ -70,7 +70,7 @@ Result<> Submitter::open()
 
 Result<> Submitter::close()
 {
-	std::ranges::fill(ring_.sqes.bytes(), std::byte{});
+	ring_.sqes.clear();
 	SyscallBatch batch;
 	batch.add(SYS_munmap, mapping_, kOperandBytes);
 	if (opened_) {
@@ -170,16 +170,9 @@ io_uring_sqe Submitter::sqe_of(const Request &request)
 
 Result<> Submitter::write_requests()
 {
-	const images::RingLayout &layout = ring_.image.layout();
-	std::span<std::byte> sqes = ring_.sqes.bytes();
-	std::ranges::fill(sqes, std::byte{});
-	for (uint32_t i = 0; i < taken_.size(); i++) {
-		uint32_t index = (head_ + i) & (ring_.image.sq_entries() - 1);
-		io_uring_sqe sqe = sqe_of(*taken_[i]);
-		memcpy(sqes.data() + size_t{index} * layout.sqe_size(), &sqe, sizeof(sqe));
-		if (layout.sq_array())
-			ring_.word(layout.sq_array() + index * 4) = index;
-	}
+	ring_.sqes.clear();
+	for (uint32_t i = 0; i < taken_.size(); i++)
+		ring_.set_sqe(head_ + i, sqe_of(*taken_[i]));
 	return thread_.write(mapping_, operands_.bytes());
 }
 
@@ -189,7 +182,7 @@ Result<> Submitter::enter(uint32_t count)
 	if (ring_.has_sq_thread()) {
 		TRY(take_submissions(ring_, head_ + count));
 	} else {
-		ring_.word(ring_.image.layout().sq_tail()) = head_ + count;
+		ring_.set_word(ring_.image.layout().sq_tail(), head_ + count);
 		batch.add(SYS_io_uring_enter, number_, count, 0, 0, 0, 0);
 	}
 	for (auto [file, number] : numbers_)

@@ -313,6 +313,26 @@ Result<> Tree::end_leaders()
 	return {};
 }
 
+// The last slot is free: the threads of the images are counted, and the leader and io_uring's own need none.
+Result<> Tree::run_in_helper(pid_t pid, SyscallBatch &batch)
+{
+	Member &member = *members_.at(pid);
+	clone_args clone = {};
+	clone.flags = kThreadFlags | CLONE_PTRACE;
+	SyscallBatch create;
+	size_t created = create.add(SYS_clone3, create.value(clone), sizeof(clone));
+	TRY(create.run(member.leader));
+	auto tid = static_cast<pid_t>(create.result(created));
+	Tracee helper(pid, tid, stub_, stub_.thread_slot(static_cast<size_t>(member.image->threads_size() - 1)));
+	helper.take_registers_of(member.leader);
+	TRY(helper.wait_first_stop());
+	Result<> done = batch.run(helper);
+	uint64_t status[] = {0};
+	TRY(helper.start_call(SYS_exit, status));
+	TRY(wait_for_end(helper));
+	return done;
+}
+
 // The status is an exit code or the signal that ended it; its core flag needs a limit of 0, or a core would be written.
 Result<> Tree::end_zombie(Member &zombie)
 {

@@ -10,6 +10,7 @@
 #include "user/memory/range.h"
 #include "user/restore/guard.h"
 #include "user/restore/plan.h"
+#include "user/target/batch.h"
 #include "user/target/remote.h"
 
 namespace bpfckpt::restore {
@@ -64,6 +65,8 @@ public:
 	Result<> create(ForkHooks &hooks);
 	// CLONE_THREAD in every process that has threads.
 	Result<> create_threads();
+	// Calls of a thread of the process that is there for them only.
+	Result<> run_in_helper(pid_t pid, target::SyscallBatch &batch);
 	// Those that were zombies end as they had ended. Their parents must not ignore SIGCHLD yet.
 	Result<> end_zombies();
 

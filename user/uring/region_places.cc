@@ -68,12 +68,11 @@ RegionPlaces place_regions(const iterators::UringRecords &records, const iterato
 		for (const iterators::AddressSpace &space : spaces)
 			if (space.mm)
 				order.push_back(&space);
-		std::ranges::stable_partition(order, [mm = preferred[region.ring]](const auto *space) {
-			return space->mm->mm == mm;
-		});
+		std::ranges::stable_partition(
+			order, [mm = preferred[region.ring]](const auto *space) { return space->mm->mm == mm; });
 		for (const iterators::AddressSpace *space : order) {
-			PageMapWindow &map = maps.try_emplace(space->mm->mm, static_cast<unsigned>(space->tid))
-						     .first->second;
+			PageMapWindow &map =
+				maps.try_emplace(space->mm->mm, static_cast<unsigned>(space->tid)).first->second;
 			if (uint64_t address = address_in(*space, region, frames, map)) {
 				places[key] = {space->mm->mm, address};
 				break;

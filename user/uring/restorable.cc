@@ -123,11 +123,9 @@ Maker RingHolders::maker_of(const images::Ring &ring) const
 		if (auto user = std::ranges::find(process->threads(), images::Thread::USER, &images::Thread::role);
 		    user != process->threads().end())
 			candidates.push_back({process, &*user});
-	auto fit = std::ranges::find_if(candidates,
-					[&](const Maker &maker) {
-						return is_of(*maker.process, ring) &&
-						       has_buffers_of(*maker.process, ring);
-					});
+	auto fit = std::ranges::find_if(candidates, [&](const Maker &maker) {
+		return is_of(*maker.process, ring) && has_buffers_of(*maker.process, ring);
+	});
 	return fit == candidates.end() ? Maker{} : *fit;
 }
 
@@ -289,11 +287,12 @@ void RingCheck::check_place(const images::Ring &ring)
 	uint32_t submitted = ring.sq_head() - waiting_count(ring);
 	if (requests > std::min(submitted, ring.cq_tail()))
 		refuse(name_of(ring),
-		       fmt::format("its provided buffers take {} requests to make again, and only {} submissions and {} "
-				   "completions have gone through it",
-				   requests, submitted, ring.cq_tail()),
+		       fmt::format(
+			       "its provided buffers take {} requests to make again, and only {} submissions and {} "
+			       "completions have gone through it",
+			       requests, submitted, ring.cq_tail()),
 		       "try again when the program has used the ring some more");
-	if (requests && (ring.has_restrictions() || ring.disabled()))
+	if (requests && (ring.has_restrictions() || ring.disabled() || ring.flags() & IORING_SETUP_IOPOLL))
 		refuse(name_of(ring), "it has provided buffers, and takes no requests to make them again",
 		       "see docs/support.md");
 }

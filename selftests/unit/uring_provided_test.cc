@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/uring/provided.h"
+
+#include <gtest/gtest.h>
+
+namespace bpfckpt::uring {
+
+namespace {
+
+void add_buffer(images::BufferGroup &group, uint32_t id, uint64_t address, uint32_t length = 64)
+{
+	images::ProvidedBuffer *buffer = group.add_buffers();
+	buffer->set_id(id);
+	buffer->set_address(address);
+	buffer->set_length(length);
+}
+
+images::BufferGroup &add_ring(images::Ring &ring, uint32_t entries, uint32_t head)
+{
+	images::BufferGroup &group = *ring.add_buffer_groups();
+	group.set_ring(true);
+	group.set_entries(entries);
+	group.set_head(head);
+	return group;
+}
+
+} // namespace
+
+TEST(UringProvided, neighbours_are_provided_together)
+{
+	images::BufferGroup group;
+	EXPECT_TRUE(runs_of(group).empty());
+	add_buffer(group, 4, 0x1000);
+	add_buffer(group, 5, 0x1040);
+	add_buffer(group, 6, 0x1080);
+	add_buffer(group, 8, 0x10c0);     // another number
+	add_buffer(group, 9, 0x2000);     // another place
+	add_buffer(group, 10, 0x2040, 8); // another size
+	add_buffer(group, 3, 0x2048, 8);  // backwards
+	auto runs = runs_of(group);
+	ASSERT_EQ(runs.size(), 5u);
+	EXPECT_EQ(runs[0].first->id(), 4u);
+	EXPECT_EQ(runs[0].count, 3u);
+	for (size_t i = 1; i < runs.size(); i++)
+		EXPECT_EQ(runs[i].count, 1u);
+}
+
+TEST(UringProvided, requests_are_no_fewer_than_it_takes)
+{
+	images::Ring ring;
+	EXPECT_EQ(requests_to_provide(ring), 0u);
+	add_ring(ring, 16, 0);
+	EXPECT_EQ(requests_to_provide(ring), 0u);
+	add_ring(ring, 16, 1);
+	EXPECT_EQ(requests_to_provide(ring), 1u);
+	add_ring(ring, 16, 65535);
+	EXPECT_EQ(requests_to_provide(ring), 1u + 258);
+	add_ring(ring, 16, 150).set_incremental(true); // each buffer once, 15 of 16 at a time
+	EXPECT_EQ(requests_to_provide(ring), 1u + 258 + 11);
+	add_buffer(*ring.add_buffer_groups(), 0, 0x1000);
+	EXPECT_EQ(requests_to_provide(ring), 1u + 258 + 11 + 1);
+}
+
+TEST(UringProvided, a_group_is_empty_when_its_head_is_at_its_tail)
+{
+	images::Ring ring;
+	images::BufferGroup &group = add_ring(ring, 16, 7);
+	group.set_tail(7);
+	EXPECT_TRUE(has_no_buffer(ring, 0));
+	group.set_tail(8);
+	EXPECT_FALSE(has_no_buffer(ring, 0));
+	EXPECT_TRUE(has_no_buffer(ring, 1)) << "there is no such group";
+}
+
+} // namespace bpfckpt::uring
