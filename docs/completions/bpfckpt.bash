@@ -46,7 +46,7 @@ _bpfckpt() {
 		fi
 		;;
 	restore)
-		candidates='-D --images-dir -d --restore-detached --pidfile -s --leave-stopped -o --log-file --dry-run --trust-images --timer-id-limit --ring-counter-budget'
+		candidates='-D --images-dir -d --restore-detached --pidfile -s --leave-stopped -o --log-file --dry-run --trust-images --timer-id-limit --ring-counter-budget --cpu-cap'
 		candidates+=' -v --verbose --timeout --stats'
 		;;
 	esac

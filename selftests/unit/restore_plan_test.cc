@@ -2,6 +2,7 @@
 // Document -> plan: the order of forks, and what is refused.
 #include "user/policy/task_support.h"
 #include "user/restore/plan.h"
+#include "user/util/xstate.h"
 
 #include <algorithm>
 #include <chrono>
@@ -123,6 +124,24 @@ TEST_F(RestorePlanTest, dump_hears_of_tasks_that_cannot_be_rebuilt)
 	ASSERT_EQ(obstacles.size(), 2u);
 	EXPECT_NE(obstacles[0].message.find("PR_SET_DUMPABLE 2"), std::string::npos);
 	EXPECT_NE(obstacles[1].message.find("shares its memory with pid 100"), std::string::npos);
+}
+
+TEST_F(RestorePlanTest, another_cpu_is_refused_unless_nobody_cares)
+{
+	constexpr uint64_t kAvx = 1 << 2, kAmx = 3 << 17;
+	add(100, 1, 100, 100).mutable_threads(0)->set_tid(4'000'000); // of nobody
+	auto refusals = [this](uint64_t features, bool compare) {
+		manifest_.set_xstate_features(features);
+		Plan p = plan();
+		findings_.clear();
+		check_machine(p, {.compare_cpu = compare}, findings_);
+		return std::ranges::count(findings_, "CPU", &Error::object);
+	};
+	EXPECT_EQ(refusals(xstate_features(), true), 0);
+	EXPECT_EQ(refusals(xstate_features() ^ kAmx, true), 0);
+	EXPECT_EQ(refusals(0, true), 0); // of an older bpfckpt
+	EXPECT_EQ(refusals(xstate_features() ^ kAvx, true), 1);
+	EXPECT_EQ(refusals(xstate_features() ^ kAvx, false), 0);
 }
 
 TEST_F(RestorePlanTest, registers_that_this_cpu_lacks_are_named)

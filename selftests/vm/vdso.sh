@@ -22,7 +22,7 @@ wait_for() { # file
 	done
 }
 restore_and_check() {
-	build/bpfckpt restore -d -D "$dir/images" && touch "$work/go.1" && wait_for "$work/ok.1" && touch "$work/stop"
+	build/bpfckpt restore --cpu-cap none -d -D "$dir/images" && touch "$work/go.1" && wait_for "$work/ok.1" && touch "$work/stop"
 }
 EOF
 cat >"$dir/dump.sh" <<EOF

@@ -24,6 +24,7 @@
 #include "user/util/interrupt.h"
 #include "user/util/log.h"
 #include "user/util/urgency.h"
+#include "user/util/xstate.h"
 
 namespace bpfckpt::cli {
 namespace {
@@ -256,6 +257,7 @@ images::Manifest Dump::manifest() const
 	manifest.set_root_pid(static_cast<uint32_t>(options_.pid));
 	manifest.set_frozen_ns(static_cast<uint64_t>(stats_.frozen.count()));
 	manifest.set_vdso_hash(memory::vdso_hash());
+	manifest.set_xstate_features(xstate_features());
 	for (const target::FrozenProcess &process : tree_->processes())
 		for (const target::FrozenThread &thread : process.threads)
 			if (!thread.xstate.empty()) {

@@ -178,6 +178,12 @@ void add_restore(CLI::App &app, Command &command, RestoreOptions &options)
 			    "How many timer IDs may be counted on a kernel that cannot be told one")
 		->check(whole_number())
 		->type_name("COUNT");
+	restore->add_option_function<std::string>(
+		       "--cpu-cap",
+		       [&options](const std::string &what) { options.machine.compare_cpu = what == "fpu"; },
+		       "What must be as at the dump: fpu (extended registers) or none")
+		->check(CLI::IsMember({"fpu", "none"}))
+		->type_name("WHAT");
 	// For tests: as if the kernel were older than 6.15.
 	restore->add_flag("--count-timer-ids", options.machine.count_timer_ids)->group("");
 	add_stats(restore, options.stats, "Print figures of the restore to standard output: text or json");

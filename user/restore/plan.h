@@ -74,6 +74,7 @@ struct MachineOptions {
 	uint64_t timer_id_limit = kTimerIdLimit; // IDs to count, of all processes together
 	bool count_timer_ids = false;            // as if the kernel lacked PR_TIMER_CREATE_RESTORE_IDS
 	double ring_counter_seconds = 5;         // for the counters of all rings together
+	bool compare_cpu = true;                 // refuse another set of extended registers
 };
 
 // PIDs in use, files that changed or are gone, another vDSO or register layout, limits that would have to rise, timers

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "user/util/io.h"
+#include "user/util/xstate.h"
 
 namespace bpfckpt::restore {
 
@@ -82,20 +83,29 @@ static uint64_t xstate_size()
 	return ebx; // of the features that the kernel enabled in XCR0
 }
 
-// XCR0: what the kernel lets programs use. Features that they have to ask for (AMX) included.
-static uint64_t xstate_features()
-{
-	uint32_t low = 0;
-	uint32_t high = 0;
-	asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	return uint64_t{high} << 32 | low;
-}
-
 static std::string name_of_features(uint64_t bits)
 {
 	static constexpr uint64_t kAvx512 = 7 << 5;
 	std::string name = bits & 1 << 2 ? "AVX" : bits & kAvx512 ? "AVX-512" : bits & kXstateTileData ? "AMX" : "";
 	return name.empty() ? fmt::format("extended (XCR0 bits {:#x})", bits) : name;
+}
+
+// By them programs choose their code when they start, and what they start with the size of stack frames: the dynamic
+// linker saves all there are in its resolver of lazily bound functions (glibc, sysdeps/x86/cpu-features.c). Left out is
+// what a program has to ask for, and protection keys.
+static void check_cpu(const Plan &plan, Findings &findings)
+{
+	static constexpr uint64_t kChosenBy =
+		1 << 1 | 1 << 2 | 3 << 3 | 7 << 5 | 1 << 19; // SSE, AVX, MPX, AVX-512, APX
+	uint64_t there = plan.manifest->xstate_features() & kChosenBy;
+	uint64_t here = xstate_features() & kChosenBy;
+	if (!there || there == here)
+		return;
+	uint64_t lacks = there & ~here;
+	mismatch(findings, "CPU",
+		 fmt::format("{} {} registers, unlike that of the dump", lacks ? "lacks" : "has",
+			     name_of_features(lacks ? lacks : here & ~there)),
+		 "restore on a CPU with the same features, or give --cpu-cap none for programs that do not care");
 }
 
 static void check_registers(const Plan &plan, Findings &findings)
@@ -124,6 +134,8 @@ void check_machine(Plan &plan, const MachineOptions &options, Findings &findings
 	check_pids(plan, findings);
 	check_limits(plan, findings);
 	check_descriptors(plan, findings);
+	if (options.compare_cpu)
+		check_cpu(plan, findings);
 	check_registers(plan, findings);
 	check_vdso(plan, findings);
 	check_files(plan, findings);
