@@ -16,6 +16,7 @@
 #define PBUF_RING_MMAP       1
 #define PBUF_RING_INC        2
 #define REGISTER_PBUF_STATUS 26
+#define READ_MULTISHOT       49
 #define MAP_BUFFERS          0x80000000UL
 
 #define ENTRIES 16
@@ -42,7 +43,7 @@ static struct group groups[] = {{.id = 1}, {.id = 2, .flags = PBUF_RING_MMAP}, {
 #define GROUPS (int)(sizeof(groups) / sizeof(groups[0]))
 
 static struct io_uring ring;
-static int pair[2], many[2], pipe_fds[2];
+static int pair[2], many[2], messages[2], pipe_fds[2], repeated[2];
 static char classic[ENTRIES][SIZE];
 static int order[ENTRIES], first, available; /* of classic buffers, a queue */
 
@@ -92,12 +93,12 @@ static void expect_at(const struct group *group, const char *what)
 }
 
 /* The next completion has its data in the buffer that was to come; gives its flags. */
-static unsigned expect_in(int data, const char *text, const char *place, int id)
+static unsigned expect_bytes(int data, const char *bytes, int length, const char *place, int id)
 {
 	struct __kernel_timespec limit = {.tv_sec = 5};
 	struct io_uring_cqe *cqe = NULL;
 	unsigned flags;
-	int length = (int)strlen(text), err;
+	int err;
 
 	do {
 		err = io_uring_wait_cqe_timeout(&ring, &cqe, &limit);
@@ -108,10 +109,15 @@ static unsigned expect_in(int data, const char *text, const char *place, int id)
 	flags = cqe->flags;
 	SCENARIO_CHECK(flags & IORING_CQE_F_BUFFER && (int)(flags >> IORING_CQE_BUFFER_SHIFT) == id,
 		       "%d: buffer %u in place of %d", data, flags >> IORING_CQE_BUFFER_SHIFT, id);
-	SCENARIO_CHECK(!memcmp(place, text, (size_t)length), "%d: \"%.*s\" in place of \"%s\"", data, length, place,
-		       text);
+	SCENARIO_CHECK(!memcmp(place, bytes, (size_t)length), "%d: \"%.*s\" in place of \"%.*s\"", data, length, place,
+		       length, bytes);
 	io_uring_cqe_seen(&ring, cqe);
 	return flags;
+}
+
+static unsigned expect_in(int data, const char *text, const char *place, int id)
+{
+	return expect_bytes(data, text, (int)strlen(text), place, id);
 }
 
 static void arm(int data, int fd, int group, unsigned short ioprio)
@@ -165,6 +171,26 @@ static unsigned expect_in_ring(struct group *group, int data, int fd)
 	return flags;
 }
 
+/* A multishot RECVMSG puts a header before what it has received. */
+static void expect_message(struct group *group, int data, int fd)
+{
+	struct {
+		struct io_uring_recvmsg_out header;
+		char text[16];
+	} message = {};
+	const char *text = next_text();
+	int id = (int)(group->head++ % ENTRIES);
+	unsigned flags;
+
+	message.header.payloadlen = (unsigned)strlen(text);
+	memcpy(message.text, text, strlen(text));
+	put(fd, text);
+	flags = expect_bytes(data, (const char *)&message, (int)(sizeof(message.header) + strlen(text)),
+			     group->bytes[id], id);
+	SCENARIO_CHECK(flags & IORING_CQE_F_MORE, "%d does not repeat any more", data);
+	put_buffer(group, id);
+}
+
 static void receive(struct group *group)
 {
 	arm(100, pair[1], group->id, 0);
@@ -205,6 +231,41 @@ static void arm_read(void)
 	ring_submit(&ring, 1);
 }
 
+static void arm_repeated_read(void)
+{
+	struct io_uring_sqe *sqe = ring_sqe(&ring);
+
+	io_uring_prep_read(sqe, repeated[0], NULL, 0, -1);
+	sqe->opcode = READ_MULTISHOT;
+	sqe->flags |= IOSQE_BUFFER_SELECT;
+	sqe->buf_group = groups[0].id;
+	sqe->user_data = 104;
+	ring_submit(&ring, 1);
+}
+
+static void arm_messages(void)
+{
+	static struct msghdr header;
+	struct io_uring_sqe *sqe = ring_sqe(&ring);
+
+	io_uring_prep_recvmsg(sqe, messages[1], &header, 0);
+	sqe->ioprio |= IORING_RECV_MULTISHOT;
+	sqe->flags |= IOSQE_BUFFER_SELECT;
+	sqe->buf_group = groups[1].id;
+	sqe->user_data = 105;
+	ring_submit(&ring, 1);
+}
+
+static void require_repeated_reads(void)
+{
+	struct io_uring_probe *probe = io_uring_get_probe_ring(&ring);
+
+	SCENARIO_REQUIRE(probe, "no probe");
+	if (!io_uring_opcode_supported(probe, READ_MULTISHOT))
+		scenario_skip("no IORING_OP_READ_MULTISHOT");
+	io_uring_free_probe(probe);
+}
+
 static void check(int round)
 {
 	(void)round;
@@ -214,6 +275,11 @@ static void check(int round)
 	/* Those that waited. */
 	SCENARIO_CHECK(expect_in_ring(&groups[0], 200, many[0]) & IORING_CQE_F_MORE, "it does not repeat any more");
 	SCENARIO_CHECK(expect_in_ring(&groups[0], 200, many[0]) & IORING_CQE_F_MORE, "it does not repeat any more");
+	for (int times = 0; times < 2; times++) {
+		SCENARIO_CHECK(expect_in_ring(&groups[0], 104, repeated[1]) & IORING_CQE_F_MORE,
+			       "the read does not repeat any more");
+		expect_message(&groups[1], 105, messages[0]);
+	}
 	expect_in_ring(&groups[1], 102, pipe_fds[1]);
 	arm_read();
 	for (int i = 0; i < GROUPS; i++)
@@ -238,9 +304,11 @@ int main(int argc, char **argv)
 	scenario_init();
 	SCENARIO_REQUIRE(!io_uring_queue_init_params(32, &ring, &params), "%m");
 	scenario_tell("ring", "%d", ring.ring_fd);
-	SCENARIO_REQUIRE(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair) && !socketpair(AF_UNIX, SOCK_STREAM, 0, many),
+	require_repeated_reads();
+	SCENARIO_REQUIRE(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair) && !socketpair(AF_UNIX, SOCK_STREAM, 0, many) &&
+				 !socketpair(AF_UNIX, SOCK_DGRAM, 0, messages),
 			 "%m");
-	SCENARIO_REQUIRE(!pipe(pipe_fds), "%m");
+	SCENARIO_REQUIRE(!pipe(pipe_fds) && !pipe(repeated), "%m");
 	for (int i = 0; i < GROUPS; i++)
 		set_up(&groups[i]);
 	provide(8, 4);
@@ -250,5 +318,7 @@ int main(int argc, char **argv)
 			receive(&groups[i]);
 	arm(200, many[1], groups[0].id, IORING_RECV_MULTISHOT);
 	arm_read();
+	arm_repeated_read();
+	arm_messages();
 	return scenario_main(check);
 }

@@ -78,6 +78,18 @@ static bool has_completion_with_flags(const images::Ring &ring)
 	       });
 }
 
+// The head of a ring of buffers is moved by receives that take several at once.
+static void check_buffers(const images::Ring &ring, const io_uring_params &own, Findings &findings)
+{
+	static constexpr uint32_t kBundles = 1U << 14; // IORING_FEAT_RECVSEND_BUNDLE
+	bool used = std::ranges::any_of(ring.buffer_groups(),
+					[](const images::BufferGroup &group) { return group.ring() && group.head(); });
+	if (used && !(own.features & kBundles))
+		findings.push_back(Error(Code::kKernelLacks, "has a ring of provided buffers that has been taken from")
+					   .on(name_of(ring))
+					   .with_hint("Linux 6.10 and newer can bring it to its position"));
+}
+
 void check_rings(const Plan &plan, const MachineOptions &options, Findings &findings)
 {
 	if (plan.ring_steps.empty())
@@ -88,6 +100,7 @@ void check_rings(const Plan &plan, const MachineOptions &options, Findings &find
 		return;
 	for (const RingStep &step : plan.ring_steps) {
 		check_layout(*step.ring, *own, findings);
+		check_buffers(*step.ring, *own, findings);
 		if (has_completion_with_flags(*step.ring) && !can_post_flags())
 			findings.push_back(
 				Error(Code::kKernelLacks,
