@@ -224,6 +224,15 @@ TEST(NamesTest, flags_are_named_and_unknown_ones_shown)
 	EXPECT_EQ(capabilities(0), "none");
 }
 
+TEST(NamesTest, results_that_are_errors)
+{
+	EXPECT_EQ(errno_name(0), "0");
+	EXPECT_EQ(errno_name(12), "12");
+	EXPECT_EQ(errno_name(-ECANCELED), fmt::format("{} ECANCELED", -ECANCELED));
+	EXPECT_EQ(errno_name(-4095), "-4095");
+	EXPECT_EQ(errno_name(INT32_MIN), "-2147483648");
+}
+
 TEST(TerminalTest, units)
 {
 	EXPECT_EQ(human_bytes(0), "0 B");

@@ -302,7 +302,8 @@ std::string cpu_list(const std::string &mask)
 
 std::string errno_name(int32_t result)
 {
-	const char *name = result < 0 ? ::strerrorname_np(-result) : nullptr;
+	static constexpr int32_t kMostErrno = 4095; // include/linux/err.h: MAX_ERRNO
+	const char *name = result < 0 && result >= -kMostErrno ? ::strerrorname_np(-result) : nullptr;
 	return name ? fmt::format("{} {}", result, name) : fmt::format("{}", result);
 }
 
