@@ -53,7 +53,8 @@ static __always_inline _Bool name_is(const char *name, const char *wanted, __u32
 }
 #define NAME_IS(name, wanted) name_is(name, wanted, sizeof(wanted))
 
-static __noinline __u32 kind_of(__u64 function)
+/* Global, so that the verifier goes through its loops once and not for each way that leads to it. */
+__noinline __u32 kind_of(__u64 function)
 {
 	__u32 *known = bpf_map_lookup_elem(&kinds, &function);
 	char name[NAME_SIZE] = {};
@@ -167,14 +168,20 @@ static _Bool add_wheel_sleeper(const struct stack_walk *walk, __u64 task_at)
 	return 1;
 }
 
+/* Global, for the same reason. */
+__noinline int add_sleeper_at(const struct stack_walk *walk, __u64 task_at)
+{
+	return walk &&
+	       (add_hrtimer_sleeper(walk, task_at) || add_ring_wait(walk, task_at) || add_wheel_sleeper(walk, task_at));
+}
+
 static long next_words(__u64 turn, struct stack_walk *walk)
 {
 	for (__u32 i = 0; i < WORDS_A_TURN; i++) {
 		__u32 index = turn * WORDS_A_TURN + i;
-		__u64 at = walk->sp + index * sizeof(__u64);
 
 		if (stack[index & (STACK_WORDS - 1)] == (__u64)walk->task &&
-		    (add_hrtimer_sleeper(walk, at) || add_ring_wait(walk, at) || add_wheel_sleeper(walk, at)))
+		    add_sleeper_at(walk, walk->sp + index * sizeof(__u64)))
 			return 1;
 	}
 	return 0;
