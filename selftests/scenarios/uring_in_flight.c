@@ -101,14 +101,9 @@ static void arm(int what)
 /* A poll, a drain behind it, and what comes after the drain. */
 static void arm_drained(void)
 {
-	struct io_uring_sqe *sqe = ring_sqe(&drained);
+	struct io_uring_sqe *sqe;
 
-	io_uring_prep_poll_add(sqe, drain_pipe[0], POLLIN);
-	sqe->user_data = DRAIN_POLL;
-	sqe = ring_sqe(&drained);
-	io_uring_prep_nop(sqe);
-	sqe->flags |= IOSQE_IO_DRAIN;
-	sqe->user_data = DRAINED;
+	ring_prep_drain(&drained, drain_pipe[0], DRAIN_POLL, DRAINED);
 	sqe = ring_sqe(&drained);
 	io_uring_prep_nop(sqe);
 	sqe->user_data = BEHIND;

@@ -222,14 +222,9 @@ static void check_chain(void)
 /* A poll, a drain behind it, and what comes after the drain. */
 static void arm_drained(void)
 {
-	struct io_uring_sqe *sqe = ring_sqe(&drained);
+	struct io_uring_sqe *sqe;
 
-	io_uring_prep_poll_add(sqe, pipes[DRAIN_POLL][0], POLLIN);
-	sqe->user_data = DRAIN_POLL;
-	sqe = ring_sqe(&drained);
-	io_uring_prep_nop(sqe);
-	sqe->flags |= IOSQE_IO_DRAIN;
-	sqe->user_data = DRAINED;
+	ring_prep_drain(&drained, pipes[DRAIN_POLL][0], DRAIN_POLL, DRAINED);
 	sqe = ring_sqe(&drained);
 	io_uring_prep_read(sqe, pipes[BEHIND][0], &byte[BEHIND], 1, 0);
 	submit(&drained, sqe, BEHIND, 3);

@@ -120,16 +120,21 @@ static unsigned expect_in(int data, const char *text, const char *place, int id)
 	return expect_bytes(data, text, (int)strlen(text), place, id);
 }
 
+static void submit_select(struct io_uring_sqe *sqe, int data, int group)
+{
+	sqe->flags |= IOSQE_BUFFER_SELECT;
+	sqe->buf_group = (unsigned short)group;
+	sqe->user_data = (unsigned long long)data;
+	ring_submit(&ring, 1);
+}
+
 static void arm(int data, int fd, int group, unsigned short ioprio)
 {
 	struct io_uring_sqe *sqe = ring_sqe(&ring);
 
 	io_uring_prep_recv(sqe, fd, NULL, 0, 0);
 	sqe->ioprio = ioprio;
-	sqe->flags |= IOSQE_BUFFER_SELECT;
-	sqe->buf_group = (unsigned short)group;
-	sqe->user_data = (unsigned long long)data;
-	ring_submit(&ring, 1);
+	submit_select(sqe, data, group);
 }
 
 static const char *next_text(void)
@@ -225,10 +230,7 @@ static void arm_read(void)
 	struct io_uring_sqe *sqe = ring_sqe(&ring);
 
 	io_uring_prep_read(sqe, pipe_fds[0], NULL, SIZE, -1);
-	sqe->flags |= IOSQE_BUFFER_SELECT;
-	sqe->buf_group = groups[1].id;
-	sqe->user_data = 102;
-	ring_submit(&ring, 1);
+	submit_select(sqe, 102, groups[1].id);
 }
 
 static void arm_repeated_read(void)
@@ -237,10 +239,7 @@ static void arm_repeated_read(void)
 
 	io_uring_prep_read(sqe, repeated[0], NULL, 0, -1);
 	sqe->opcode = READ_MULTISHOT;
-	sqe->flags |= IOSQE_BUFFER_SELECT;
-	sqe->buf_group = groups[0].id;
-	sqe->user_data = 104;
-	ring_submit(&ring, 1);
+	submit_select(sqe, 104, groups[0].id);
 }
 
 static void arm_messages(void)
@@ -250,20 +249,7 @@ static void arm_messages(void)
 
 	io_uring_prep_recvmsg(sqe, messages[1], &header, 0);
 	sqe->ioprio |= IORING_RECV_MULTISHOT;
-	sqe->flags |= IOSQE_BUFFER_SELECT;
-	sqe->buf_group = groups[1].id;
-	sqe->user_data = 105;
-	ring_submit(&ring, 1);
-}
-
-static void require_repeated_reads(void)
-{
-	struct io_uring_probe *probe = io_uring_get_probe_ring(&ring);
-
-	SCENARIO_REQUIRE(probe, "no probe");
-	if (!io_uring_opcode_supported(probe, READ_MULTISHOT))
-		scenario_skip("no IORING_OP_READ_MULTISHOT");
-	io_uring_free_probe(probe);
+	submit_select(sqe, 105, groups[1].id);
 }
 
 static void check(int round)
@@ -304,7 +290,8 @@ int main(int argc, char **argv)
 	scenario_init();
 	SCENARIO_REQUIRE(!io_uring_queue_init_params(32, &ring, &params), "%m");
 	scenario_tell("ring", "%d", ring.ring_fd);
-	require_repeated_reads();
+	if (!ring_knows(&ring, READ_MULTISHOT))
+		scenario_skip("no IORING_OP_READ_MULTISHOT");
 	SCENARIO_REQUIRE(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair) && !socketpair(AF_UNIX, SOCK_STREAM, 0, many) &&
 				 !socketpair(AF_UNIX, SOCK_DGRAM, 0, messages),
 			 "%m");

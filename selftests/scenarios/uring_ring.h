@@ -4,6 +4,7 @@
 #define BPFCKPT_URING_RING_H
 
 #include <liburing.h>
+#include <poll.h>
 #include <string.h>
 
 #include "selftests/scenarios/scenario.h"
@@ -75,6 +76,19 @@ static inline void take(int fd)
 	char text[64];
 
 	SCENARIO_REQUIRE(read(fd, text, sizeof(text)) > 0, "%m");
+}
+
+/* A poll, and a NOP that waits for all before it (IOSQE_IO_DRAIN); not submitted yet. */
+static inline void ring_prep_drain(struct io_uring *ring, int fd, unsigned long long poll, unsigned long long drained)
+{
+	struct io_uring_sqe *sqe = ring_sqe(ring);
+
+	io_uring_prep_poll_add(sqe, fd, POLLIN);
+	sqe->user_data = poll;
+	sqe = ring_sqe(ring);
+	io_uring_prep_nop(sqe);
+	sqe->flags |= IOSQE_IO_DRAIN;
+	sqe->user_data = drained;
 }
 
 /* The next completion is that of request `what`, with this result. */

@@ -5,12 +5,10 @@
 
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <optional>
 #include <unordered_map>
 
 #include <fmt/core.h>
-#include <sys/user.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -227,20 +225,13 @@ void Dump::count_objects()
 
 static bool is_inside_vdso(const images::Document &document)
 {
-	std::unordered_map<uint32_t, std::pair<uint64_t, uint64_t>> vdsos;
+	std::unordered_map<uint32_t, memory::Range> vdsos;
 	for (const images::Memory &memory : document.memory())
-		for (const images::Vma &vma : memory.vmas())
-			if (vma.kind() == images::Vma::VDSO)
-				vdsos[memory.id()] = {vma.start(), vma.end()};
+		vdsos[memory.id()] = memory::vdso_code(memory);
 	for (const images::Process &process : document.processes())
-		for (const images::Thread &thread : process.threads()) {
-			user_regs_struct regs = {};
-			if (thread.prstatus().size() == sizeof(regs))
-				memcpy(&regs, thread.prstatus().data(), sizeof(regs));
-			auto vdso = vdsos.find(process.address_space());
-			if (vdso != vdsos.end() && regs.rip >= vdso->second.first && regs.rip < vdso->second.second)
+		for (const images::Thread &thread : process.threads())
+			if (memory::is_inside(thread, vdsos[process.address_space()]))
 				return true;
-		}
 	return false;
 }
 

@@ -7,12 +7,11 @@
 #include <span>
 #include <unordered_map>
 
-#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "iterators/file_record.h"
-#include "user/util/unique_fd.h"
+#include "user/util/pidfd.h"
 
 namespace bpfckpt::collect {
 
@@ -43,12 +42,12 @@ public:
 	}
 
 private:
-	// The table is that of a thread which has outlived its leader; such a pidfd came with v6.9.
+	// The table is that of a thread which may have outlived its leader.
 	static UniqueFd open_pidfd(const fd_record &place)
 	{
-		constexpr unsigned kPidfdThread = O_EXCL; // PIDFD_THREAD
-		return UniqueFd(static_cast<int>(
-			::syscall(SYS_pidfd_open, place.tid, place.tid == place.pid ? 0 : kPidfdThread)));
+		if (place.tid != place.pid)
+			return open_thread_pidfd(static_cast<pid_t>(place.tid));
+		return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, place.pid, 0)));
 	}
 
 	std::unordered_map<uint64_t, const fd_record *> place_;

@@ -188,7 +188,7 @@ Result<> Snapshot::capture_once()
 	paths_ = read_process_paths(tasks_->tasks());
 	TRY(files_->describe_fds());
 	unlinked_ = Unlinked::capture(*files_);
-	socket_options_ = SocketOptions::capture(*files_);
+	socket_options_.capture(*files_);
 	TRY(files_->describe(vmas_->files()));
 	TRY(files_->describe(files_of_tasks()));
 	return capture_rings();

@@ -122,34 +122,28 @@ Value value_of(int socket, const Option &option)
 	return {error, size, bytes};
 }
 
-std::string name_of(int level, int option)
+std::string name_of(const Option &option)
 {
+	if (*option.name)
+		return option.name;
 	for (const Option &named : kNamed)
-		if (named.level == level && named.number == option)
+		if (named.level == option.level && named.number == option.number)
 			return named.name;
-	return fmt::format("option {} of level {}", option, level);
+	return fmt::format("option {} of level {}", option.number, option.level);
 }
 
-std::vector<std::string> unusual_options(int socket, int reference)
+const std::vector<Option> &options_of(bool listener)
 {
-	std::vector<std::string> found;
-	for (const Option &option : kOptions)
-		if (value_of(socket, option) != value_of(reference, option))
-			found.emplace_back(option.name);
-	return found;
-}
-
-std::vector<std::string> unusual_listener_options(int socket, int reference)
-{
-	std::vector<std::string> found;
-	for (int level : {SOL_SOCKET, int{IPPROTO_IP}, int{IPPROTO_IPV6}, int{IPPROTO_TCP}})
-		for (int number = 1; number <= kMostOption; number++) {
-			Option option = {"", number, level, kMostBytes};
-			if (!is_told_otherwise(level, number) &&
-			    value_of(socket, option) != value_of(reference, option))
-				found.push_back(name_of(level, number));
-		}
-	return found;
+	static const std::vector<Option> kOfUnix(std::begin(kOptions), std::end(kOptions));
+	static const std::vector<Option> kOfListeners = [] {
+		std::vector<Option> options;
+		for (int level : {SOL_SOCKET, int{IPPROTO_IP}, int{IPPROTO_IPV6}, int{IPPROTO_TCP}})
+			for (int number = 1; number <= kMostOption; number++)
+				if (!is_told_otherwise(level, number))
+					options.push_back({"", number, level, kMostBytes});
+		return options;
+	}();
+	return listener ? kOfListeners : kOfUnix;
 }
 
 bool is_tcp_listener(const socket_record &record)
@@ -181,37 +175,70 @@ std::optional<images::SocketName> name_of(int socket)
 
 } // namespace
 
-SocketOptions SocketOptions::capture(const iterators::FileReader &reader)
+// Of a new socket: once for each kind, the first time before the freeze.
+class SocketOptions::Defaults {
+public:
+	// nullptr: there are no such sockets to be had.
+	const std::vector<Value> *of(const socket_record &record)
+	{
+		auto [it, fresh] = values_.try_emplace({record.family, record.type});
+		if (fresh)
+			it->second = read(record);
+		return it->second.empty() ? nullptr : &it->second;
+	}
+
+private:
+	static std::vector<Value> read(const socket_record &record)
+	{
+		std::vector<Value> values;
+		UniqueFd socket(::socket(record.family, record.type | SOCK_CLOEXEC, 0));
+		if (socket.valid())
+			for (const Option &option : options_of(is_tcp_listener(record)))
+				values.push_back(value_of(socket.get(), option));
+		return values;
+	}
+
+	std::map<std::pair<int, int>, std::vector<Value>> values_; // by family and type
+};
+
+SocketOptions::SocketOptions() : defaults_(std::make_unique<Defaults>()) {}
+SocketOptions::SocketOptions(SocketOptions &&) noexcept = default;
+SocketOptions &SocketOptions::operator=(SocketOptions &&) noexcept = default;
+SocketOptions::~SocketOptions() = default;
+
+void SocketOptions::look_at(const socket_record &record, const UniqueFd &socket)
 {
-	SocketOptions options;
+	bool listener = is_tcp_listener(record);
+	const char *what = listener ? "a TCP listener" : "a unix socket";
+	const std::vector<Value> *defaults = defaults_->of(record);
+	if (!socket.valid() || !defaults) {
+		found_.push_back({record.file, what, {}});
+		return;
+	}
+	// Read from outside: getsockopt(2) would take it.
+	if (record.options & SOCKET_ERROR_PENDING)
+		found_.push_back({record.file, what, "an unread error (SO_ERROR)"});
+	const std::vector<Option> &options = options_of(listener);
+	for (size_t i = 0; i < options.size(); i++)
+		if (value_of(socket.get(), options[i]) != (*defaults)[i])
+			found_.push_back({record.file, what, name_of(options[i])});
+	if (!listener && record.state == kListen)
+		if (auto name = name_of(socket.get()))
+			names_.push_back({record.file, std::move(*name)});
+}
+
+void SocketOptions::capture(const iterators::FileReader &reader)
+{
+	found_.clear();
+	names_.clear();
 	std::optional<Borrower> borrower;
-	std::map<std::pair<int, int>, UniqueFd> fresh; // by family and type
 	for (const socket_record &record : reader.sockets()) {
-		bool listener = is_tcp_listener(record);
-		if (record.family != AF_UNIX && !listener)
+		if (record.family != AF_UNIX && !is_tcp_listener(record))
 			continue;
 		if (!borrower)
 			borrower.emplace(reader.fds());
-		UniqueFd &reference = fresh[{record.family, record.type}];
-		if (!reference.valid())
-			reference.reset(::socket(record.family, record.type | SOCK_CLOEXEC, 0));
-		UniqueFd socket = borrower->borrow(record.file);
-		const char *what = listener ? "a TCP listener" : "a unix socket";
-		if (!socket.valid() || !reference.valid()) {
-			options.found_.push_back({record.file, what, {}});
-			continue;
-		}
-		// Read from outside: getsockopt(2) would take it.
-		if (record.options & SOCKET_ERROR_PENDING)
-			options.found_.push_back({record.file, what, "an unread error (SO_ERROR)"});
-		for (std::string &option : listener ? unusual_listener_options(socket.get(), reference.get())
-						    : unusual_options(socket.get(), reference.get()))
-			options.found_.push_back({record.file, what, std::move(option)});
-		if (record.family == AF_UNIX && record.state == kListen)
-			if (auto name = name_of(socket.get()))
-				options.names_.push_back({record.file, std::move(*name)});
+		look_at(record, borrower->borrow(record.file));
 	}
-	return options;
 }
 
 void SocketOptions::add_to(Context &ctx) const

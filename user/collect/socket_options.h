@@ -4,21 +4,31 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "iterators/file_reader.h"
 #include "user/collect/context.h"
+#include "user/util/unique_fd.h"
 
 namespace bpfckpt::collect {
 
 class SocketOptions {
 public:
-	// After describe_fds(). Asks each such socket through a borrowed descriptor, and a new one of the same type.
-	static SocketOptions capture(const iterators::FileReader &reader);
+	SocketOptions();
+	SocketOptions(SocketOptions &&) noexcept;
+	SocketOptions &operator=(SocketOptions &&) noexcept;
+	~SocketOptions();
+
+	// After describe_fds(). Asks each such socket through a borrowed descriptor.
+	void capture(const iterators::FileReader &reader);
 	void add_to(Context &ctx) const;
 
 private:
+	class Defaults;
+	void look_at(const socket_record &record, const UniqueFd &socket);
+
 	struct Finding {
 		uint64_t file;
 		const char *what;
@@ -28,6 +38,7 @@ private:
 		uint64_t file;
 		images::SocketName name;
 	};
+	std::unique_ptr<Defaults> defaults_;
 	std::vector<Finding> found_;
 	std::vector<Name> names_; // of listeners
 };

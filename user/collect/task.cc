@@ -17,6 +17,7 @@
 
 #include "user/collect/task_parts.h"
 #include "user/util/io.h"
+#include "user/util/pidfd.h"
 
 namespace bpfckpt::collect {
 
@@ -344,8 +345,7 @@ void collect_cgroups(Context &context)
 
 void refuse_unreachable_descriptors(Context &context)
 {
-	constexpr unsigned kPidfdThread = O_EXCL; // PIDFD_THREAD, v6.9
-	if (UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), kPidfdThread))).valid())
+	if (open_thread_pidfd(::getpid()).valid())
 		return;
 	for (const images::Process &process : context.document->processes())
 		if (process.threads_size() && process.threads(0).role() == images::Thread::EXITED_LEADER)

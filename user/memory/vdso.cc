@@ -2,6 +2,7 @@
 #include "user/memory/vdso.h"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 
 #include <elf.h>
@@ -15,8 +16,6 @@
 #include "user/util/unique_fd.h"
 
 namespace bpfckpt::memory {
-
-static constexpr uint64_t kPage = 4096;
 
 std::string vdso_hash()
 {
@@ -56,6 +55,29 @@ Result<OwnVdso> own_vdso()
 	return own;
 }
 
+Range vdso_code(const images::Memory &memory)
+{
+	for (const images::Vma &vma : memory.vmas())
+		if (vma.kind() == images::Vma::VDSO)
+			return {vma.start(), vma.end()};
+	return {};
+}
+
+std::optional<user_regs_struct> registers_of(const images::Thread &thread)
+{
+	user_regs_struct regs;
+	if (thread.prstatus().size() != sizeof(regs))
+		return std::nullopt;
+	memcpy(&regs, thread.prstatus().data(), sizeof(regs));
+	return regs;
+}
+
+bool is_inside(const images::Thread &thread, Range code)
+{
+	auto regs = registers_of(thread);
+	return regs && regs->rip >= code.start && regs->rip < code.end;
+}
+
 using Pages = std::map<uint64_t, std::string>; // distance below the code -> content
 
 // Some pages are there only under a hypervisor: reading one that is not gives SIGBUS, but to a system call EFAULT.
@@ -66,11 +88,12 @@ static Result<Pages> read_data(const OwnVdso &own)
 		return errno_error(errno, "cannot make a pipe");
 	UniqueFd reader(ends[0]), writer(ends[1]);
 	Pages pages;
-	for (uint64_t page = own.start; page < own.code; page += kPage) {
-		if (::write(writer.get(), reinterpret_cast<const void *>(page), kPage) != static_cast<ssize_t>(kPage))
+	for (uint64_t page = own.start; page < own.code; page += kPageSize) {
+		if (::write(writer.get(), reinterpret_cast<const void *>(page), kPageSize) !=
+		    static_cast<ssize_t>(kPageSize))
 			continue;
-		std::string content(kPage, '\0');
-		if (::read(reader.get(), content.data(), kPage) != static_cast<ssize_t>(kPage))
+		std::string content(kPageSize, '\0');
+		if (::read(reader.get(), content.data(), kPageSize) != static_cast<ssize_t>(kPageSize))
 			return errno_error(errno, "cannot read the data of the vDSO");
 		pages.emplace(own.code - page, std::move(content));
 	}

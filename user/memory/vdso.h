@@ -4,10 +4,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
+#include <sys/user.h>
+
+#include "images/document.pb.h"
 #include "images/manifest.pb.h"
+#include "user/memory/range.h"
 #include "user/util/result.h"
 
 namespace bpfckpt::memory {
@@ -30,6 +35,12 @@ Result<OwnVdso> own_vdso();
 
 // XXH3-128 of the vDSO that this kernel maps, from our own copy, 16 bytes; empty if there is none (vdso=0).
 std::string vdso_hash();
+
+// The code of the vDSO of a process in the images; empty: it has none.
+Range vdso_code(const images::Memory &memory);
+// nullopt: they are not in the images, or not those of a 64-bit thread.
+std::optional<user_regs_struct> registers_of(const images::Thread &thread);
+bool is_inside(const images::Thread &thread, Range code);
 
 // For a restore on a kernel that has another one; `with_data`: also what a thread that is inside needs to come out of
 // it.

@@ -25,29 +25,6 @@ constexpr uint64_t kGuard = 64 << 10;          // what lies beside it may grow b
 constexpr uint64_t kUserCode = 0x33;           // __USER_CS
 constexpr int kMostInstructions = 100'000;     // of one call, which takes about a hundred
 
-Range code_of(const images::Memory &memory)
-{
-	for (const images::Vma &vma : memory.vmas())
-		if (vma.kind() == images::Vma::VDSO)
-			return {vma.start(), vma.end()};
-	return {};
-}
-
-std::optional<user_regs_struct> registers_of(const images::Thread &thread)
-{
-	user_regs_struct regs;
-	if (thread.prstatus().size() != sizeof(regs))
-		return std::nullopt;
-	memcpy(&regs, thread.prstatus().data(), sizeof(regs));
-	return regs;
-}
-
-bool is_inside(const images::Thread &thread, Range code)
-{
-	auto regs = registers_of(thread);
-	return regs && regs->rip >= code.start && regs->rip < code.end;
-}
-
 // The highest hole, because the heap and mappings to come grow into others; but not below a stack.
 Result<uint64_t> find_place(const images::Memory &memory, target::RemoteRange stub, uint64_t size)
 {
@@ -86,7 +63,12 @@ Result<> check_frames(const images::Memory &memory, const PageImage &pages, Rang
 class OtherVdso {
 public:
 	OtherVdso(Member &member, const images::Memory &memory, const images::Vdso &vdso, OwnVdso own)
-		: member_(member), memory_(memory), vdso_(vdso), own_(own), code_(code_of(memory)), first_(code_.start)
+		: member_(member),
+		  memory_(memory),
+		  vdso_(vdso),
+		  own_(own),
+		  code_(memory::vdso_code(memory)),
+		  first_(code_.start)
 	{
 	}
 	Result<> restore(const PageImage &pages);
@@ -153,7 +135,7 @@ Result<bool> OtherVdso::emulate_clock(user_regs_struct &regs) const
 // By the leader, with the thread's registers: the memory is that of both.
 Result<> OtherVdso::come_out(const images::Thread &thread)
 {
-	user_regs_struct regs = *registers_of(thread);
+	user_regs_struct regs = *memory::registers_of(thread);
 	regs.orig_rax = ~0ULL;
 	for (int i = 0; i < kMostInstructions; i++) {
 		if (regs.rip < code_.start || regs.rip >= code_.end) {
@@ -177,7 +159,7 @@ Result<> OtherVdso::restore(const PageImage &pages)
 			.on(name_of(*member_.image));
 	TRY(check_frames(memory_, pages, code_));
 	for (const images::Thread &thread : member_.image->threads())
-		if (is_inside(thread, code_))
+		if (memory::is_inside(thread, code_))
 			inside_.push_back(&thread);
 	if (!inside_.empty())
 		for (const images::VdsoPage &page : vdso_.data())
@@ -215,7 +197,7 @@ Result<> check_redirection(const Plan &plan)
 	for (const images::Process &process : plan.document->processes()) {
 		const images::Memory *memory = plan.memory_of(process);
 		for (const images::Thread &thread : process.threads()) {
-			if (!memory || !is_inside(thread, code_of(*memory)))
+			if (!memory || !memory::is_inside(thread, memory::vdso_code(*memory)))
 				continue;
 			// One that returns at once is over by now.
 			bool waits =

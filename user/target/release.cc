@@ -2,7 +2,6 @@
 // The ways out of the freeze: thaw, kill, stay stopped.
 #include <csignal>
 
-#include <fcntl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -12,6 +11,7 @@
 #include "user/target/resume_timeout.h"
 #include "user/target/socket_timeout.h"
 #include "user/target/thread_stop.h"
+#include "user/util/pidfd.h"
 
 namespace bpfckpt::target {
 
@@ -51,13 +51,12 @@ static void resume_with(const FrozenProcess &process, FrozenThread &thread, int6
 	thread.in_stop = thread.seized = false;
 }
 
-// A leader that has exited has no descriptors any more; a pidfd of another thread came with v6.9.
+// A leader that has exited has no descriptors any more.
 static UniqueFd copy_descriptor(const FrozenProcess &process, const FrozenThread &thread, int fd)
 {
-	constexpr unsigned kPidfdThread = O_EXCL; // PIDFD_THREAD
 	UniqueFd own;
 	if (process.threads.front().stop == FrozenThread::Stop::kDead)
-		own.reset(static_cast<int>(::syscall(SYS_pidfd_open, thread.tid, kPidfdThread)));
+		own = open_thread_pidfd(thread.tid);
 	int pidfd = own.valid() ? own.get() : process.ref.fd();
 	return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd, fd, 0)));
 }
