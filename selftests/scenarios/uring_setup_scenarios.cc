@@ -121,4 +121,26 @@ TEST(UringSetup, a_ring_inherited_over_fork_is_one_ring_in_two_processes)
 	});
 }
 
+namespace {
+
+struct RefusedRing {
+	const char *state, *message;
+};
+
+} // namespace
+
+class UringRefused : public testing::TestWithParam<RefusedRing> {};
+
+TEST_P(UringRefused, by_name)
+{
+	run_refusal("uring_refused", GetParam().message, {}, {GetParam().state});
+}
+
+INSTANTIATE_TEST_SUITE_P(Uring, UringRefused,
+			 testing::Values(RefusedRing{"ia32", "it was set up by a 32-bit program"},
+					 RefusedRing{"dead", "the only thread that may submit to it has exited"},
+					 RefusedRing{"mixed", "it has SQEs of two sizes"},
+					 RefusedRing{"command", "IORING_OP_URING_CMD"}),
+			 [](const auto &ring) { return std::string(ring.param.state); });
+
 } // namespace bpfckpt::selftests
