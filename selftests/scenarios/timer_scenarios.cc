@@ -4,11 +4,13 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
 
 #include "selftests/scenarios/driver.h"
+#include "selftests/scenarios/process.h"
 
 namespace bpfckpt::selftests {
 
@@ -193,6 +195,48 @@ TEST(Timer, counting_of_ids_has_a_bound)
 	EXPECT_NE(refused.err.find("2148483648 have to be counted, about 35 min"), std::string::npos) << refused.err;
 	EXPECT_NE(refused.err.find("6.15"), std::string::npos) << refused.err;
 	EXPECT_LT(kill(s.pid(), 0), 0) << "a process was left behind";
+	ASSERT_TRUE(s.restore());
+	EXPECT_TRUE(s.go());
+}
+
+TEST(Timer, the_bound_of_counting_is_for_the_user_to_move)
+{
+	Scenario s;
+	SCENARIO_START(s, "timer_ids", {"20000"});
+	ASSERT_TRUE(restore_obstacle().empty()) << restore_obstacle();
+	DumpResult dumped = s.dump({});
+	ASSERT_EQ(dumped.exit, 0);
+	Output refused = bpfckpt({"restore", "-d", "-D", dumped.dir, "--count-timer-ids", "--timer-id-limit", "20006"});
+	EXPECT_EQ(refused.exit, 5) << refused.err;
+	EXPECT_NE(refused.err.find("timer 20006 of pid " + std::to_string(s.pid())), std::string::npos) << refused.err;
+	EXPECT_NE(refused.err.find("20007 have to be counted, about 0 s, and --timer-id-limit is 20006"),
+		  std::string::npos)
+		<< refused.err;
+	ASSERT_TRUE(s.restore({"--count-timer-ids", "--timer-id-limit", "20007"}));
+	EXPECT_TRUE(s.go());
+}
+
+// Half an hour of counting is begun, says how far it is, and leaves nothing behind when it is broken off.
+TEST(Timer, counting_of_ids_tells_its_progress)
+{
+	Scenario s;
+	SCENARIO_START(s, "timer_ids", {"50", "prctl"});
+	ASSERT_TRUE(restore_obstacle().empty()) << restore_obstacle();
+	DumpResult dumped = s.dump({});
+	ASSERT_EQ(dumped.exit, 0);
+	std::string log = dumped.dir + ".log";
+	pid_t restore = spawn_isolated({bpfckpt_path(), "restore", "-d", "-D", dumped.dir, "--count-timer-ids",
+					"--timer-id-limit", "3000000000", "--timeout", "60m"},
+				       s.work_dir(), log);
+	ASSERT_GT(restore, 0);
+	EXPECT_TRUE(eventually([&] { return slurp(log).find(" of 2148483648, 0 %") != std::string::npos; }, kDeadline))
+		<< slurp(log);
+	EXPECT_NE(slurp(log).find("pid " + std::to_string(s.pid())), std::string::npos) << slurp(log);
+	kill(restore, SIGKILL);
+	EXPECT_EQ(waitpid(restore, nullptr, 0), restore);
+	EXPECT_TRUE(eventually([&] { return waitpid(s.pid(), nullptr, WNOHANG) == s.pid() || kill(s.pid(), 0) < 0; },
+			       kDeadline))
+		<< "a process was left behind";
 	ASSERT_TRUE(s.restore());
 	EXPECT_TRUE(s.go());
 }

@@ -3,9 +3,10 @@
 //
 //	check_btf KERNEL=BTF_FILE... -- OBJECT.bpf.o...
 //
-// libbpf makes a read of a field that is not there an instruction that no verifier lets through; so each needs a
-// question before it (bpf_core_field_exists() and its kin) about the same type. What libbpf did is read from its log.
-// That this kernel then refuses a program with another kernel's offsets is of no interest here.
+// libbpf makes a read of a field that is not there an instruction that no verifier lets through; so a question
+// (bpf_core_field_exists() and its kin) has to keep the program from it. Which instruction that is, is read from
+// libbpf's log; whether it can be reached, reachable.h tells. That this kernel then refuses a program with another
+// kernel's offsets is of no interest here.
 #include <algorithm>
 #include <cstdarg>
 #include <cstring>
@@ -17,6 +18,10 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <fmt/core.h>
+
+#include "selftests/vm/reachable.h"
+
+namespace bpfckpt::selftests {
 
 namespace {
 
@@ -32,11 +37,13 @@ int append_to_log(libbpf_print_level, const char *format, va_list args)
 
 // One relocation of a program, e.g. <byte_off> of struct task_struct___v72.futex.robust_list.
 struct Relocation {
+	std::string program;
 	std::string kind;
 	std::string flavour; // the type as it is written
 	std::string type;    // without its flavour
 	std::string field;   // with the type as it is written
 	bool found = true;
+	std::set<size_t> poisoned; // instructions of the program, counted from its begin
 
 	[[nodiscard]] bool asks() const { return kind.ends_with("_exists"); }
 };
@@ -55,6 +62,16 @@ Relocation parse(const std::string &spec)
 	return relocation;
 }
 
+// What libbpf says of the relocation that it has named last.
+void follow_up(Relocation &relocation, const std::string &what)
+{
+	static constexpr std::string_view kPoisoned = "substituting insn #";
+	if (what == "no matching targets found")
+		relocation.found = false;
+	else if (what.starts_with(kPoisoned))
+		relocation.poisoned.insert(std::stoul(what.substr(kPoisoned.size())));
+}
+
 // From lines such as "libbpf: prog 'tree': relo #3: <byte_off> ...", and "...: no matching targets found".
 Relocations read_log()
 {
@@ -67,10 +84,12 @@ Relocations read_log()
 		if (!line.starts_with(kStart) || number == std::string::npos || text == std::string::npos)
 			continue;
 		std::string what = line.substr(text + 2);
-		if (what.starts_with('<'))
+		if (what.starts_with('<')) {
 			relocations.push_back(parse(what));
-		else if (what == "no matching targets found" && !relocations.empty())
-			relocations.back().found = false;
+			relocations.back().program = line.substr(kStart.size(), number - kStart.size());
+		} else if (!relocations.empty()) {
+			follow_up(relocations.back(), what);
+		}
 	}
 	return relocations;
 }
@@ -86,22 +105,71 @@ std::string stand_in(const Relocations &all, const Relocation &missing)
 	return "-";
 }
 
-// Types that are reached only through a field of another one, about which the question is.
-const std::map<std::string, std::string> kReachedThrough = {
-	{"file_lock", "file_lock_core"},    {"futex_private_hash", "mm_struct"}, {"io_file_table", "io_ring_ctx"},
-	{"io_rsrc_data", "io_ring_ctx"},    {"io_rsrc_node", "io_ring_ctx"},     {"io_wqe_acct", "io_wq"},
-	{"mpscq", "io_ring_ctx"},           {"inode_state_flags_enum", "inode"}, {"inode_state_flags_t", "inode"},
-	{"task_exec_state", "task_struct"},
+// By program, as libbpf's log names it.
+std::map<std::string, std::set<size_t>> poisoned_instructions(const Relocations &all)
+{
+	std::map<std::string, std::set<size_t>> poisoned;
+	for (const Relocation &one : all)
+		if (!one.poisoned.empty())
+			poisoned[one.program].insert(one.poisoned.begin(), one.poisoned.end());
+	return poisoned;
+}
+
+struct Function {
+	std::set<size_t> poisoned, reached; // counted from its begin
 };
 
-bool is_asked_for(const Relocations &all, const Relocation &missing)
+// libbpf appends to a program the functions that it calls.
+std::vector<Function> functions_of(const bpf_program *program)
 {
-	auto through = kReachedThrough.find(missing.type);
-	const std::string &type = through == kReachedThrough.end() ? missing.type : through->second;
-	for (const Relocation &other : all)
-		if (other.asks() && other.type == type)
-			return true;
-	return false;
+	static constexpr int kPoison = 195896080; // libbpf: src/relo_core.c, bpf_core_poison_insn()
+	std::span<const bpf_insn> instructions(bpf_program__insns(program), bpf_program__insn_cnt(program));
+	std::vector<bool> seen = reachable(instructions);
+	std::vector<size_t> starts = function_starts(instructions);
+	std::vector<Function> functions(starts.size());
+	for (size_t at = 0, current = 0; at < instructions.size(); at++) {
+		if (current + 1 < starts.size() && at == starts[current + 1])
+			current++;
+		const bpf_insn &insn = instructions[at];
+		if (insn.code != (BPF_JMP | BPF_CALL) || insn.src_reg || insn.imm != kPoison)
+			continue;
+		functions[current].poisoned.insert(at - starts[current]);
+		if (seen[at])
+			functions[current].reached.insert(at - starts[current]);
+	}
+	return functions;
+}
+
+void add_reached(const Relocations &all, const std::string &name, const std::set<size_t> &instructions,
+		 std::set<std::string> &fields)
+{
+	for (const Relocation &one : all)
+		if (one.program == name &&
+		    std::ranges::any_of(one.poisoned, [&](size_t at) { return instructions.contains(at); }))
+			fields.insert(one.field);
+}
+
+// Fields that this kernel has not and that no question keeps a program from. A function has no name any more: it is
+// one whose poisoned instructions are at the same places.
+std::set<std::string> reached_fields(const Relocations &all, const bpf_object *opened)
+{
+	std::map<std::string, std::set<size_t>> poisoned = poisoned_instructions(all);
+	std::set<std::string> fields;
+	bpf_program *program;
+	bpf_object__for_each_program(program, opened)
+	{
+		for (const Function &function : functions_of(program)) {
+			if (function.reached.empty())
+				continue;
+			size_t named = fields.size();
+			for (const auto &[name, places] : poisoned)
+				if (places == function.poisoned)
+					add_reached(all, name, function.reached, fields);
+			if (fields.size() == named && named == 0)
+				fields.insert(std::string("a field in ") + bpf_program__name(program));
+		}
+	}
+	return fields;
 }
 
 // Relocations that libbpf could not carry out, e.g. where a load and the field's type differ in size.
@@ -118,21 +186,17 @@ unsigned report_failures(const std::string &kernel, const std::string &object)
 }
 
 // Returns how many fields are read without a question.
-unsigned report(const std::string &kernel, const std::string &object)
+unsigned report(const std::string &kernel, const std::string &object, const bpf_object *opened)
 {
-	unsigned defects = 0;
-	std::set<std::string> told;
 	Relocations all = read_log();
-	for (const Relocation &one : all) {
-		if (one.found || one.asks() || !told.insert(one.field).second)
-			continue;
-		bool asked = is_asked_for(all, one);
-		defects += !asked;
-		fmt::print("{:<8} {:<20} {:<50} {}\n", kernel, object, one.field,
-			   asked ? stand_in(all, one) : "READ WITHOUT A QUESTION");
-	}
+	std::set<std::string> told, reached = reached_fields(all, opened);
+	for (const Relocation &one : all)
+		if (!one.found && !one.asks() && !reached.contains(one.field) && told.insert(one.field).second)
+			fmt::print("{:<8} {:<20} {:<50} {}\n", kernel, object, one.field, stand_in(all, one));
+	for (const std::string &field : reached)
+		fmt::print("{:<8} {:<20} {:<50} READ WITHOUT A QUESTION\n", kernel, object, field);
 	if (!all.empty())
-		return defects;
+		return static_cast<unsigned>(reached.size());
 	fmt::print("{:<8} {:<20} was not relocated: {}\n", kernel, object, libbpf_log);
 	return 1;
 }
@@ -170,19 +234,16 @@ unsigned check(const std::string &kernel, const std::string &types_file, const s
 		return 1;
 	}
 	bpf_object__load(opened);
-	unsigned defects = report(kernel, object) + report_failures(kernel, object) +
+	unsigned defects = report(kernel, object, opened) + report_failures(kernel, object) +
 			   missing_iterators(kernel, object, opened, types);
 	btf__free(types);
 	bpf_object__close(opened);
 	return defects;
 }
 
-} // namespace
-
-int main(int argc, char **argv)
+int check_all(const std::vector<std::string> &words)
 {
-	std::vector<std::string> words(argv + 1, argv + argc);
-	auto separator = std::find(words.begin(), words.end(), "--");
+	auto separator = std::ranges::find(words, "--");
 	if (separator == words.end() || separator + 1 == words.end() || separator == words.begin()) {
 		fmt::print(stderr, "usage: check_btf KERNEL=BTF_FILE... -- OBJECT.bpf.o...\n");
 		return 2;
@@ -196,4 +257,13 @@ int main(int argc, char **argv)
 					 *object);
 	fmt::print("{} defects\n", defects);
 	return defects ? 1 : 0;
+}
+
+} // namespace
+
+} // namespace bpfckpt::selftests
+
+int main(int argc, char **argv)
+{
+	return bpfckpt::selftests::check_all({argv + 1, argv + argc});
 }

@@ -51,7 +51,7 @@ mkfs.ext4 -q "$work/disk"
 # One processor: 6.12 was seen crashing at random under TCG with two.
 { timeout --foreground -k 5 "${GUEST_SECONDS:-600}" qemu-system-x86_64 -accel tcg -cpu "${GUEST_CPU:-max}" -smp 1 -m "${GUEST_MEMORY:-3G}" \
 	-nographic -nodefaults -no-reboot -kernel "$dir/vmlinuz" -initrd "$work/initrd" \
-	-append "console=ttyS0 quiet panic=-1 oops=panic mitigations=off" -serial "file:$work/console" -serial stdio \
+	${GUEST_QEMU:-} -append "console=ttyS0 quiet panic=-1 oops=panic mitigations=off no_timer_check ${GUEST_APPEND:-}" -serial "file:$work/console" -serial stdio \
 	-drive "file=$work/disk,format=raw,if=virtio,cache=unsafe" \
 	-fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap \
 	-device virtio-9p-pci,fsdev=root,mount_tag=host $share 2>"$work/qemu" || echo $? >"$work/ended"; } |
