@@ -11,7 +11,8 @@ namespace {
 
 constexpr uint64_t kPageSize = 4096;
 constexpr uint32_t kMaxSignal = 64;
-constexpr uint32_t kMaxPid = 4 << 20; // PID_MAX_LIMIT (include/linux/threads.h)
+constexpr uint32_t kMaxDescriptor = INT32_MAX & -64; // sysctl_nr_open_max (fs/file.c)
+constexpr uint32_t kMaxPid = 4 << 20;                // PID_MAX_LIMIT (include/linux/threads.h)
 // struct user_regs_struct of x86-64.
 constexpr size_t kPrstatusSize = size_t{27} * 8;
 constexpr size_t kSiginfoSize = 128;
@@ -169,6 +170,8 @@ Result<> process_is_valid(const Process &process, const Ids &ids)
 	for (const FdEntry &entry : process.files()) {
 		if (!fds.insert(entry.fd()).second)
 			return corrupt(object, "has fd {} twice", entry.fd());
+		if (entry.fd() > kMaxDescriptor)
+			return corrupt(object, "has fd {}", entry.fd());
 		if (!entry.file())
 			return corrupt(object, "has fd {} without a file", entry.fd());
 		TRY(refers_to(ids.files, entry.file(), "file", object));
@@ -194,8 +197,11 @@ Result<> file_is_valid(const File &file, const Ids &ids)
 {
 	Name object = {"file", file.id()};
 	TRY(is_path(file.path(), object));
-	for (const EpollItem &item : file.epoll().items())
+	for (const EpollItem &item : file.epoll().items()) {
 		TRY(refers_to(ids.files, item.file(), "file", object));
+		if (item.fd() > kMaxDescriptor)
+			return corrupt(object, "watches descriptor {}", item.fd());
+	}
 	for (const InotifyWatch &watch : file.inotify().watches())
 		TRY(is_path(watch.path(), object));
 	if (file.pipe().data().size() > file.pipe().size() && file.pipe().data().size() > file.pipe().queued())

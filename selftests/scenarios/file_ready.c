@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // What an epoll instance has told and what it has not: an edge that was told is not told again, one that was not is
-// told once, a one-shot item that has fired stays silent, a level is told each time.
+// told once, a one-shot item that has fired stays silent, also when its pipe hangs up, a level is told each time.
 #include "selftests/scenarios/scenario.h"
 
 #include <errno.h>
@@ -10,9 +10,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { LEVEL = 1, EDGE_TOLD = 2, EDGE_NEW = 4, ONCE_FIRED = 8, ONCE_NEW = 16 };
+enum { LEVEL = 1, EDGE_TOLD = 2, EDGE_NEW = 4, ONCE_FIRED = 8, ONCE_NEW = 16, PIPE_FIRED = 32 };
+enum { ROUNDS = 3 };
 
 static int epoll, edge_new;
+static int writers[ROUNDS];
 
 static int add(uint32_t events, unsigned name, uint64_t count)
 {
@@ -28,13 +30,26 @@ static int add(uint32_t events, unsigned name, uint64_t count)
 // The names of all items that are told, together.
 static unsigned told(void)
 {
-	struct epoll_event events[8];
+	struct epoll_event events[16];
 	unsigned names = 0;
-	int count = epoll_wait(epoll, events, 8, 0);
+	int count = epoll_wait(epoll, events, 16, 0);
 
 	for (int i = 0; i < count; i++)
 		names |= events[i].data.u32;
 	return names;
+}
+
+// Its item has fired, and it is empty again. Returns the end that is written.
+static int add_pipe(void)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.u32 = PIPE_FIRED};
+	int ends[2];
+	char byte = 'x';
+
+	SCENARIO_REQUIRE(!pipe(ends) && write(ends[1], &byte, 1) == 1, "errno %d", errno);
+	SCENARIO_REQUIRE(!epoll_ctl(epoll, EPOLL_CTL_ADD, ends[0], &event), "errno %d", errno);
+	SCENARIO_REQUIRE(told() == PIPE_FIRED && read(ends[0], &byte, 1) == 1, "errno %d", errno);
+	return ends[1];
 }
 
 static void check(int round)
@@ -47,6 +62,10 @@ static void check(int round)
 	SCENARIO_CHECK(names == wanted, "round %d: %x, not %x", round, names, wanted);
 	names = told();
 	SCENARIO_CHECK(names == LEVEL, "round %d: %x again", round, names);
+	if (round <= ROUNDS)
+		close(writers[round - 1]);
+	names = told();
+	SCENARIO_CHECK(names == LEVEL, "round %d: %x after a pipe hung up", round, names);
 	SCENARIO_CHECK(write(edge_new, &one, 8) == 8, "errno %d", errno);
 }
 
@@ -56,6 +75,8 @@ int main(void)
 
 	scenario_init();
 	epoll = epoll_create1(0);
+	for (int i = 0; i < ROUNDS; i++)
+		writers[i] = add_pipe();
 	add(EPOLLIN, LEVEL, 1);
 	add(EPOLLIN | EPOLLET, EDGE_TOLD, 1);
 	add(EPOLLIN | EPOLLONESHOT, ONCE_FIRED, 1);

@@ -351,6 +351,19 @@ TEST_F(Checkpoint, ids_are_unique)
 	expect_invalid("uring.img", [](Document &d) { *d.add_rings() = d.rings(0); });
 }
 
+// Tables are made for the highest one.
+TEST_F(Checkpoint, descriptors_are_numbers_that_a_kernel_gives)
+{
+	for (uint32_t number : {UINT32_MAX, uint32_t{INT32_MAX}}) {
+		expect_invalid("file.img", [&](Document &document) {
+			document.mutable_files(0)->mutable_epoll()->add_items()->set_fd(number);
+		});
+		expect_invalid("task.img", [&](Document &document) {
+			document.mutable_processes(0)->mutable_files(0)->set_fd(number);
+		});
+	}
+}
+
 TEST_F(Checkpoint, page_runs_stay_in_bounds)
 {
 	auto change_run = [](const std::function<void(PageRun &)> &change) {

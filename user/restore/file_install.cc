@@ -4,16 +4,20 @@
 #include "user/restore/file.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
+#include <utility>
 
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "user/target/batch.h"
+#include "user/util/io.h"
 
 namespace bpfckpt::restore {
 
@@ -29,6 +33,10 @@ void OpenFiles::add_tool(SyscallBatch &batch, int at)
 }
 
 namespace {
+
+constexpr uint32_t kModes = EPOLLET | EPOLLONESHOT | EPOLLWAKEUP | EPOLLEXCLUSIVE;
+constexpr uint32_t kAnyEvent =
+	EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDNORM | EPOLLRDBAND | EPOLLWRNORM | EPOLLWRBAND | EPOLLMSG | EPOLLRDHUP;
 
 // A descriptor table while it is filled: numbers are given by the kernel, so they are foretold here, and checked.
 class Table {
@@ -93,10 +101,18 @@ private:
 	std::vector<std::pair<size_t, int>> expected_;
 };
 
-// An item that is not ready though its file is has had its edge: it is added first, and the edge is taken away.
-bool edge_was_taken(const images::EpollItem &item)
+// A one-shot item that has fired has lost its events, also EPOLLERR and EPOLLHUP, which epoll_ctl(2) gives to every
+// other (fs/eventpoll.c: ep_send_events(), EP_PRIVATE_BITS). It gets there only by firing.
+bool has_fired(const images::EpollItem &item)
 {
-	return (item.events() & EPOLLET) && !item.ready();
+	return (item.events() & EPOLLONESHOT) && !(item.events() & ~kModes);
+}
+
+// An item that is not ready though its file is has had its edge. These are added first, and what they tell is taken
+// away.
+bool was_told(const images::EpollItem *item)
+{
+	return has_fired(*item) || ((item->events() & EPOLLET) && !item->ready());
 }
 
 // Sorted by number.
@@ -124,13 +140,82 @@ private:
 	std::vector<const images::FdEntry *> entries_;
 };
 
-void add_item(SyscallBatch &batch, int epoll, const images::EpollItem &item)
-{
-	epoll_event event = {};
-	event.events = item.events();
-	event.data.u64 = item.data();
-	batch.add(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, item.fd(), batch.value(event));
-}
+// A pipe's reading end, with nothing in it, is ready for nothing until the last writer goes: it gets a byte, as long as
+// this lives.
+class ByteInPipe {
+public:
+	static bool wants(int fd, const images::File &file)
+	{
+		pollfd any = {.fd = fd, .events = -1, .revents = 0};
+		return (file.kind() == "pipe" || file.kind() == "fifo") &&
+		       (file.flags() & (O_ACCMODE | O_PATH)) == O_RDONLY && poll(&any, 1, 0) == 0;
+	}
+	static Result<ByteInPipe> put(int fd)
+	{
+		UniqueFd writer = TRY(open_at(AT_FDCWD, fmt::format("/proc/self/fd/{}", fd), O_WRONLY | O_NONBLOCK));
+		TRY(write_all(writer.get(), std::array<std::byte, 1>{}));
+		return ByteInPipe(fd);
+	}
+	~ByteInPipe()
+	{
+		std::byte byte;
+		if (fd_ >= 0)
+			(void)!read(fd_, &byte, 1);
+	}
+	ByteInPipe(ByteInPipe &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+private:
+	explicit ByteInPipe(int fd) : fd_(fd) {}
+	int fd_;
+};
+
+// The items of an epoll instance.
+class Items {
+public:
+	Items(SyscallBatch &batch, Table &table, const Entries &entries, const OpenFiles &files)
+		: batch_(batch), table_(table), entries_(entries), files_(files)
+	{
+	}
+	void add(int epoll, const images::Epoll &image)
+	{
+		std::vector<const images::EpollItem *> items;
+		for (const images::EpollItem &item : image.items())
+			items.push_back(&item);
+		auto others = std::ranges::stable_partition(items, was_told);
+		auto told = std::span(items.begin(), others.begin());
+		for (const images::EpollItem *item : told)
+			add_item(epoll, *item);
+		if (!told.empty())
+			batch_.add(SYS_epoll_wait, epoll, batch_.buffer(told.size() * sizeof(epoll_event)), told.size(),
+				   0);
+		for (const images::EpollItem *item : others)
+			add_item(epoll, *item);
+	}
+
+private:
+	// Its file has its number for the moment, if that is closed by now, or another's.
+	void add_item(int epoll, const images::EpollItem &item)
+	{
+		auto number = static_cast<int>(item.fd());
+		const images::FdEntry *entry = entries_.find(number);
+		bool there = entry && entry->file() == item.file();
+		if (!there)
+			table_.put(files_.fd(item.file()), number, false);
+		epoll_event event = {};
+		event.events = item.events() | (has_fired(item) ? kAnyEvent : 0);
+		event.data.u64 = item.data();
+		batch_.add(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, number, batch_.value(event));
+		if (!there)
+			table_.close(number);
+		if (!there && entry)
+			table_.put(files_.fd(entry->file()), number, entry->cloexec());
+	}
+
+	SyscallBatch &batch_;
+	Table &table_;
+	const Entries &entries_;
+	const OpenFiles &files_;
+};
 
 } // namespace
 
@@ -180,34 +265,15 @@ Result<> OpenFiles::install(Member &member)
 				.on(fmt::format("descriptor {} of pid {}", number, member.pid()));
 		table.put(source, number, entry->cloexec());
 	}
-	for (const auto &[epoll, file] : epolls) {
-		std::vector<const images::EpollItem *> items;
-		for (const images::EpollItem &item : file->epoll().items())
-			items.push_back(&item);
-		std::ranges::stable_partition(items, [](auto *item) { return edge_was_taken(*item); });
-		size_t taken = 0;
-		for (const images::EpollItem *item : items) {
-			if (!edge_was_taken(*item) && taken) {
-				batch.add(SYS_epoll_wait, epoll, batch.buffer(taken * sizeof(epoll_event)), taken, 0);
-				taken = 0;
-			} else if (edge_was_taken(*item)) {
-				taken++;
-			}
-			auto number = static_cast<int>(item->fd());
-			const images::FdEntry *entry = entries.find(number);
-			bool there = entry && entry->file() == item->file();
-			if (!there)
-				table.put(fd(item->file()), number, false);
-			add_item(batch, epoll, *item);
-			if (!there)
-				table.close(number);
-			if (!there && entry)
-				table.put(fd(entry->file()), number, entry->cloexec());
-		}
-		if (taken)
-			batch.add(SYS_epoll_wait, epoll, batch.buffer(taken * sizeof(epoll_event)), taken, 0);
-	}
+	for (const auto &[epoll, file] : epolls)
+		Items(batch, table, entries, *this).add(epoll, file->epoll());
 	batch.add(SYS_close, tool);
+	std::vector<ByteInPipe> bytes;
+	for (const auto &[number, file] : epolls)
+		for (const images::EpollItem &item : file->epoll().items())
+			if (const images::File *pipe = plan_.file(item.file());
+			    pipe && has_fired(item) && ByteInPipe::wants(fd(pipe->id()), *pipe))
+				bytes.push_back(TRY(ByteInPipe::put(fd(pipe->id()))));
 	TRY(batch.run(member.leader));
 	return table.check();
 }

@@ -64,8 +64,13 @@ static void check_descriptors(const Plan &plan, Findings &findings)
 	getrlimit(RLIMIT_NOFILE, &here);
 	for (const images::Process &process : plan.document->processes()) {
 		uint64_t highest = 0;
-		for (const images::FdEntry &entry : process.files())
+		for (const images::FdEntry &entry : process.files()) {
 			highest = std::max<uint64_t>(highest, entry.fd());
+			// A number that is closed by now is in use again when the item is added.
+			if (const images::File *file = plan.file(entry.file()))
+				for (const images::EpollItem &item : file->epoll().items())
+					highest = std::max<uint64_t>(highest, item.fd());
+		}
 		if (highest + 1 >= here.rlim_max)
 			mismatch(findings, name_of(process),
 				 fmt::format("has descriptor {}, the limit here is {}", highest, here.rlim_max),
