@@ -13,6 +13,7 @@
 
 #include "iterators/sleeper_reader.h"
 #include "iterators/task_reader.h"
+#include "selftests/scenarios/process.h"
 #include "selftests/unit/wait_cases.h"
 #include "user/target/frozen_tree.h"
 #include "user/target/sleep_deadline.h"
@@ -26,9 +27,10 @@ using selftests::WaitCase;
 using selftests::WaitReport;
 using namespace std::chrono_literals;
 
-constexpr int64_t kTimeoutMs = 600;
+// A slow machine gets longer waits and freezes, and longer slack with them.
+const int64_t kTimeoutMs = 600 * selftests::patience();
 // Slack for a machine that is busy with other things. A time that starts anew at the second thaw is off by more.
-constexpr int64_t kLateMs = 330;
+const int64_t kLateMs = 330 * selftests::patience();
 // The first of many freezes is after so long, and each time that starts anew ends later by as much, at least.
 constexpr int64_t kLongTimeoutMs = 5000;
 constexpr int64_t kLongBeforeMs = 1500;
@@ -159,7 +161,7 @@ protected:
 		for (size_t i = 0; i < cases_.size(); i++)
 			if (cases_[i].trigger)
 				cases_[i].trigger(reports_[i].tid);
-		auto deadline = Clock::now() + 5s;
+		auto deadline = Clock::now() + 5s * selftests::patience();
 		while (::waitpid(root_, nullptr, WNOHANG) == 0 && Clock::now() < deadline)
 			std::this_thread::sleep_for(2ms);
 		for (size_t i = 0; i < cases_.size(); i++)
@@ -227,10 +229,10 @@ private:
 
 TEST_F(TargetWaitsTest, no_wait_notices_two_freezes)
 {
-	std::this_thread::sleep_for(150ms);
-	freeze(80ms);
-	std::this_thread::sleep_for(100ms);
-	freeze(80ms);
+	std::this_thread::sleep_for(150ms * selftests::patience());
+	freeze(80ms * selftests::patience());
+	std::this_thread::sleep_for(100ms * selftests::patience());
+	freeze(80ms * selftests::patience());
 	end_and_check(kLateMs);
 }
 

@@ -42,7 +42,7 @@ mkdir -p "$dir" && tar -C "$dir" -xpf /run/share/images.tar && restore_and_check
 EOF
 
 # Protection keys and bounds registers, which the host may lack.
-export GUEST_CPU=max,-pku,-mpx GUEST_SECONDS=120 GUEST_MEMORY=1G GUEST_SHARE="$dir"
+export GUEST_CPU=max,-pku,-mpx GUEST_SECONDS="${GUEST_SECONDS:-120}" GUEST_MEMORY=1G GUEST_SHARE="$dir"
 $here/run.sh 6.12 sh /run/share/dump.sh </dev/null
 $here/run.sh sid sh /run/share/restore.sh </dev/null
 echo "restored on sid"

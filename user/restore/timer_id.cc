@@ -24,6 +24,9 @@ static constexpr uint32_t kCircle = 1U << 31;
 // IDs counted in one go: a fraction of a second, after which the time limit is looked at.
 static constexpr uint64_t kStride = 200'000;
 static constexpr std::chrono::seconds kReportEvery{2};
+// IDs between two timers that are given and taken back by the way: to let the process count costs more than that.
+static constexpr uint32_t kGap = 100;
+static constexpr size_t kMostAtOnce = 4000; // timers, between two reports
 
 bool kernel_takes_timer_ids()
 {
@@ -120,6 +123,7 @@ public:
 private:
 	Result<> count(uint64_t ids);
 	Result<> count_to(uint32_t id);
+	void report();
 	Result<> create(std::span<const images::PosixTimer *const> timers);
 	[[nodiscard]] uint32_t next() const { return static_cast<uint32_t>(done_) & (kCircle - 1); }
 	[[nodiscard]] Error out_of_order(int got) const;
@@ -156,36 +160,49 @@ Result<> IdCounter::count(uint64_t ids)
 	return {};
 }
 
+void IdCounter::report()
+{
+	auto now = std::chrono::steady_clock::now();
+	if (now - reported_ < kReportEvery)
+		return;
+	reported_ = now;
+	log_.notice("{}: timer ID {} of {}, {:.0f} %", name_of(process_), done_, total_,
+		    100.0 * static_cast<double>(done_) / static_cast<double>(total_));
+}
+
 Result<> IdCounter::count_to(uint32_t id)
 {
 	while (uint64_t distance = place_of(id, next())) {
 		TRY(count(std::min(distance, kStride)));
-		auto now = std::chrono::steady_clock::now();
-		if (now - reported_ < kReportEvery)
-			continue;
-		reported_ = now;
-		log_.notice("{}: timer ID {} of {}, {:.0f} %", name_of(process_), done_, total_,
-			    100.0 * static_cast<double>(done_) / static_cast<double>(total_));
+		report();
 	}
 	return {};
 }
 
-// Of consecutive IDs.
+// The first has the next ID; the others follow, with short gaps.
 Result<> IdCounter::create(std::span<const images::PosixTimer *const> timers)
 {
 	SyscallBatch batch;
 	std::vector<target::Blob> ids;
+	uint32_t id = next();
 	for (const images::PosixTimer *timer : timers) {
+		for (; id != timer->id(); id++) {
+			ids.push_back(batch.buffer(sizeof(int)));
+			batch.add(SYS_timer_create, CLOCK_MONOTONIC, 0, ids.back());
+			batch.add(SYS_timer_delete, id);
+		}
 		ids.push_back(batch.buffer(sizeof(int)));
 		batch.add(SYS_timer_create, clock_of(*timer, leader_.tid()), batch.value(sigevent_of(*timer)),
 			  ids.back());
+		id++;
 	}
 	TRY(batch.run(leader_));
-	for (target::Blob id : ids) {
-		if (batch.output_as<uint32_t>(id) != next())
-			return out_of_order(batch.output_as<int>(id));
+	for (target::Blob given : ids) {
+		if (batch.output_as<uint32_t>(given) != next())
+			return out_of_order(batch.output_as<int>(given));
 		done_++;
 	}
+	report();
 	return {};
 }
 
@@ -193,8 +210,9 @@ Result<> IdCounter::run()
 {
 	std::vector<const images::PosixTimer *> order = in_order(process_);
 	for (size_t first = 0, end = 0; first < order.size(); first = end) {
-		for (end = first + 1; end < order.size() && order[end]->id() == order[end - 1]->id() + 1; end++)
-			;
+		for (end = first + 1; end < order.size() && end - first < kMostAtOnce; end++)
+			if (order[end]->id() - order[end - 1]->id() - 1 > kGap)
+				break;
 		TRY(count_to(order[first]->id()));
 		TRY(create(std::span(order).subspan(first, end - first)));
 	}
