@@ -77,6 +77,20 @@ TEST_F(RestorePlanTest, a_dead_session_leader_is_stood_for)
 	EXPECT_EQ(at(p, TreeStep::kExit, 101), static_cast<ptrdiff_t>(p.tree.size()) - 1);
 }
 
+// It was a child of both in turn, which cannot be had again.
+TEST_F(RestorePlanTest, a_dead_session_leader_cannot_be_stood_for_below_two_parents)
+{
+	add(100, 1, 100, 100);
+	add(101, 100, 101, 101);
+	add(102, 100, 102, 102);
+	add(104, 101, 103, 103);
+	add(105, 102, 103, 103);
+	(void)plan();
+	ASSERT_EQ(findings_.size(), 1u);
+	EXPECT_NE(findings_[0].object.find("105"), std::string::npos) << findings_[0].object;
+	EXPECT_NE(findings_[0].message.find("so is a child of pid 101"), std::string::npos) << findings_[0].message;
+}
+
 TEST_F(RestorePlanTest, a_dead_group_leader_is_stood_for_until_all_members_joined)
 {
 	add(100, 1, 100, 100);

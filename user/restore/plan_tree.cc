@@ -118,7 +118,13 @@ void TreePlanner::plan_foreign(const images::Process &parent, uint32_t session, 
 	auto pid = static_cast<pid_t>(session);
 	auto reaper = static_cast<pid_t>(parent.pid());
 	const images::Process *leader = find(session);
-	if (!leader) {
+	// Only below one of them can the leader be stood for.
+	if (auto other = helpers_.find(session); other != helpers_.end()) {
+		for (const images::Process *child : kids)
+			refuse(*child,
+			       fmt::format("is in session {}, whose leader is gone, and so is a child of pid {}",
+					   session, other->second));
+	} else if (!leader) {
 		plan_.tree.push_back({.kind = TreeStep::kReaperOn, .pid = reaper, .other = pid});
 		plan_.tree.push_back({.kind = TreeStep::kFork, .pid = pid, .other = reaper, .helper = true});
 		plan_.tree.push_back({.kind = TreeStep::kSetsid, .pid = pid});
