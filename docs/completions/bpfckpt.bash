@@ -22,6 +22,10 @@ _bpfckpt() {
 		mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$cur")
 		return
 		;;
+	--drain)
+		mapfile -t COMPREPLY < <(compgen -W 'auto observe nop enter off' -- "$cur")
+		return
+		;;
 	--leak)
 		mapfile -t COMPREPLY < <(compgen -W 'all=ignore' -- "$cur")
 		return
@@ -36,7 +40,7 @@ _bpfckpt() {
 	inspect) candidates="-t --tree $sections --watch" ;;
 	dump)
 		candidates='-t --tree -D --images-dir -W --work-dir -o --log-file -v --verbose -R --leave-running -s --leave-stopped'
-		candidates+=' --timeout --drain-timeout --tcp-established --ghost-limit --forensic --leak --stats --dry-run'
+		candidates+=' --timeout --drain --drain-timeout --tcp-established --ghost-limit --forensic --leak --stats --dry-run'
 		;;
 	show)
 		candidates=$sections

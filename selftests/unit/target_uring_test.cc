@@ -143,7 +143,7 @@ TEST(TargetUringTest, a_borrowed_enter_posts_completions_and_leaves_no_trace)
 	ASSERT_OK(tree);
 	ASSERT_EQ(::write(fds[1], "x", 1), 1);
 	uint64_t args[] = {static_cast<uint64_t>(child->handled), 0, 0, IORING_ENTER_GETEVENTS, 0, 0};
-	auto result = tree->borrow(child.pid(), SYS_io_uring_enter, args);
+	auto result = tree->borrow(child.pid(), {.nr = SYS_io_uring_enter, .args = args});
 	ASSERT_OK(result);
 	EXPECT_EQ(*result, 0);
 	EXPECT_EQ(tree->stats().injected_syscalls, 1u);

@@ -15,6 +15,7 @@
 #include "images/directory_writer.h"
 #include "images/validate.h"
 #include "iterators/sleeper_reader.h"
+#include "user/cli/dump_stats.h"
 #include "user/cli/report.h"
 #include "user/cli/tree_document.h"
 #include "user/memory/vdso.h"
@@ -31,20 +32,6 @@ using std::chrono::duration_cast;
 using std::chrono::microseconds;
 using std::chrono::nanoseconds;
 using Clock = std::chrono::steady_clock;
-
-struct DumpStats {
-	nanoseconds frozen{};
-	nanoseconds wall{};
-	int processes = 0;
-	int threads = 0;
-	int rings = 0;
-	int requests = 0;
-	uint64_t page_bytes = 0;
-	unsigned injected_syscalls = 0;
-	unsigned fixed_syscalls = 0;
-	nanoseconds drain{};
-	unsigned drain_rounds = 0;
-};
 
 class Dump {
 public:
@@ -69,6 +56,11 @@ private:
 			.leak_ignore_all = options_.ignore_leaks,
 			.ghost_limit = options_.ghost_limit};
 	}
+	[[nodiscard]] std::chrono::milliseconds drain_limit() const
+	{
+		auto limit = std::chrono::duration<double>(options_.drain_timeout_seconds);
+		return duration_cast<std::chrono::milliseconds>(limit);
+	}
 	[[nodiscard]] images::Manifest manifest() const;
 	std::optional<target::SleepDeadline> deadline_of(pid_t tid);
 	void count_objects();
@@ -89,6 +81,7 @@ private:
 	std::optional<memory::PageDump> pages_;
 	std::optional<collect::Contents> contents_;
 	std::optional<collect::CriticalSections> sections_;
+	std::vector<uring::RingDrain> drained_;
 	// Last, so that it is the first to be undone: nothing else is worth the target's time.
 	std::optional<target::FrozenTree> tree_;
 };
@@ -151,8 +144,7 @@ Result<> Dump::read()
 	TRY(snapshot_->capture());
 	TRY(interrupt_.check());
 	Clock::time_point drain_start = Clock::now();
-	auto limit = std::chrono::duration<double>(options_.drain_timeout_seconds);
-	auto result = snapshot_->drain(duration_cast<std::chrono::milliseconds>(limit));
+	auto result = snapshot_->drain(options_.drain, drain_limit(), *tree_);
 	// What has not finished by then is a reason against restore, not against looking.
 	if (!result && !(options_.forensic && result.error().code == Code::kTimeout))
 		return std::move(result).error();
@@ -162,6 +154,7 @@ Result<> Dump::read()
 		TRY(snapshot_->capture());
 	stats_.drain = Clock::now() - drain_start;
 	stats_.drain_rounds = drained.rounds;
+	drained_ = std::move(drained.rings);
 	snapshot_->look_at_names();
 	contents_ = TRY(collect::Contents::capture(snapshot_->files()));
 	sections_ = collect::CriticalSections::read(snapshot_->tasks().tasks(), *tree_);
@@ -215,12 +208,12 @@ void Dump::count_objects()
 	stats_.processes = document_.processes_size();
 	for (const images::Process &process : document_.processes())
 		stats_.threads += process.threads_size();
-	stats_.rings = document_.rings_size();
+	for (const uring::RingDrain &drain : drained_)
+		stats_.rings.push_back({.id = context_.ids.rings.find(drain.ring), .drain = drain});
 	for (const images::Ring &ring : document_.rings())
 		stats_.requests += ring.in_flight_size();
 	stats_.page_bytes = pages_ ? pages_->bytes() : 0;
 	stats_.fixed_syscalls = tree_->stats().fixed_syscalls;
-	stats_.injected_syscalls = tree_->stats().injected_syscalls;
 }
 
 static bool is_inside_vdso(const images::Document &document)
@@ -266,6 +259,8 @@ Result<> Dump::write()
 	if (Result<> valid = images::validate(document_, UINT64_MAX); !valid)
 		return make_error(Code::kInternal, "the capture contradicts itself").because(std::move(valid).error());
 	TRY(writer_->add(document_));
+	if (options_.drain == uring::DrainMode::kNop)
+		stats_.barriers = TRY(collect::ask_barriers(document_, *tree_, drain_limit()));
 	images::Manifest described = manifest();
 	TRY(memory::save_vdso(is_inside_vdso(document_), *described.mutable_vdso()));
 	images::Manifest written = TRY(writer_->commit(std::move(described)));
@@ -300,19 +295,9 @@ Result<> Dump::run()
 	TRY(build());
 	TRY(write());
 	TRY(finish());
+	stats_.injected_syscalls = tree_->stats().injected_syscalls;
 	stats_.wall = Clock::now() - start_;
 	return {};
-}
-
-std::string json_of(const DumpStats &stats)
-{
-	return fmt::format(
-		"{{\"version\":1,\"command\":\"dump\",\"frozen_us\":{},\"wall_us\":{},\"drain_us\":{},"
-		"\"processes\":{},\"threads\":{},\"rings\":{},\"requests\":{},\"page_bytes\":{},"
-		"\"injected_syscalls\":{},\"fixed_syscalls\":{}}}\n",
-		duration_cast<microseconds>(stats.frozen).count(), duration_cast<microseconds>(stats.wall).count(),
-		duration_cast<microseconds>(stats.drain).count(), stats.processes, stats.threads, stats.rings,
-		stats.requests, stats.page_bytes, stats.injected_syscalls, stats.fixed_syscalls);
 }
 
 std::string fate_of_tree(const DumpOptions &options)
@@ -328,7 +313,7 @@ std::string summary_of(const DumpStats &stats, const DumpOptions &options)
 {
 	return fmt::format("dumped {} processes, {} threads, {} rings, {} requests in flight, {:.1f} MiB of pages; "
 			   "frozen for {:.3f} ms; {}\n",
-			   stats.processes, stats.threads, stats.rings, stats.requests,
+			   stats.processes, stats.threads, stats.rings.size(), stats.requests,
 			   static_cast<double>(stats.page_bytes) / (1 << 20),
 			   static_cast<double>(stats.frozen.count()) / 1e6, fate_of_tree(options));
 }
@@ -347,6 +332,11 @@ Result<> check_options(const DumpOptions &options)
 	if (options.images_dir.empty() && !options.dry_run)
 		return Error(Code::kUsage, "no directory for the images")
 			.with_hint("give one with -D DIR, or try --dry-run");
+	// It changes rings for good.
+	if (options.drain == uring::DrainMode::kNop &&
+	    (options.leave_running || options.leave_stopped || options.dry_run))
+		return Error(Code::kUsage, "--drain=nop is for a tree that ends with the dump")
+			.with_hint("the others are --drain=auto, observe, enter and off");
 	return {};
 }
 
@@ -371,7 +361,8 @@ int run_dump(const DumpOptions &options)
 	if (options.stats == StatsFormat::kJson)
 		fmt::print("{}", json_of(stats));
 	else
-		fmt::print("{}", summary_of(stats, options));
+		fmt::print("{}{}", summary_of(stats, options),
+			   options.stats == StatsFormat::kText ? drains_of(stats) : "");
 	// While signals are held back: what is done is said.
 	std::fflush(stdout);
 	return 0;

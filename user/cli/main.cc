@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // The command line: parses it into one options struct per command and calls the command.
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -108,6 +109,20 @@ void add_stats(CLI::App *app, StatsFormat &format, const std::string &what)
 		->type_name("FORMAT");
 }
 
+void add_drain(CLI::App *dump, uring::DrainMode &mode)
+{
+	static const std::map<std::string, uring::DrainMode> kModes = {{"auto", uring::DrainMode::kAuto},
+								       {"observe", uring::DrainMode::kObserve},
+								       {"nop", uring::DrainMode::kNop},
+								       {"enter", uring::DrainMode::kEnter},
+								       {"off", uring::DrainMode::kOff}};
+	dump->add_option_function<std::string>(
+		    "--drain", [&mode](const std::string &word) { mode = kModes.at(word); },
+		    "How rings come to rest: auto, observe, nop, enter or off")
+		->check(one_of({"auto", "observe", "nop", "enter", "off"}))
+		->type_name("MODE");
+}
+
 void add_dump(CLI::App &app, Command &command, DumpOptions &options)
 {
 	CLI::App *dump = app.add_subcommand("dump", "Write a checkpoint of a process tree");
@@ -125,6 +140,7 @@ void add_dump(CLI::App &app, Command &command, DumpOptions &options)
 	dump->add_flag("-s,--leave-stopped", options.leave_stopped, "Leave the tree stopped (SIGSTOP) afterwards")
 		->excludes(running);
 	add_duration(dump, "--timeout", options.timeout_seconds, "Limit for stopping the tree");
+	add_drain(dump, options.drain);
 	add_duration(dump, "--drain-timeout", options.drain_timeout_seconds, "Limit for bounded requests to complete");
 	dump->add_flag("--tcp-established", options.tcp_established, "Capture connected TCP sockets");
 	add_ghost_limit(dump, options.ghost_limit);

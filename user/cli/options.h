@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "user/policy/options.h"
+#include "user/uring/drain_mode.h"
 
 namespace bpfckpt::cli {
 
@@ -53,6 +54,7 @@ struct DumpOptions {
 	bool ignore_leaks = false;
 	uint64_t ghost_limit = policy::kGhostLimit;
 	double timeout_seconds = 10;
+	uring::DrainMode drain = uring::DrainMode::kAuto;
 	double drain_timeout_seconds = 5;
 	StatsFormat stats = StatsFormat::kNone;
 };

@@ -6,10 +6,12 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include <linux/io_uring.h>
 #include <sys/stat.h>
 
 #include "user/collect/file.h"
 #include "user/collect/memory.h"
+#include "user/collect/ring_errand.h"
 #include "user/collect/timer.h"
 #include "user/collect/uring.h"
 #include "user/collect/watches.h"
@@ -148,6 +150,30 @@ Result<> Snapshot::load_layout()
 	return {};
 }
 
+// The struct file of a request; 0: none. One that waits for a worker looks it up when it begins, and has the number
+// till then (io_uring/io_uring.c: io_wq_submit_work(), io_assign_file()).
+static uint64_t file_of(const uring_request_record &request, const iterators::UringReader &rings,
+			const iterators::FileReader &files, const iterators::TaskReader &tasks)
+{
+	if (request.file)
+		return request.file;
+	iterators::UringRecords records = rings.records();
+	if (request.req_flags & IOSQE_FIXED_FILE) {
+		for (const uring_file_record &slot : records.files)
+			if (slot.ring == request.ring && slot.slot == request.cqe_flags)
+				return slot.file;
+		return 0;
+	}
+	auto thread = std::ranges::find(records.attachments, request.tctx, &uring_attachment_record::tctx);
+	if (thread == records.attachments.end())
+		return 0;
+	auto task = std::ranges::find(tasks.tasks(), thread->tid, &task_record::tid);
+	for (const fd_record &fd : files.fds())
+		if (task != tasks.tasks().end() && fd.pid == task->pid && fd.fd == request.cqe_flags)
+			return fd.file;
+	return 0;
+}
+
 bool Snapshot::is_disk(uint64_t address) const
 {
 	const file_record *file = files_->find(address);
@@ -157,13 +183,22 @@ bool Snapshot::is_disk(uint64_t address) const
 	return kind == FILE_KIND_REGULAR || kind == FILE_KIND_DIRECTORY || kind == FILE_KIND_BLOCKDEV;
 }
 
-Result<uring::DrainReport> Snapshot::drain(std::chrono::milliseconds limit)
+Result<uring::DrainReport> Snapshot::drain(uring::DrainMode mode, std::chrono::milliseconds limit,
+					   target::FrozenTree &tree)
 {
 	std::vector<uint64_t> rings = ring_addresses();
 	if (rings.empty())
 		return uring::DrainReport{};
 	TRY(load_layout());
-	return uring::drain(*rings_, rings, *layout_, [this](uint64_t file) { return is_disk(file); }, limit);
+	RingErrands errands(tree, *files_, *tasks_);
+	return uring::drain(*rings_, rings, *layout_,
+			    {.mode = mode,
+			     .limit = limit,
+			     .is_disk =
+				     [this](const uring_request_record &request) {
+					     return is_disk(file_of(request, *rings_, *files_, *tasks_));
+				     },
+			     .run_errand = [&](const uring::Errand &errand) { return errands.run(errand); }});
 }
 
 Result<> Snapshot::observe_rings()
@@ -173,8 +208,12 @@ Result<> Snapshot::observe_rings()
 	if (rings.empty())
 		return {};
 	TRY(load_layout());
-	ring_checks_.stuck =
-		TRY(uring::observe(*rings_, rings, *layout_, [this](uint64_t file) { return is_disk(file); }, kLimit));
+	ring_checks_.stuck = TRY(uring::observe(
+		*rings_, rings, *layout_,
+		[this](const uring_request_record &request) {
+			return is_disk(file_of(request, *rings_, *files_, *tasks_));
+		},
+		kLimit));
 	return files_->describe(rings_->referenced_files());
 }
 

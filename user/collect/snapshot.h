@@ -27,6 +27,7 @@
 #include "user/collect/unlinked.h"
 #include "user/collect/uring.h"
 #include "user/memory/page_transfer.h"
+#include "user/target/frozen_tree.h"
 #include "user/uring/drain.h"
 #include "user/util/result.h"
 
@@ -48,7 +49,8 @@ public:
 	Result<> capture();
 	// Inside the freeze, after capture(): reads the rings again until nothing is in flight that cannot be submitted
 	// again, and nothing is missing. Errors: those of uring::drain().
-	Result<uring::DrainReport> drain(std::chrono::milliseconds limit);
+	Result<uring::DrainReport> drain(uring::DrainMode mode, std::chrono::milliseconds limit,
+					 target::FrozenTree &tree);
 
 	// On a running tree, after capture(): looks again until what the rings show is whole, and notes the rings in
 	// which something stays that a dump would wait for.

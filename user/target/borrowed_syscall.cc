@@ -11,26 +11,18 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#include "user/target/remote_memory.h"
 #include "user/target/thread_stop.h"
-#include "user/util/io.h"
 
 namespace bpfckpt::target {
 
 namespace {
 
-constexpr size_t kVdsoPage = 4096;
 constexpr size_t kRseqCsOffset = 8; // struct rseq.rseq_cs
 
 std::string name(pid_t pid, pid_t tid)
 {
 	return fmt::format("thread {} of pid {}", tid, pid);
-}
-
-bool read_remote(pid_t pid, uint64_t address, std::span<std::byte> bytes)
-{
-	iovec local = {bytes.data(), bytes.size()};
-	iovec remote = {reinterpret_cast<void *>(address), bytes.size()};
-	return ::process_vm_readv(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(bytes.size());
 }
 
 // What the thread was in the middle of, when it is a restartable sequence: any return to user mode elsewhere clears it.
@@ -47,11 +39,8 @@ public:
 	}
 	void put_back() const
 	{
-		uint64_t value = value_;
-		iovec local = {&value, sizeof(value)};
-		iovec remote = {reinterpret_cast<void *>(address_), sizeof(value)};
 		if (address_ && value_)
-			::process_vm_writev(tid_, &local, 1, &remote, 1, 0);
+			(void)write_remote(tid_, address_, std::as_bytes(std::span(&value_, 1)));
 	}
 
 private:
@@ -60,15 +49,18 @@ private:
 	uint64_t value_ = 0;
 };
 
-// On to the next stop at a system call's entry or exit.
+// On to the next stop at a system call's entry or exit. A PTRACE_INTERRUPT that is still pending from the freeze, or
+// job control, stops it before.
 Result<> run_to_syscall_stop(pid_t pid, pid_t tid)
 {
-	int status;
-	if (::ptrace(PTRACE_SYSCALL, tid, 0, 0) < 0)
-		return errno_error(errno, "cannot go on").on(name(pid, tid));
-	while (::waitpid(tid, &status, __WALL) < 0) {
-		if (errno != EINTR)
-			return errno_error(errno, "cannot wait").on(name(pid, tid));
+	int status = PTRACE_EVENT_STOP << 16;
+	while (status >> 16 == PTRACE_EVENT_STOP) {
+		if (::ptrace(PTRACE_SYSCALL, tid, 0, 0) < 0)
+			return errno_error(errno, "cannot go on").on(name(pid, tid));
+		while (::waitpid(tid, &status, __WALL) < 0) {
+			if (errno != EINTR)
+				return errno_error(errno, "cannot wait").on(name(pid, tid));
+		}
 	}
 	if (!WIFSTOPPED(status))
 		return Error(Code::kGone, "exited").on(name(pid, tid));
@@ -86,12 +78,13 @@ Result<> set_registers(pid_t pid, pid_t tid, user_regs_struct regs)
 	return {};
 }
 
-user_regs_struct call_registers(user_regs_struct regs, uint64_t ip, long nr, std::span<const uint64_t> args)
+user_regs_struct call_registers(user_regs_struct regs, uint64_t ip, uint64_t sp, const BorrowedCall &call)
 {
 	std::array<uint64_t, 6> all{};
-	std::ranges::copy(args.first(std::min(args.size(), all.size())), all.begin());
+	std::ranges::copy(call.args.first(std::min(call.args.size(), all.size())), all.begin());
 	regs.rip = ip;
-	regs.rax = static_cast<unsigned long long>(nr);
+	regs.rsp = sp;
+	regs.rax = static_cast<unsigned long long>(call.nr);
 	regs.orig_rax = static_cast<unsigned long long>(-1); // no call is being restarted
 	regs.rdi = all[0];
 	regs.rsi = all[1];
@@ -102,54 +95,32 @@ user_regs_struct call_registers(user_regs_struct regs, uint64_t ip, long nr, std
 	return regs;
 }
 
-} // namespace
-
-Result<uint64_t> find_vdso_syscall(pid_t pid)
+Result<> set_mask(pid_t pid, pid_t tid, uint64_t mask)
 {
-	std::string auxv = TRY(read_file(fmt::format("/proc/{}/auxv", pid)));
-	uint64_t vdso = 0;
-	for (size_t at = 0; at + sizeof(Elf64_auxv_t) <= auxv.size(); at += sizeof(Elf64_auxv_t)) {
-		Elf64_auxv_t entry;
-		memcpy(&entry, auxv.data() + at, sizeof(entry));
-		if (entry.a_type == AT_SYSINFO_EHDR)
-			vdso = entry.a_un.a_val;
-	}
-	std::vector<std::byte> code(2 * kVdsoPage);
-	while (vdso && !code.empty() && !read_remote(pid, vdso, code))
-		code.resize(code.size() - kVdsoPage);
-	constexpr std::array kSyscall = {std::byte{0x0f}, std::byte{0x05}};
-	auto found = std::ranges::search(code, kSyscall);
-	if (!vdso || found.empty())
-		return make_error(Code::kUnsupported, "has no vDSO mapped").on(fmt::format("pid {}", pid));
-	return vdso + static_cast<uint64_t>(found.begin() - code.begin());
+	if (::ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask) < 0)
+		return errno_error(errno, "cannot set the signal mask").on(name(pid, tid));
+	return {};
 }
 
-Result<int64_t> borrow_syscall(pid_t pid, pid_t tid, const user_regs_struct &regs, uint64_t mask, long nr,
-			       std::span<const uint64_t> args)
+// From the stop where it is to the call's end. The mask only after the registers: they put back the old one.
+Result<int64_t> run_call(pid_t pid, pid_t tid, const user_regs_struct &regs)
 {
-	uint64_t ip = TRY(find_vdso_syscall(tid));
-	RseqCs rseq(tid);
-	uint64_t all = ~uint64_t{0};
-	// A signal must find the thread where it was, not here.
-	if (::ptrace(PTRACE_SETSIGMASK, tid, sizeof(all), &all) < 0)
-		return errno_error(errno, "cannot block signals").on(name(pid, tid));
-
-	Result<int64_t> result = 0;
-	auto call = [&]() -> Result<int64_t> {
-		TRY(set_registers(pid, tid, call_registers(regs, ip, nr, args)));
-		TRY(run_to_syscall_stop(pid, tid));
-		TRY(run_to_syscall_stop(pid, tid));
-		errno = 0;
-		long ax = ::ptrace(PTRACE_PEEKUSER, tid, offsetof(user_regs_struct, rax), 0);
-		if (errno)
-			return errno_error(errno, "cannot read registers").on(name(pid, tid));
-		return ax;
-	};
-	result = call();
-
-	// Back into the signal code: only there are restart codes understood.
 	TRY(set_registers(pid, tid, regs));
-	rseq.put_back();
+	TRY(set_mask(pid, tid, ~uint64_t{0})); // a signal must find the thread where it was, not here
+	TRY(run_to_syscall_stop(pid, tid));
+	TRY(run_to_syscall_stop(pid, tid));
+	errno = 0;
+	long ax = ::ptrace(PTRACE_PEEKUSER, tid, offsetof(user_regs_struct, rax), 0);
+	if (errno)
+		return errno_error(errno, "cannot read registers").on(name(pid, tid));
+	return ax;
+}
+
+// Into the signal code again: only there are restart codes understood. It stops there before it looks at signals.
+Result<> go_back(pid_t pid, pid_t tid, const ThreadState &state)
+{
+	TRY(set_mask(pid, tid, state.signal_mask));
+	TRY(set_registers(pid, tid, state.regs));
 	interrupt(tid);
 	::ptrace(PTRACE_CONT, tid, 0, 0);
 	ThreadStop stop = TRY(wait_for_stop(tid));
@@ -157,7 +128,20 @@ Result<int64_t> borrow_syscall(pid_t pid, pid_t tid, const user_regs_struct &reg
 		stop = TRY(wait_for_stop(tid));
 	if (stop.kind == ThreadStop::kGone)
 		return Error(Code::kGone, "exited").on(name(pid, tid));
-	::ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask);
+	return {};
+}
+
+} // namespace
+
+Result<int64_t> borrow_syscall(pid_t pid, pid_t tid, const ThreadState &state, const ReturnPath &path,
+			       const BorrowedCall &call)
+{
+	RseqCs rseq(tid);
+	ReturnFrame frame = TRY(ReturnFrame::put(tid, path, state));
+	Result<int64_t> result = run_call(pid, tid, call_registers(state.regs, path.call, frame.stack_pointer(), call));
+	TRY(go_back(pid, tid, state));
+	frame.take_away();
+	rseq.put_back();
 	return result;
 }
 

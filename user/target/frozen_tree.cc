@@ -2,13 +2,16 @@
 #include "user/target/frozen_tree.h"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include <cpuid.h>
+#include <sys/ptrace.h>
 
 #include "user/target/borrowed_syscall.h"
 #include "user/target/freeze_checks.h"
 #include "user/target/frozen_tree_state.h"
+#include "user/target/thread_stop.h"
 #include "user/target/tree_scan.h"
 
 namespace bpfckpt::target {
@@ -199,21 +202,53 @@ Result<> FrozenTree::leave_stopped()
 	return state_->leave_stopped();
 }
 
-Result<int64_t> FrozenTree::borrow(pid_t tid, long nr, std::span<const uint64_t> args)
+Result<const ReturnPath *> FrozenTree::State::return_path(pid_t pid)
 {
-	for (const FrozenProcess &process : state_->processes) {
-		for (const FrozenThread &thread : process.threads) {
-			if (thread.tid != tid || !thread.in_stop || thread.stop != FrozenThread::Stop::kTrapped ||
-			    thread.role != images::Thread::USER)
-				continue;
-			user_regs_struct regs = thread.regs;
-			if (thread.syscall)
-				regs = thread.syscall->resume_registers(regs, std::nullopt);
-			state_->stats.injected_syscalls++;
-			return borrow_syscall(process.pid, tid, regs, thread.signal_mask, nr, args);
-		}
-	}
-	return make_error(Code::kInternal, "thread {} is not a stopped thread of the tree", tid);
+	auto known = return_paths.find(pid);
+	if (known == return_paths.end())
+		known = return_paths.emplace(pid, TRY(find_return_path(pid))).first;
+	return &known->second;
+}
+
+Result<FrozenTree::State::StoppedThread> FrozenTree::State::stopped_thread(pid_t tid, images::Thread::Role role)
+{
+	for (FrozenProcess &process : processes)
+		for (FrozenThread &thread : process.threads)
+			if (thread.tid == tid && thread.in_stop && thread.stop == FrozenThread::Stop::kTrapped &&
+			    thread.role == role)
+				return StoppedThread{&process, &thread};
+	return make_error(Code::kGone, "thread {} is not a stopped thread of the tree", tid);
+}
+
+Result<int64_t> FrozenTree::borrow(pid_t tid, const BorrowedCall &call)
+{
+	auto [process, thread] = TRY(state_->stopped_thread(tid, images::Thread::USER));
+	ThreadState state = {.regs = thread->regs,
+			     .signal_mask = thread->signal_mask,
+			     .xstate = thread->xstate,
+			     .signal_stack = call.signal_stack};
+	if (thread->syscall)
+		state.regs = thread->syscall->resume_registers(state.regs, std::nullopt);
+	const ReturnPath *path = TRY(state_->return_path(process->pid));
+	state_->stats.injected_syscalls++;
+	return borrow_syscall(process->pid, tid, state, *path, call);
+}
+
+// io_sq_thread() stops in get_signal() at the head of its loop, with no lock held; each turn of the loop submits what
+// is queued and runs task work.
+Result<> FrozenTree::let_sq_thread_run(pid_t tid, std::chrono::microseconds time)
+{
+	TRY(state_->stopped_thread(tid, images::Thread::IO_URING_SQ_THREAD));
+	if (::ptrace(PTRACE_CONT, tid, 0, 0) < 0)
+		return errno_error(errno, "cannot go on").on(fmt::format("thread {}", tid));
+	std::this_thread::sleep_for(time);
+	interrupt(tid);
+	ThreadStop stop = TRY(wait_for_stop(tid));
+	while (stop.kind == ThreadStop::kTick)
+		stop = TRY(wait_for_stop(tid));
+	if (stop.kind == ThreadStop::kGone)
+		return Error(Code::kGone, "exited").on(fmt::format("thread {}", tid));
+	return {};
 }
 
 void FrozenTree::describe(const FrozenThread &thread, images::Thread *message) const

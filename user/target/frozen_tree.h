@@ -21,6 +21,7 @@
 #include <sys/user.h>
 
 #include "images/task.pb.h"
+#include "user/target/borrowed_syscall.h"
 #include "user/target/interrupted_syscall.h"
 #include "user/target/pid_ref.h"
 #include "user/util/result.h"
@@ -107,7 +108,10 @@ public:
 	void describe(const FrozenThread &thread, images::Thread *message) const;
 
 	// One system call by a stopped thread, which then is as before (borrowed_syscall.h). Counted in stats().
-	Result<int64_t> borrow(pid_t tid, long nr, std::span<const uint64_t> args);
+	// Errors: kUnsupported, kGone.
+	Result<int64_t> borrow(pid_t tid, const BorrowedCall &call);
+	// Lets the submission thread of a ring go on for a moment.
+	Result<> let_sq_thread_run(pid_t tid, std::chrono::microseconds time);
 
 	// Parents before their children. Before freeze(): what prepare() found, without registers.
 	[[nodiscard]] std::span<const FrozenProcess> processes() const;

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <ctime>
+#include <map>
 #include <unordered_set>
 #include <vector>
 
@@ -42,6 +43,7 @@ struct FrozenTree::State {
 	bool changed = false;
 	bool deadlines_known = false;
 	Clock::time_point frozen_at;
+	std::map<pid_t, ReturnPath> return_paths; // by process
 
 	Result<> add_process(pid_t pid, const TaskStat &stat);
 	// Adds the tasks that /proc shows and we do not know; says how many.
@@ -54,6 +56,15 @@ struct FrozenTree::State {
 	void release();
 	void resolve_deadlines();
 	void resume_timeouts();
+
+	struct StoppedThread {
+		FrozenProcess *process;
+		FrozenThread *thread;
+	};
+	// Errors: kGone.
+	Result<StoppedThread> stopped_thread(pid_t tid, images::Thread::Role role);
+	// Looked for once. Errors: those of find_return_path().
+	Result<const ReturnPath *> return_path(pid_t pid);
 
 	FrozenProcess *process_of(pid_t pid);
 	template <class Function>

@@ -23,6 +23,29 @@ bool starts_with(std::string_view text, std::string_view prefix)
 	return text.substr(0, prefix.size()) == prefix;
 }
 
+bool is_read_or_write(uint8_t opcode)
+{
+	switch (opcode) {
+	case images::IORING_OP_READ:
+	case images::IORING_OP_READV:
+	case images::IORING_OP_READ_FIXED:
+	case images::IORING_OP_READV_FIXED:
+	case images::IORING_OP_WRITE:
+	case images::IORING_OP_WRITEV:
+	case images::IORING_OP_WRITE_FIXED:
+	case images::IORING_OP_WRITEV_FIXED:
+		return true;
+	default:
+		return false;
+	}
+}
+
+// A direct write's result is made up by the queued function (IOCB_DIO_CALLER_COMP).
+bool is_direct_write(const RequestSource &source)
+{
+	return is_read_or_write(source.record->opcode) && source.command("io_rw").get("kiocb.dio_complete");
+}
+
 // What the queued function is about to do (io_uring/*.c); false: it will look again, as if it had just been submitted.
 bool is_completion(const RequestSource &source, std::string_view work, images::Request &request)
 {
@@ -52,8 +75,7 @@ bool is_completion(const RequestSource &source, std::string_view work, images::R
 		complete(request, record.res, 0);
 		return true;
 	}
-	// A direct write's result is made up by the queued function (IOCB_DIO_CALLER_COMP).
-	if (starts_with(work, "io_req_rw_complete") && source.command("io_rw").get("kiocb.dio_complete"))
+	if (starts_with(work, "io_req_rw_complete") && is_direct_write(source))
 		return false;
 	for (const char *name : {"io_req_task_complete", "io_req_rw_complete", "io_req_task_cancel",
 				 "io_notif_tw_complete", "io_complete_rw"}) {
@@ -126,6 +148,15 @@ bool is_worked_on(const uring_request_record &record)
 bool is_bounded(const RequestSource &source, bool disk)
 {
 	return is_worked_on(*source.record) && !waits_without_bound(source, disk);
+}
+
+bool is_for_its_thread(const RequestSource &source, bool large_completions)
+{
+	const uring_request_record &record = *source.record;
+	return large_completions || record.link || is_direct_write(source) || record.opcode == images::IORING_OP_NOP ||
+	       record.opcode == images::IORING_OP_FUTEX_WAITV || record.opcode == images::IORING_OP_SEND_ZC ||
+	       record.opcode == images::IORING_OP_SENDMSG_ZC || record.opcode == images::IORING_OP_URING_CMD ||
+	       source.has_flag("REQ_F_BUFFER_SELECT") || source.has_flag("REQ_F_MULTISHOT");
 }
 
 void classify(const RequestSource &source, const Sighting &sighting, std::string_view work, bool disk,

@@ -16,6 +16,10 @@ bool is_worked_on(const uring_request_record &record);
 // regular one, a directory or a block device.
 bool is_bounded(const RequestSource &source, bool disk);
 
+// It is done, and what its completion says is known to the queued function only, or more than a completion hangs on it:
+// restore could not make it up (is_completion() in classify.cc, completion_obstacle() in rearm.h).
+bool is_for_its_thread(const RequestSource &source, bool large_completions);
+
 // Sets class, result and completion_flags. `work` names the function queued for it (empty: none, or without a name),
 // `obstacle` is what decode_request() said.
 void classify(const RequestSource &source, const Sighting &sighting, std::string_view work, bool disk,

@@ -3,7 +3,11 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <thread>
+#include <unordered_map>
+
+#include <linux/io_uring.h>
 
 #include "user/uring/classify.h"
 
@@ -16,11 +20,13 @@ using Clock = std::chrono::steady_clock;
 // What keeps one ring from being settled.
 struct Unsettled {
 	std::vector<const uring_request_record *> bounded;
+	std::set<std::pair<uint32_t, bool>> lent; // threads that are to do what is queued for them: tid, SQ thread
 	uint32_t found = 0;
 	Proof proof;
 	bool whole = true; // no list was cut
 
 	[[nodiscard]] bool is_missing() const { return !whole || !proof.holds(found); }
+	[[nodiscard]] bool is_settled() const { return bounded.empty() && lent.empty() && !is_missing(); }
 };
 
 // By struct io_ring_ctx. This runs inside the freeze: it sorts, where sightings() would build a table of them all.
@@ -51,8 +57,8 @@ Rings count_found(const iterators::UringRecords &records)
 	return rings;
 }
 
-// The rings that are not settled.
-Rings unsettled(const iterators::UringRecords &records, const iterators::KernelLayout &layout, const IsDisk &is_disk)
+// The rings, and what keeps each from being settled.
+Rings look(const iterators::UringRecords &records, const iterators::KernelLayout &layout, const IsDisk &is_disk)
 {
 	Rings rings = count_found(records);
 	RequestSource source;
@@ -62,13 +68,102 @@ Rings unsettled(const iterators::UringRecords &records, const iterators::KernelL
 			continue;
 		source.record = &record;
 		auto ring = rings.find(record.ring);
-		if (ring != rings.end() && is_bounded(source, record.file && is_disk && is_disk(record.file)))
+		if (ring != rings.end() && is_bounded(source, is_disk && is_disk(record)))
 			ring->second.bounded.push_back(&record);
 	}
-	std::erase_if(rings,
-		      [](const auto &entry) { return entry.second.bounded.empty() && !entry.second.is_missing(); });
 	return rings;
 }
+
+Rings unsettled(const iterators::UringRecords &records, const iterators::KernelLayout &layout, const IsDisk &is_disk)
+{
+	Rings rings = look(records, layout, is_disk);
+	std::erase_if(rings, [](const auto &entry) { return entry.second.is_settled(); });
+	return rings;
+}
+
+// --- threads that have to do what is queued for them ----------------------------------------------------------------
+
+bool is_queued(const uring_request_record &record)
+{
+	return record.place == URING_PLACE_TASK_WORK || record.place == URING_PLACE_FALLBACK;
+}
+
+bool is_armed(const uring_request_record &record)
+{
+	switch (record.place) {
+	case URING_PLACE_POLL:
+	case URING_PLACE_TIMEOUT:
+	case URING_PLACE_LINK_TIMEOUT:
+	case URING_PLACE_WAITID:
+	case URING_PLACE_FUTEX:
+	case URING_PLACE_URING_CMD:
+		return true;
+	default:
+		return false;
+	}
+}
+
+class Errands {
+public:
+	Errands(const iterators::UringRecords &records, const iterators::KernelLayout &layout, DrainMode mode)
+		: records_(records), mode_(mode)
+	{
+		source_.layout = &layout;
+		for (const uring_request_record &record : records.requests)
+			if (is_armed(record))
+				armed_.push_back(record.request);
+		std::ranges::sort(armed_);
+		for (const uring_ring_record &record : records.rings)
+			setup_.emplace(record.ring, &record);
+		for (const uring_attachment_record &record : records.attachments)
+			threads_.emplace(std::pair(record.ring, record.tctx), &record);
+	}
+
+	void add_to(Rings &rings)
+	{
+		for (const uring_request_record &record : records_.requests)
+			if (auto ring = rings.find(record.ring);
+			    ring != rings.end() && (is_due(record) || record.place == URING_PLACE_IOPOLL))
+				lend(record, ring->second);
+		// An SQ thread keeps task work beyond its share of a turn on its stack (io_sq_tw()).
+		for (auto &[address, ring] : rings)
+			if (auto setup = setup_.find(address); setup != setup_.end() && setup->second->sq_thread_tid &&
+							       (ring.is_missing() || !ring.bounded.empty()))
+				ring.lent.emplace(setup->second->sq_thread_tid, true);
+	}
+
+private:
+	bool is_due(const uring_request_record &record)
+	{
+		if (!is_queued(record))
+			return false;
+		if (mode_ == DrainMode::kEnter)
+			return true;
+		source_.record = &record;
+		bool large = setup_.contains(record.ring) && setup_.at(record.ring)->flags & IORING_SETUP_CQE32;
+		return !is_message(record) && !std::ranges::binary_search(armed_, record.request) &&
+		       is_for_its_thread(source_, large);
+	}
+
+	void lend(const uring_request_record &record, Unsettled &ring)
+	{
+		auto setup = setup_.find(record.ring);
+		auto thread = threads_.find({record.ring, record.tctx});
+		if (setup != setup_.end() && setup->second->flags & kDeferTaskrun)
+			ring.lent.emplace(setup->second->submitter_tid, false);
+		else if (thread != threads_.end())
+			ring.lent.emplace(thread->second->tid, thread->second->sq_thread);
+	}
+
+	static constexpr uint32_t kDeferTaskrun = 1U << 13; // IORING_SETUP_DEFER_TASKRUN
+
+	const iterators::UringRecords &records_;
+	DrainMode mode_;
+	RequestSource source_;
+	std::vector<uint64_t> armed_; // struct io_kiocb
+	std::unordered_map<uint64_t, const uring_ring_record *> setup_;
+	std::map<std::pair<uint64_t, uint64_t>, const uring_attachment_record *> threads_;
+};
 
 // How far each ring has come, by struct io_ring_ctx: its SQ head and CQ tail.
 using Positions = std::map<uint64_t, std::pair<uint32_t, uint32_t>>;
@@ -100,6 +195,9 @@ Error timed_out(const Rings &rings, std::chrono::milliseconds limit)
 		if (state.found != state.proof.counted)
 			text += fmt::format("{}{} requests of the {} that the kernel counts were found",
 					    text.empty() ? "" : ", ", state.found, state.proof.counted);
+		else if (state.bounded.empty() && !state.lent.empty())
+			text += fmt::format("{}completions that only thread {} can post", text.empty() ? "" : ", ",
+					    state.lent.begin()->first);
 		else if (!state.proof.taken || !state.whole)
 			text += fmt::format("{}a ring does not come to rest", text.empty() ? "" : ", ");
 	}
@@ -112,29 +210,111 @@ Error timed_out(const Rings &rings, std::chrono::milliseconds limit)
 
 } // namespace
 
-Result<DrainReport> drain(iterators::UringReader &reader, std::span<const uint64_t> rings,
-			  const iterators::KernelLayout &layout, const IsDisk &is_disk, std::chrono::milliseconds limit)
+namespace {
+
+class Drain {
+public:
+	Drain(iterators::UringReader &reader, const iterators::KernelLayout &layout, const DrainOptions &options)
+		: reader_(reader), layout_(layout), options_(options)
+	{
+	}
+	Result<DrainReport> run(std::span<const uint64_t> rings);
+
+private:
+	Rings look_again();
+	void note(const Rings &rings);
+	Result<bool> run_errands(const Rings &rings);
+
+	iterators::UringReader &reader_;
+	const iterators::KernelLayout &layout_;
+	const DrainOptions &options_;
+	Clock::time_point start_ = Clock::now();
+	std::map<uint64_t, RingDrain> needed_;
+	std::set<uint64_t> unsettled_; // at the last look
+	std::set<uint32_t> unable_;    // threads that cannot do what is queued for them
+	unsigned rounds_ = 0;
+};
+
+Rings Drain::look_again()
 {
-	DrainReport report;
-	auto start = Clock::now(), deadline = start + limit;
+	iterators::UringRecords records = reader_.records();
+	Rings rings = look(records, layout_, options_.is_disk);
+	bool lending = options_.mode == DrainMode::kAuto || options_.mode == DrainMode::kNop ||
+		       options_.mode == DrainMode::kEnter;
+	if (lending && options_.run_errand)
+		Errands(records, layout_, options_.mode).add_to(rings);
+	for (auto &[address, ring] : rings)
+		std::erase_if(ring.lent, [&](const auto &thread) { return unable_.contains(thread.first); });
+	return rings;
+}
+
+void Drain::note(const Rings &rings)
+{
+	for (const auto &[address, ring] : rings) {
+		auto [needed, first] = needed_.try_emplace(address);
+		RingDrain &drain = needed->second;
+		drain.ring = address;
+		drain.found = ring.found;
+		drain.counted = ring.proof.counted;
+		if (first) {
+			drain.waited_for = static_cast<unsigned>(ring.bounded.size());
+			drain.missing = ring.is_missing() ? drain.counted - std::min(drain.found, drain.counted) : 0;
+		}
+		if (!ring.is_settled())
+			unsettled_.insert(address);
+		else if (unsettled_.erase(address))
+			drain.waited = Clock::now() - start_;
+	}
+}
+
+// Whether any thread was lent.
+Result<bool> Drain::run_errands(const Rings &rings)
+{
+	bool any = false;
+	for (const auto &[address, ring] : rings) {
+		for (auto [tid, sq_thread] : ring.lent) {
+			bool done = TRY(options_.run_errand({.ring = address, .tid = tid, .sq_thread = sq_thread}));
+			if (!done)
+				unable_.insert(tid);
+			needed_[address].errands += done;
+			any = any || done;
+		}
+	}
+	return any;
+}
+
+Result<DrainReport> Drain::run(std::span<const uint64_t> rings)
+{
+	auto deadline = start_ + options_.limit;
 	auto pause = std::chrono::microseconds(100);
-	for (;; TRY(reader.run(rings))) {
-		auto left = unsettled(reader.records(), layout, is_disk);
-		if (report.rounds++ == 0) {
-			for (const auto &[ring, state] : left) {
-				report.waited_for += static_cast<unsigned>(state.bounded.size());
-				report.missing += state.is_missing() ? state.proof.counted - state.found : 0;
-			}
-		}
-		if (left.empty()) {
-			report.waited = report.rounds > 1 ? Clock::now() - start : Clock::duration();
-			return report;
-		}
+	for (;; TRY(reader_.run(rings))) {
+		Rings found = look_again();
+		note(found);
+		rounds_++;
+		std::erase_if(found, [](const auto &entry) { return entry.second.is_settled(); });
+		if (found.empty() || options_.mode == DrainMode::kOff)
+			break;
 		if (Clock::now() >= deadline)
-			return timed_out(left, limit);
+			return timed_out(found, options_.limit);
+		if (TRY(run_errands(found)))
+			continue;
 		std::this_thread::sleep_for(pause);
 		pause = std::min(pause * 2, std::chrono::microseconds(10'000));
 	}
+	DrainReport report;
+	report.rounds = rounds_;
+	report.waited = rounds_ > 1 ? Clock::now() - start_ : Clock::duration();
+	for (const auto &[address, needed] : needed_)
+		report.rings.push_back(needed);
+	return report;
+}
+
+} // namespace
+
+Result<DrainReport> drain(iterators::UringReader &reader, std::span<const uint64_t> rings,
+			  const iterators::KernelLayout &layout, const DrainOptions &options)
+{
+	return Drain(reader, layout, options).run(rings);
 }
 
 Result<std::unordered_set<uint64_t>> observe(iterators::UringReader &reader, std::span<const uint64_t> rings,

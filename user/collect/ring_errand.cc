@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/collect/ring_errand.h"
+
+#include <algorithm>
+#include <array>
+
+#include <linux/io_uring.h>
+#include <sys/syscall.h>
+
+namespace bpfckpt::collect {
+
+namespace {
+
+constexpr uint32_t kRegisteredRing = 1U << 4; // IORING_ENTER_REGISTERED_RING
+// One turn of an SQ thread's loop takes microseconds; it must get a CPU, too.
+constexpr std::chrono::microseconds kSqThreadTurn{200};
+
+// As the kernel chooses it for a signal (kernel/signal.c: sas_ss_flags()).
+uint64_t signal_stack_of(const target::FrozenTree &tree, const task_record &task)
+{
+	for (const target::FrozenProcess &process : tree.processes())
+		for (const target::FrozenThread &thread : process.threads)
+			if (static_cast<uint32_t>(thread.tid) == task.tid &&
+			    thread.regs.rsp - task.altstack_sp < task.altstack_size)
+				return 0;
+	return task.altstack_size ? task.altstack_sp + task.altstack_size : 0;
+}
+
+} // namespace
+
+std::optional<RingErrands::Handle> RingErrands::handle_of(uint64_t ring, const task_record &task) const
+{
+	uint64_t file = 0;
+	for (const file_record &record : files_.files())
+		if (iterators::kind_of(record) == iterators::FileKind::FILE_KIND_IO_URING &&
+		    record.private_data == ring)
+			file = record.file;
+	if (!file)
+		return {};
+	for (uint32_t i = 0; i < TASK_RINGS; i++)
+		if (task.registered_rings[i] == file)
+			return Handle{i, kRegisteredRing};
+	for (const fd_record &fd : files_.fds())
+		if (fd.file == file && fd.pid == task.pid)
+			return Handle{fd.fd, 0};
+	return {};
+}
+
+Result<bool> RingErrands::run(const uring::Errand &errand)
+{
+	Result<> done;
+	if (errand.sq_thread) {
+		done = tree_.let_sq_thread_run(static_cast<pid_t>(errand.tid), kSqThreadTurn);
+	} else {
+		auto task = std::ranges::find(tasks_.tasks(), errand.tid, &task_record::tid);
+		auto handle = task == tasks_.tasks().end() ? std::nullopt : handle_of(errand.ring, *task);
+		if (!handle)
+			return false;
+		// Nothing is submitted and nothing waited for. It says EEXIST where the ring is another thread's; that
+		// thread's task work has run by then all the same, on the way out.
+		std::array<uint64_t, 6> args = {handle->number, 0, 0, IORING_ENTER_GETEVENTS | handle->flags, 0, 0};
+		Result<int64_t> called = tree_.borrow(
+			static_cast<pid_t>(errand.tid),
+			{.nr = SYS_io_uring_enter, .args = args, .signal_stack = signal_stack_of(tree_, *task)});
+		if (!called)
+			done = std::move(called).error();
+	}
+	if (!done && (done.error().code == Code::kGone || done.error().code == Code::kUnsupported))
+		return false;
+	TRY(std::move(done));
+	return true;
+}
+
+} // namespace bpfckpt::collect
