@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Processes with root directories of their own, one below the other, a login uid, and a zombie that SIGKILL ended.
+// Processes with root directories of their own, one below the other, and a socket that listens there; a login uid; a
+// zombie that SIGKILL ended.
+// a zombie that SIGKILL ended.
 #include "selftests/scenarios/scenario.h"
 
 #include <errno.h>
@@ -10,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,6 +33,17 @@ static void check_link(int round, pid_t pid, const char *name, const char *wante
 		       "round %d: %s is %s, not %s", round, path, target, wanted);
 }
 
+static void check_server(int round)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "jail/socket"};
+	int client = socket(AF_UNIX, SOCK_STREAM, 0);
+	char byte;
+
+	SCENARIO_CHECK(!connect(client, (void *)&name, sizeof(name)), "round %d: connect: %m", round);
+	SCENARIO_CHECK(read(client, &byte, 1) == 0, "round %d: read: %m", round);
+	close(client);
+}
+
 static void check(int round)
 {
 	siginfo_t info = {};
@@ -39,6 +54,7 @@ static void check(int round)
 	check_link(round, pids[0], "root", jail);
 	check_link(round, pids[0], "cwd", jail);
 	check_link(round, pids[1], "root", inner);
+	check_server(round);
 	SCENARIO_CHECK(!waitid(P_PID, pids[2], &info, WEXITED | WNOWAIT | WNOHANG) && info.si_pid == pids[2] &&
 			       info.si_code == CLD_KILLED && info.si_status == SIGKILL,
 		       "round %d: code %d status %d", round, info.si_code, info.si_status);
@@ -54,6 +70,19 @@ static void enter(const char *root)
 		_exit(1);
 }
 
+/* Under a name that means another file outside. Who connects is told its end. */
+static void serve(void)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "/socket"};
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	if (listener < 0 || bind(listener, (void *)&name, sizeof(name)) || listen(listener, 3))
+		_exit(1);
+	pids[0] = getpid();
+	for (;;)
+		close(accept(listener, NULL, NULL));
+}
+
 static void run_jailed(void)
 {
 	enter("jail");
@@ -63,9 +92,7 @@ static void run_jailed(void)
 		for (;;)
 			pause();
 	}
-	pids[0] = getpid();
-	for (;;)
-		pause();
+	serve();
 }
 
 int main(void)

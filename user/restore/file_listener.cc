@@ -8,10 +8,14 @@
 #include <thread>
 
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -95,12 +99,43 @@ bool is_bound_by_anybody(const std::string &path)
 	return false;
 }
 
+bool is_same_inode(const struct stat &one, const struct stat &other)
+{
+	return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+// Whether `name`, looked up by a process with that root, lies in the directory that `path` is in.
+bool leads_to(const std::string &root, const std::string &name, const std::string &path)
+{
+	auto directory_of = [](const std::string &file) { return file.substr(0, file.rfind('/') + 1); };
+	UniqueFd top(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+	open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .mode = 0, .resolve = RESOLVE_IN_ROOT};
+	UniqueFd there(
+		static_cast<int>(syscall(SYS_openat2, top.get(), directory_of(name).c_str(), &how, sizeof(how))));
+	struct stat one;
+	struct stat other;
+	return there.valid() && !fstat(there.get(), &one) && !stat(directory_of(path).c_str(), &other) &&
+	       is_same_inode(one, other);
+}
+
+// bind(2) in a thread with that root. Gives its errno, 0 if it is done.
+int bind_below(const std::string &root, int fd, const sockaddr *name, socklen_t size)
+{
+	int error = 0;
+	std::thread([&] {
+		if (unshare(CLONE_FS) || chroot(root.c_str()) || bind(fd, name, size))
+			error = errno;
+	}).join();
+	return error;
+}
+
 class Listener {
 public:
 	explicit Listener(const images::File &file) : file_(file), image_(file.socket()) {}
 	Result<UniqueFd> open(Member *creator);
 
 private:
+	Result<> find_root(const Member *creator);
 	Result<> set(int level, int option, int value, const char *name);
 	Result<> set_tcp_options();
 	Result<> bind_to(const Address &address);
@@ -110,6 +145,7 @@ private:
 	const images::File &file_;
 	const images::Socket &image_;
 	UniqueFd fd_;
+	std::string root_ = "/"; // of the process that gave it its name
 };
 
 Result<> Listener::set(int level, int option, int value, const char *name)
@@ -144,7 +180,10 @@ Result<> Listener::bind_to(const Address &address)
 	int error = 0;
 	wait_for_rings([&] {
 		auto *name = reinterpret_cast<const sockaddr *>(&address.bytes);
-		error = bind(fd_.get(), name, address.size) ? errno : 0;
+		if (root_ != "/")
+			error = bind_below(root_, fd_.get(), name, address.size);
+		else
+			error = bind(fd_.get(), name, address.size) ? errno : 0;
 		return error != EADDRINUSE;
 	});
 	if (error)
@@ -154,6 +193,21 @@ Result<> Listener::bind_to(const Address &address)
 				"end what listens there; connections in TIME_WAIT are in the way for a minute, without "
 				"SO_REUSEADDR");
 	return set(SOL_SOCKET, SO_REUSEADDR, image_.options().reuse_address(), "SO_REUSEADDR");
+}
+
+// The name that it tells is that which its process used, after a chroot(2) perhaps.
+Result<> Listener::find_root(const Member *creator)
+{
+	const std::string &path = image_.name().path();
+	if (leads_to(root_, image_.local(), path))
+		return {};
+	if (creator && leads_to(creator->image->root(), image_.local(), path)) {
+		root_ = creator->image->root();
+		return {};
+	}
+	return make_error(Code::kMismatch, "cannot be bound to {}: that does not lead to {}", image_.local(), path)
+		.on(name_of(file_))
+		.with_hint("make the directory that the socket was in again");
 }
 
 // What was left there by the socket of before, or by a restore that failed: no socket is bound to it any more.
@@ -192,8 +246,10 @@ Result<UniqueFd> Listener::open(Member *creator)
 	if (!local)
 		TRY(set_tcp_options());
 	Address address = local ? unix_address(image_.local()) : inet_address(image_.local());
-	if (image_.has_name())
+	if (image_.has_name()) {
+		TRY(find_root(creator));
 		TRY(remove_name());
+	}
 	TRY(bind_to(address));
 	if (image_.has_name())
 		TRY(set_name_attributes());
