@@ -30,7 +30,11 @@ _bpfckpt() {
 		mapfile -t COMPREPLY < <(compgen -W 'all=ignore' -- "$cur")
 		return
 		;;
-	--timeout | --drain-timeout | --watch | --ghost-limit)
+	--cpu-cap)
+		mapfile -t COMPREPLY < <(compgen -W 'fpu none' -- "$cur")
+		return
+		;;
+	--timeout | --drain-timeout | --watch | --ghost-limit | --ring-counter-budget | --timer-id-limit)
 		return
 		;;
 	esac
