@@ -6,6 +6,7 @@
 #include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/message_differencer.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <signal.h>
 
 #include "selftests/unit/sample_document.h"
@@ -31,7 +32,7 @@ std::string text_of(const Sections &sections)
 images::Document json_of(const Sections &sections)
 {
 	images::Document document;
-	std::string text = render_json(sample_document(), sections).value();
+	std::string text = render_json(sample_document(), sections);
 	EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(text, &document).ok()) << text;
 	return document;
 }
@@ -136,6 +137,13 @@ TEST(TextViewTest, names_from_the_target_cannot_move_the_cursor)
 	EXPECT_THAT(text, Not(HasSubstr("\033")));
 	EXPECT_THAT(text, Not(HasSubstr("\a")));
 	EXPECT_THAT(text, HasSubstr("\\033[2Jevil\\012\\233\\377"));
+	// Turned around, "exe.txt" would read "txt.exe".
+	document.mutable_files(1)->set_path("/tmp/\xe2\x80\xae"
+					    "exe.txt\xc2\x9b\xc3\xa9");
+	EXPECT_THAT(render_text(document, {}), HasSubstr("/tmp/\\342\\200\\256exe.txt\\302\\233\xc3\xa9"));
+	std::string json = render_json(document, {});
+	EXPECT_THAT(json, HasSubstr("/tmp/\\u202eexe.txt\\u009b\xc3\xa9"));
+	EXPECT_THAT(json, HasSubstr("\"\\u001b[2Jevil"));
 }
 
 TEST(TextViewTest, an_empty_document_is_empty)
@@ -146,7 +154,7 @@ TEST(TextViewTest, an_empty_document_is_empty)
 TEST(JsonViewTest, holds_the_whole_document_under_its_field_names)
 {
 	EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(json_of({}), sample_document()));
-	std::string text = render_json(sample_document(), {}).value();
+	std::string text = render_json(sample_document(), {});
 	for (const char *key :
 	     {"\"version\": 1", "\"command\": \"show\"", "\"in_flight_count\": 3", "\"sq_head\": 1000",
 	      "\"opcode\": \"IORING_OP_RECV\"", "\"user_data\": \"2748\"", "\"interval_ns\": \"1000000000\"",
@@ -154,11 +162,99 @@ TEST(JsonViewTest, holds_the_whole_document_under_its_field_names)
 		EXPECT_THAT(text, HasSubstr(key));
 }
 
+// Each field of each message type, set to something other than its default; of a oneof the last one.
+static void fill(google::protobuf::Message &message)
+{
+	using google::protobuf::FieldDescriptor;
+	const auto *reflection = message.GetReflection();
+	for (int i = 0; i < message.GetDescriptor()->field_count(); i++) {
+		const FieldDescriptor *field = message.GetDescriptor()->field(i);
+		bool many = field->is_repeated();
+		auto put = [&](auto set, auto add, auto value) {
+			if (many)
+				(reflection->*add)(&message, field, value);
+			else
+				(reflection->*set)(&message, field, value);
+		};
+		using R = google::protobuf::Reflection;
+		switch (field->cpp_type()) {
+		case FieldDescriptor::CPPTYPE_MESSAGE:
+			fill(*(many ? reflection->AddMessage(&message, field)
+				    : reflection->MutableMessage(&message, field)));
+			break;
+		case FieldDescriptor::CPPTYPE_STRING:
+			put(&R::SetString, &R::AddString,
+			    "a\"b\n\xc2\x85" + std::string(static_cast<size_t>(i % 4), 'z'));
+			break;
+		case FieldDescriptor::CPPTYPE_INT32:
+			put(&R::SetInt32, &R::AddInt32, INT32_MIN + i);
+			break;
+		case FieldDescriptor::CPPTYPE_UINT32:
+			put(&R::SetUInt32, &R::AddUInt32, UINT32_MAX - static_cast<uint32_t>(i));
+			break;
+		case FieldDescriptor::CPPTYPE_INT64:
+			put(&R::SetInt64, &R::AddInt64, INT64_MIN + i);
+			break;
+		case FieldDescriptor::CPPTYPE_UINT64:
+			put(&R::SetUInt64, &R::AddUInt64, UINT64_MAX - static_cast<uint64_t>(i));
+			break;
+		case FieldDescriptor::CPPTYPE_BOOL:
+			put(&R::SetBool, &R::AddBool, true);
+			break;
+		case FieldDescriptor::CPPTYPE_ENUM:
+			put(&R::SetEnumValue, &R::AddEnumValue, i % 2 ? 1 : 999);
+			break;
+		default:
+			ADD_FAILURE() << field->full_name() << ": JsonText has no type " << field->cpp_type_name();
+		}
+	}
+}
+
+TEST(JsonViewTest, is_what_protobuf_prints)
+{
+	google::protobuf::util::JsonPrintOptions options;
+	options.preserve_proto_field_names = true;
+	options.always_print_primitive_fields = true;
+	images::Document full;
+	fill(full);
+	for (const images::Document &document : {images::Document(), sample_document(), full}) {
+		std::string expected;
+		ASSERT_TRUE(google::protobuf::util::MessageToJsonString(document, &expected, options).ok());
+		EXPECT_EQ(nlohmann::json::parse(render_json(document, {})), nlohmann::json::parse(expected));
+	}
+}
+
+TEST(JsonViewTest, leaves_in_pieces_and_stops_where_they_are_not_taken)
+{
+	images::Document document = sample_document();
+	for (int i = 0; i < 2000; i++)
+		*document.add_files() = document.files(0);
+	std::string text;
+	size_t largest = 0;
+	EXPECT_TRUE(write_json(document, {}, [&](std::string_view piece) {
+		text += piece;
+		largest = std::max(largest, piece.size());
+		return Result<>();
+	}));
+	EXPECT_EQ(text, render_json(document, {}));
+	EXPECT_LT(largest, 100u << 10);
+	int calls = 0;
+	Result<> refused = write_json(document, {}, [&calls](std::string_view) -> Result<> {
+		calls++;
+		return errno_error(ENOSPC, "full");
+	});
+	EXPECT_FALSE(refused);
+	EXPECT_EQ(calls, 1);
+}
+
 TEST(JsonViewTest, a_section_leaves_the_other_arrays_empty)
 {
-	std::string text = render_json(sample_document(), {.memory = true}).value();
-	for (const char *key : {"\"processes\": []", "\"files\": []", "\"rings\": []"})
+	std::string text = render_json(sample_document(), {.memory = true});
+	for (const char *key : {"\"processes\": []", "\"rings\": []"})
 		EXPECT_THAT(text, HasSubstr(key));
+	images::Document memory = json_of({.memory = true});
+	ASSERT_EQ(memory.files_size(), 1);
+	EXPECT_EQ(memory.files(0).path(), "/usr/bin/echo-server");
 	images::Document timers = json_of({.timers = true});
 	EXPECT_EQ(timers.processes(0).timers_size(), 1);
 	EXPECT_EQ(timers.processes(0).threads_size(), 0);
@@ -180,7 +276,7 @@ TEST(JsonViewTest, names_that_are_no_utf8_are_escaped)
 {
 	images::Document document = sample_document();
 	document.mutable_processes(0)->set_comm("a\xff\\");
-	EXPECT_THAT(render_json(document, {}).value(), HasSubstr(R"("comm": "a\\377\\134")"));
+	EXPECT_THAT(render_json(document, {}), HasSubstr(R"("comm": "a\\377\\134")"));
 }
 
 TEST(ReportTest, an_error_names_object_cause_and_hint)

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "user/cli/host_features.h"
-#include "user/cli/json.h"
+#include "user/cli/json_text.h"
 #include "user/cli/report.h"
 #include "user/cli/terminal.h"
 #include "user/cli/view.h"

@@ -17,7 +17,7 @@ namespace {
 // Home, and clear to the end of the screen.
 constexpr std::string_view kClearScreen = "\x1b[H\x1b[J";
 
-Result<std::string> inspect_once(collect::Snapshot &snapshot, const InspectOptions &options)
+Result<> inspect_once(collect::Snapshot &snapshot, const InspectOptions &options, bool clear)
 {
 	std::vector<pid_t> pids = TRY(snapshot.find_tree(options.pid));
 	TRY(snapshot.attach(pids));
@@ -31,8 +31,11 @@ Result<std::string> inspect_once(collect::Snapshot &snapshot, const InspectOptio
 	context.live = true;
 	TRY(snapshot.build(nullptr, context));
 	if (options.json)
-		return render_json(document, options.sections);
-	return render_text(document, {.sections = options.sections, .colour = wants_colour(STDOUT_FILENO)});
+		return write_json(document, options.sections, print);
+	std::string text = render_text(document, {.sections = options.sections, .colour = wants_colour(STDOUT_FILENO)});
+	if (clear)
+		TRY(print(kClearScreen));
+	return print(text);
 }
 
 void sleep_seconds(double seconds)
@@ -47,15 +50,11 @@ Result<> inspect(const InspectOptions &options)
 {
 	TRY(target::find_process(options.pid));
 	collect::Snapshot snapshot = TRY(collect::Snapshot::load());
-	std::string text = TRY(inspect_once(snapshot, options));
-	TRY(print(text));
+	TRY(inspect_once(snapshot, options, false));
 	bool clear = isatty(STDOUT_FILENO) && !options.json;
 	while (options.watch_seconds > 0) {
 		sleep_seconds(options.watch_seconds);
-		text = TRY(inspect_once(snapshot, options));
-		if (clear)
-			TRY(print(kClearScreen));
-		TRY(print(text));
+		TRY(inspect_once(snapshot, options, clear));
 	}
 	return {};
 }

@@ -3,107 +3,135 @@
 
 #include <unordered_set>
 
-#include <google/protobuf/util/json_util.h>
-
-#include "images/text.h"
-
 namespace bpfckpt::cli {
 
 namespace {
 
 using namespace images;
+using google::protobuf::FieldDescriptor;
 
-void copy_processes(const Document &document, const Sections &sections, Document &part)
+// Of one process, what the sections say of it.
+Process part_of(const Process &process, const Sections &sections)
 {
-	for (const Process &process : document.processes()) {
-		Process &copy = *part.add_processes();
-		if (sections.has(&Sections::tasks)) {
-			copy = process;
-			if (!sections.has(&Sections::files))
-				copy.clear_files();
-			if (!sections.has(&Sections::timers))
-				copy.clear_timers();
-			continue;
-		}
-		copy.set_pid(process.pid());
-		copy.set_comm(process.comm());
-		if (sections.files)
-			*copy.mutable_files() = process.files();
-		if (sections.timers) {
-			*copy.mutable_timers() = process.timers();
-			*copy.mutable_interval_timers() = process.interval_timers();
-			copy.set_next_timer_id(process.next_timer_id());
-		}
+	Process part;
+	if (sections.tasks) {
+		part = process;
+		part.clear_files();
+		part.clear_timers();
+	} else {
+		part.set_pid(process.pid());
+		part.set_comm(process.comm());
 	}
-}
-
-// A section comes with the files that it refers to.
-void copy_files(const Document &document, const Sections &sections, Document &part)
-{
-	std::unordered_set<uint32_t> wanted;
-	for (const Ring &ring : part.rings()) {
-		wanted.insert({ring.file(), ring.eventfd().file()});
-		for (const FixedFile &file : ring.fixed_files())
-			wanted.insert(file.file());
-		for (const Request &request : ring.in_flight())
-			wanted.insert({request.file(), request.in_flight_file2()});
-	}
-	for (const File &file : document.files())
-		if (sections.files || (sections.timers && file.has_timerfd()) || wanted.contains(file.id()))
-			*part.add_files() = file;
-}
-
-Document part_of(const Document &document, const Sections &sections)
-{
-	Document part;
-	part.set_version(document.version());
-	part.set_command(document.command());
-	*part.mutable_not_restorable() = document.not_restorable();
-	if (sections.tasks || sections.files || sections.timers)
-		copy_processes(document, sections, part);
-	if (sections.rings)
-		*part.mutable_rings() = document.rings();
-	copy_files(document, sections, part);
-	if (sections.memory) {
-		*part.mutable_memory() = document.memory();
-		*part.mutable_shared_memory() = document.shared_memory();
+	if (sections.files)
+		*part.mutable_files() = process.files();
+	if (sections.timers) {
+		*part.mutable_timers() = process.timers();
+		*part.mutable_interval_timers() = process.interval_timers();
+		part.set_next_timer_id(process.next_timer_id());
 	}
 	return part;
 }
 
-Result<std::string> to_json(const google::protobuf::Message &message)
+// A section comes with the files that it refers to.
+std::unordered_set<uint32_t> files_of(const Document &document, const Sections &sections)
 {
-	google::protobuf::util::JsonPrintOptions options;
-	options.add_whitespace = true;
-	options.preserve_proto_field_names = true;
-	options.always_print_primitive_fields = true;
-	std::string text;
-	auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
-	if (!status.ok())
-		return make_error(Code::kInternal, "cannot print JSON: {}", std::string(status.message()));
-	return text;
+	std::unordered_set<uint32_t> files;
+	if (sections.tasks)
+		for (const Process &process : document.processes())
+			files.insert(process.exe_file());
+	if (sections.rings) {
+		for (const Ring &ring : document.rings()) {
+			files.insert({ring.file(), ring.eventfd().file()});
+			for (const FixedFile &file : ring.fixed_files())
+				files.insert(file.file());
+			for (const Request &request : ring.in_flight())
+				files.insert({request.file(), request.in_flight_file2()});
+		}
+	}
+	if (sections.memory)
+		for (const Memory &memory : document.memory())
+			for (const Vma &vma : memory.vmas())
+				files.insert(vma.file());
+	return files;
+}
+
+void write_processes(const Document &document, const Sections &sections, JsonText &json)
+{
+	for (const Process &process : document.processes()) {
+		json.item();
+		json.message(part_of(process, sections));
+	}
+}
+
+void write_files(const Document &document, const Sections &sections, JsonText &json)
+{
+	const std::unordered_set<uint32_t> wanted = files_of(document, sections);
+	for (const File &file : document.files()) {
+		if (!sections.files && !(sections.timers && file.has_timerfd()) && !wanted.contains(file.id()))
+			continue;
+		json.item();
+		json.message(file);
+	}
+}
+
+void write_part(const Document &document, const Sections &sections, const FieldDescriptor *field, JsonText &json)
+{
+	switch (field->number()) {
+	case Document::kProcessesFieldNumber:
+		if (sections.tasks || sections.files || sections.timers)
+			write_processes(document, sections, json);
+		return;
+	case Document::kFilesFieldNumber:
+		return write_files(document, sections, json);
+	}
+}
+
+// Whether a section has this field of the document, and all of it.
+bool is_whole(const Sections &sections, const FieldDescriptor *field)
+{
+	switch (field->number()) {
+	case Document::kProcessesFieldNumber:
+	case Document::kFilesFieldNumber:
+		return sections.all();
+	case Document::kRingsFieldNumber:
+		return sections.has(&Sections::rings);
+	case Document::kMemoryFieldNumber:
+	case Document::kSharedMemoryFieldNumber:
+		return sections.has(&Sections::memory);
+	default:
+		return true;
+	}
 }
 
 } // namespace
 
-Result<std::string> render_json(const google::protobuf::Message &message)
+Result<> write_json(const Document &document, const Sections &sections, const TextSink &sink)
 {
-	if (!needs_encoding(message))
-		return to_json(message);
-	std::unique_ptr<google::protobuf::Message> copy(message.New());
-	copy->CopyFrom(message);
-	encode_strings(*copy);
-	return to_json(*copy);
+	JsonText json(sink);
+	json.begin('{');
+	for (int i = 0; i < Document::descriptor()->field_count(); i++) {
+		const FieldDescriptor *field = Document::descriptor()->field(i);
+		json.name(field->name());
+		if (is_whole(sections, field)) {
+			json.field(document, field);
+		} else {
+			json.begin('[');
+			write_part(document, sections, field, json);
+			json.end(']');
+		}
+	}
+	json.end('}');
+	return json.finish();
 }
 
-Result<std::string> render_json(const images::Document &document, const Sections &sections)
+std::string render_json(const Document &document, const Sections &sections)
 {
-	const google::protobuf::Message &whole = document;
-	if (sections.all())
-		return render_json(whole);
-	const Document part = part_of(document, sections);
-	const google::protobuf::Message &selected = part;
-	return render_json(selected);
+	std::string text;
+	(void)write_json(document, sections, [&text](std::string_view piece) {
+		text += piece;
+		return Result<>();
+	});
+	return text;
 }
 
 } // namespace bpfckpt::cli

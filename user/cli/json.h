@@ -5,15 +5,16 @@
 #include <string>
 
 #include "images/document.pb.h"
+#include "user/cli/json_text.h"
 #include "user/cli/options.h"
 #include "user/util/result.h"
 
 namespace bpfckpt::cli {
 
-// One line-broken document, ended by a newline. Sections that were not asked for are empty arrays.
-Result<std::string> render_json(const images::Document &document, const Sections &sections);
+// One line-broken document, ended by a newline. Sections that were not asked for are empty arrays. Errors: the sink's.
+Result<> write_json(const images::Document &document, const Sections &sections, const TextSink &sink);
 
-// Any other message (manifest, statistics) in the same style.
-Result<std::string> render_json(const google::protobuf::Message &message);
+// The same, as one string.
+std::string render_json(const images::Document &document, const Sections &sections);
 
 } // namespace bpfckpt::cli

@@ -5,8 +5,7 @@
 
 #include <unistd.h>
 
-#include "images/text.h"
-#include "user/cli/json.h"
+#include "user/cli/json_text.h"
 #include "user/cli/terminal.h"
 #include "user/cli/view.h"
 #include "user/util/io.h"
@@ -29,18 +28,6 @@ std::string with_object(const Error &error)
 }
 
 } // namespace
-
-std::string json_string(std::string_view text)
-{
-	// Bytes as in all other JSON: names need not be UTF-8.
-	std::string out = "\"";
-	for (char c : images::encode_text(text)) {
-		if (c == '"' || c == '\\')
-			out += '\\';
-		out += static_cast<unsigned char>(c) < ' ' ? fmt::format("\\u{:04x}", c) : std::string(1, c);
-	}
-	return out + '"';
-}
 
 std::string error_text(std::string_view severity, const Error &error)
 {

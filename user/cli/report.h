@@ -25,9 +25,6 @@ std::string findings_text(const Findings &findings);
 // {"version":1,"command":COMMAND,"pid":PID,"ok":false,"findings":[{"code":...,"object":...,"message":...,"hint":...}]}
 std::string findings_json(std::string_view command, int pid, const Findings &findings);
 
-// A JSON string with its quotes, of any bytes.
-std::string json_string(std::string_view text);
-
 // Writes to stdout, whole. Errors: that of write(2).
 Result<> print(std::string_view text);
 

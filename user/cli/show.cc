@@ -30,10 +30,8 @@ std::string heading(const std::string &directory, const images::Manifest &manife
 Result<> show(const ShowOptions &options)
 {
 	images::CheckpointImages images = TRY(images::read_checkpoint(options.directory));
-	if (options.json) {
-		std::string text = TRY(render_json(images.document, options.sections));
-		return print(text);
-	}
+	if (options.json)
+		return write_json(images.document, options.sections, print);
 	ViewOptions view{options.sections, wants_colour(STDOUT_FILENO)};
 	return print(heading(options.directory, images.manifest) + render_text(images.document, view));
 }

@@ -18,23 +18,43 @@ std::string Palette::paint(Tone tone, std::string_view text) const
 	return fmt::format("{}{}\033[0m", kStart[static_cast<size_t>(tone)], text);
 }
 
+uint32_t code_point(std::string_view sequence)
+{
+	auto byte = [&](size_t i) { return static_cast<uint8_t>(sequence[i]); };
+	if (sequence.size() == 1)
+		return byte(0);
+	uint32_t point = byte(0) & (0x7f >> sequence.size());
+	for (size_t i = 1; i < sequence.size(); i++)
+		point = point << 6 | (byte(i) & 0x3f);
+	return point;
+}
+
+bool is_visible(std::string_view sequence)
+{
+	// Unicode's categories Cc, Zl, Zp and, of Cf, what is invisible in every script.
+	static constexpr std::pair<uint32_t, uint32_t> kInvisible[] = {
+		{0x00, 0x1f},     {0x7f, 0x9f},     {0xad, 0xad},       {0x61c, 0x61c},
+		{0x180e, 0x180e}, {0x200b, 0x200f}, {0x2028, 0x202e},   {0x2060, 0x206f},
+		{0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe007f},
+	};
+	uint32_t point = code_point(sequence);
+	return std::ranges::none_of(kInvisible,
+				    [&](const auto &range) { return point >= range.first && point <= range.second; });
+}
+
 std::string printable(std::string_view text)
 {
 	std::string out;
 	out.reserve(text.size());
 	while (!text.empty()) {
-		auto first = static_cast<unsigned char>(text.front());
 		size_t length = images::utf8_length(text);
-		// U+0080 to U+009F are control characters too.
-		bool control = first < 0x20 || first == 0x7f ||
-			       (length == 2 && first == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0);
-		if (!length || control) {
-			out += fmt::format("\\{:03o}", first);
-			length = 1;
-		} else {
-			out += text.substr(0, length);
-		}
-		text.remove_prefix(length);
+		std::string_view sequence = text.substr(0, std::max<size_t>(length, 1));
+		if (length && is_visible(sequence))
+			out += sequence;
+		else
+			for (char c : sequence)
+				out += fmt::format("\\{:03o}", static_cast<unsigned char>(c));
+		text.remove_prefix(sequence.size());
 	}
 	return out;
 }
@@ -86,30 +106,57 @@ static size_t width_of(std::string_view text)
 	return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
+void Table::add_cell(std::string_view text)
+{
+	text_ += text;
+	ends_.push_back(text_.size());
+}
+
+void Table::row(const std::vector<std::string> &cells)
+{
+	rows_.push_back({ends_.size(), cells.size(), false});
+	for (const std::string &text : cells)
+		add_cell(text);
+}
+
+void Table::note(std::string_view text)
+{
+	rows_.push_back({ends_.size(), 1, true});
+	add_cell(text);
+}
+
+std::string_view Table::cell(const Row &row, size_t column) const
+{
+	if (column >= row.count)
+		return {};
+	size_t at = row.first + column;
+	size_t begin = at ? ends_[at - 1] : 0;
+	return std::string_view(text_).substr(begin, ends_[at] - begin);
+}
+
 std::vector<size_t> Table::widths() const
 {
 	std::vector<size_t> widths(columns_.size(), 0);
 	for (const Row &row : rows_)
-		for (size_t i = 0; !row.note && i < std::min(row.cells.size(), widths.size()); i++)
-			widths[i] = std::max(widths[i], width_of(row.cells[i]));
+		for (size_t i = 0; !row.note && i < widths.size(); i++)
+			widths[i] = std::max(widths[i], width_of(cell(row, i)));
 	for (size_t i = 0; i < widths.size(); i++)
 		if (widths[i])
 			widths[i] = std::max(widths[i], columns_[i].title.size());
 	return widths;
 }
 
-std::string Table::line(const std::vector<std::string> &cells, const std::vector<size_t> &widths) const
+std::string Table::line(const std::vector<std::string_view> &cells, const std::vector<size_t> &widths) const
 {
 	std::string line;
 	for (size_t i = 0; i < widths.size(); i++) {
 		if (!widths[i])
 			continue;
-		std::string_view cell = i < cells.size() ? std::string_view(cells[i]) : "";
-		std::string padding(widths[i] - std::min(widths[i], width_of(cell)), ' ');
+		std::string padding(widths[i] - std::min(widths[i], width_of(cells[i])), ' ');
 		if (!line.empty())
 			line += "  ";
 		line += columns_[i].align == Align::kRight ? padding : "";
-		line += cell;
+		line += cells[i];
 		line += columns_[i].align == Align::kLeft ? padding : "";
 	}
 	line.erase(line.find_last_not_of(' ') + 1);
@@ -119,17 +166,19 @@ std::string Table::line(const std::vector<std::string> &cells, const std::vector
 std::string Table::text(const Palette &palette, std::string_view indent) const
 {
 	std::vector<size_t> columns = widths();
-	std::vector<std::string> titles;
-	titles.reserve(columns_.size());
+	std::vector<std::string_view> cells;
 	for (const Column &column : columns_)
-		titles.push_back(column.title);
-	std::string out = fmt::format("{}{}\n", indent, palette.paint(Tone::kFaint, line(titles, columns)));
-	for (const Row &row : rows_)
+		cells.emplace_back(column.title);
+	std::string out = fmt::format("{}{}\n", indent, palette.paint(Tone::kFaint, line(cells, columns)));
+	for (const Row &row : rows_) {
+		for (size_t i = 0; i < cells.size(); i++)
+			cells[i] = cell(row, i);
 		if (row.note)
 			out += fmt::format("{}{:{}}{}\n", indent, "", (columns.empty() ? 0 : columns[0]) + 2,
-					   row.cells[0]);
+					   cell(row, 0));
 		else
-			out += fmt::format("{}{}\n", indent, line(row.cells, columns));
+			out += fmt::format("{}{}\n", indent, line(cells, columns));
+	}
 	return out;
 }
 

@@ -21,7 +21,12 @@ private:
 	bool colour_;
 };
 
-// Control characters and what is not UTF-8 as \ooo: a file name must not move the cursor.
+// Of one valid UTF-8 sequence.
+uint32_t code_point(std::string_view sequence);
+// Not a control character, nor one that shows as nothing, or turns the direction of what follows.
+bool is_visible(std::string_view sequence);
+
+// What is not visible or not UTF-8 as \ooo: a file name must not move the cursor, nor look like another one.
 std::string printable(std::string_view text);
 
 std::string human_bytes(uint64_t bytes);                         // "512 B", "64 KiB", "1.5 GiB"
@@ -38,22 +43,29 @@ public:
 	};
 
 	explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
-	void row(std::vector<std::string> cells) { rows_.push_back({std::move(cells), false}); }
+	void row(const std::vector<std::string> &cells);
 	// A line of its own below the last row, indented to its second column.
-	void note(std::string text) { rows_.push_back({{std::move(text)}, true}); }
+	void note(std::string_view text);
 	[[nodiscard]] bool empty() const { return rows_.empty(); }
 	[[nodiscard]] std::string text(const Palette &palette, std::string_view indent = "  ") const;
 
 private:
 	struct Row {
-		std::vector<std::string> cells;
+		size_t first; // of its cells, in ends_
+		size_t count;
 		bool note;
 	};
+	void add_cell(std::string_view text);
+	[[nodiscard]] std::string_view cell(const Row &row, size_t column) const;
 	[[nodiscard]] std::vector<size_t> widths() const;
-	[[nodiscard]] std::string line(const std::vector<std::string> &cells, const std::vector<size_t> &widths) const;
+	[[nodiscard]] std::string line(const std::vector<std::string_view> &cells,
+				       const std::vector<size_t> &widths) const;
 
 	std::vector<Column> columns_;
 	std::vector<Row> rows_;
+	// All cells one after the other, because there can be half a million, and where each ends.
+	std::string text_;
+	std::vector<size_t> ends_;
 };
 
 } // namespace bpfckpt::cli
