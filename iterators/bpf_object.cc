@@ -2,7 +2,10 @@
 #include "iterators/bpf_object.h"
 
 #include <algorithm>
+#include <cstdarg>
+#include <cstdio>
 #include <string_view>
+#include <utility>
 
 #include <unistd.h>
 
@@ -22,9 +25,57 @@ static int prepare_iterator(bpf_program *program, bpf_prog_load_opts *options, l
 	return bpf_program__set_type(program, BPF_PROG_TYPE_TRACING);
 }
 
+// libbpf's callback has no context: what one thread loads, the same thread is told about.
+static thread_local std::string complaint;
+
+static int remember(libbpf_print_level level, const char *format, va_list args)
+{
+	if (level != LIBBPF_WARN)
+		return 0;
+	va_list again;
+	va_copy(again, args);
+	int length = vsnprintf(nullptr, 0, format, again);
+	va_end(again);
+	if (length < 0)
+		return 0;
+	std::string text(static_cast<size_t>(length) + 1, '\0');
+	vsnprintf(text.data(), text.size(), format, args);
+	text.pop_back();
+	// The log of the verifier can be megabytes; its end says why.
+	constexpr size_t kEnough = 1024;
+	complaint += text;
+	complaint.erase(0, complaint.size() - std::min(complaint.size(), kEnough));
+	return length;
+}
+
+std::string libbpf_complaint()
+{
+	std::string line = std::exchange(complaint, {});
+	line.erase(line.find_last_not_of('\n') + 1);
+	for (size_t at; (at = line.find('\n')) != std::string::npos;)
+		line.replace(at, 1, "; ");
+	return line;
+}
+
+Error load_error(int err)
+{
+	if (err == EPERM || err == EACCES)
+		return errno_error(err, "cannot load BPF object")
+			.with_hint("run as root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE)");
+	Error error = errno_error(err, "the kernel refuses a BPF object")
+			      .because(make_error(Code::kInternal, "{}", libbpf_complaint()));
+	if (err == ENOMEM || err == E2BIG) {
+		error.code = Code::kLimit;
+		return std::move(error).with_hint("the records of this tree need more memory than there is");
+	}
+	error.code = Code::kKernelLacks;
+	return std::move(error).with_hint("bpfckpt check shows what this kernel offers");
+}
+
 Result<> handle_iterator_sections()
 {
 	static const int kHandler = [] {
+		libbpf_set_print(remember);
 		LIBBPF_OPTS(libbpf_prog_handler_opts, options, .prog_prepare_load_fn = prepare_iterator);
 		return libbpf_register_prog_handler("iter+", BPF_PROG_TYPE_SYSCALL, BPF_TRACE_ITER, &options);
 	}();

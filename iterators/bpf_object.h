@@ -18,6 +18,12 @@ namespace bpfckpt::iterators {
 // object that has one. Once for the process; safe from several threads.
 Result<> handle_iterator_sections();
 
+Error load_error(int err);
+
+// Why libbpf failed, in its own words: what it said in this thread since the last call, as one line. Empty: nothing. It
+// says nothing elsewhere once handle_iterator_sections() has been called.
+std::string libbpf_complaint();
+
 // Owns a skeleton made by bpftool. `Skeleton` is e.g. task_bpf with its static functions open, load, destroy.
 template <class Skeleton>
 class BpfObject {
@@ -42,19 +48,13 @@ public:
 		return object;
 	}
 
-	// Errors: Permission without CAP_BPF and CAP_PERFMON, KernelLacks without BTF or with a kernel type that is not
-	// there.
+	// Errors: Permission without CAP_BPF and CAP_PERFMON, Limit where its maps do not fit into memory, KernelLacks
+	// without BTF or with a kernel type that is not there.
 	Result<> load()
 	{
+		libbpf_complaint();
 		int err = -Skeleton::load(skeleton_.get());
-		if (err == 0)
-			return {};
-		if (err == EPERM || err == EACCES)
-			return errno_error(err, "cannot load BPF object")
-				.with_hint("run as root (CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE)");
-		Error error = errno_error(err, "the kernel refuses a BPF object");
-		error.code = Code::kKernelLacks;
-		return std::move(error).with_hint("bpfckpt check shows what this kernel offers");
+		return err ? Result<>(load_error(err)) : Result<>();
 	}
 
 	Skeleton *operator->() const { return skeleton_.get(); }

@@ -162,7 +162,7 @@ constexpr auto kProbes = std::to_array<Probe>({
 
 std::span<const Probe> bpf_probes()
 {
-	// What fails is in the report already.
+	// What fails is in the report already: these objects are loaded without BpfObject.
 	libbpf_set_print(nullptr);
 	return kProbes;
 }
