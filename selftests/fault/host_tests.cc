@@ -141,8 +141,27 @@ TEST_F(Fault, other_user_is_told_to_be_root)
 	     {Args{"dump", "-R", "-t", pid, "-D", target.new_image_dir()}, Args{"inspect", "-t", pid}}) {
 		Args command = nobody;
 		command.insert(command.end(), arguments.begin(), arguments.end());
-		expect_error(run_command(command), 4, "root");
+		Output output = run_command(command);
+		expect_error(output, 4, "root");
+		EXPECT_EQ(output.err.find("libbpf"), std::string::npos) << output.err;
 	}
+	expect_unharmed(target);
+}
+
+// As on a kernel without CONFIG_DEBUG_INFO_BTF.
+TEST_F(Fault, a_kernel_without_types_is_told)
+{
+	Scenario target;
+	SCENARIO_START(target, "harness_idle");
+	const std::string pid = std::to_string(target.pid()), dir = target.new_image_dir();
+	for (const Args &arguments :
+	     {Args{"check", "-t", pid}, Args{"inspect", "-t", pid}, Args{"dump", "-R", "-t", pid, "-D", dir}}) {
+		Args command{"unshare", "-m",          "sh", "-c", "mount -t tmpfs none /sys/kernel/btf && exec \"$@\"",
+			     "sh",      bpfckpt_path()};
+		command.insert(command.end(), arguments.begin(), arguments.end());
+		expect_error(run_command(command), 5, "BTF");
+	}
+	EXPECT_FALSE(is_checkpoint(dir));
 	expect_unharmed(target);
 }
 
@@ -152,7 +171,7 @@ TEST_F(Fault, missing_capability_is_named)
 	SCENARIO_START(target, "harness_idle");
 	struct {
 		const char *drop, *name;
-	} cases[] = {{"-sys_ptrace", "CAP_SYS_PTRACE"}, {"-bpf,-sys_admin", "CAP_BPF"}};
+	} cases[] = {{"-sys_ptrace", "CAP_SYS_PTRACE"}, {"-sys_admin", "CAP_SYS_ADMIN"}};
 	for (const auto &[drop, name] : cases) {
 		SCOPED_TRACE(drop);
 		Args command{"setpriv", std::string("--bounding-set=") + drop};

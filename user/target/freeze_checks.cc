@@ -33,12 +33,12 @@ Result<> check_not_us(pid_t root, const TaskStat &stat)
 	return {};
 }
 
-bool has_cap_sys_ptrace()
+bool has_capability(cap_value_t capability)
 {
 	cap_t caps = ::cap_get_proc();
 	cap_flag_value_t value = CAP_CLEAR;
 	if (caps) {
-		::cap_get_flag(caps, CAP_SYS_PTRACE, CAP_EFFECTIVE, &value);
+		::cap_get_flag(caps, capability, CAP_EFFECTIVE, &value);
 		::cap_free(caps);
 	}
 	return value == CAP_SET;
@@ -47,11 +47,17 @@ bool has_cap_sys_ptrace()
 // The files of /proc that only somebody who may trace the process can read (ptrace_may_access()).
 Result<> check_access(pid_t root, const TaskStat &stat)
 {
-	if (read_link(fmt::format("/proc/{}/ns/pid", root)) || has_cap_sys_ptrace())
-		return {};
-	return make_error(Code::kPermission, "may not be traced by uid {}", ::geteuid())
-		.on(name(root, stat))
-		.with_hint("CAP_SYS_PTRACE is missing: run bpfckpt as root");
+	if (!read_link(fmt::format("/proc/{}/ns/pid", root)) && !has_capability(CAP_SYS_PTRACE))
+		return make_error(Code::kPermission, "may not be traced by uid {}", ::geteuid())
+			.on(name(root, stat))
+			.with_hint("CAP_SYS_PTRACE is missing: run bpfckpt as root");
+	// Without it the kernel leaves out some of what it tells, and does not say so: trusted extended attributes
+	// (fs/xattr.c: simple_xattr_list()), frame numbers of pages (fs/proc/task_mmu.c: pagemap_open()).
+	if (!has_capability(CAP_SYS_ADMIN))
+		return make_error(Code::kPermission, "has state that only CAP_SYS_ADMIN shows")
+			.on(name(root, stat))
+			.with_hint("CAP_SYS_ADMIN is missing: run bpfckpt as root");
+	return {};
 }
 
 } // namespace
