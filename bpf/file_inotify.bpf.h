@@ -2,6 +2,7 @@
 /* The marks of an inotify instance (fs/notify/inotify/inotify.h) and where their inodes are. */
 #pragma once
 
+#include "bpf/circle.bpf.h"
 #include "bpf/file_path.bpf.h"
 #include "vmlinux/anon_files.h"
 
@@ -47,7 +48,7 @@ static long inotify_step(__u32 index, struct inotify_walk *walk)
 	struct dentry *dentry;
 	struct inode *inode;
 
-	if (!node || node == walk->head)
+	if (!node || node == walk->head || goes_round((__u64)node, index))
 		return 1;
 	walk->record->inotify.watches++;
 	walk->node = BPF_CORE_READ(node, next);
@@ -87,9 +88,12 @@ static __noinline int describe_inotify(struct file_record *record)
 	group = (void *)record->private_data;
 	record->inotify.queued = BPF_CORE_READ(group, q_len);
 	record->inotify.next_wd = BPF_CORE_READ(group, inotify_data.idr.idr_next);
-	record->inotify.watches = 0;
 	walk.head = &group->marks_list;
+	record->inotify.watches = 0;
 	walk.node = BPF_CORE_READ(group, marks_list.next);
-	bpf_loop(MAX_MARKS, inotify_step, &walk, 0);
+	if (walk.node == walk.head)
+		return 0;
+	if (bpf_loop(MAX_MARKS, inotify_step, &walk, 0) == MAX_MARKS || went_round())
+		record->path_flags |= FILE_LISTS_CUT;
 	return 0;
 }

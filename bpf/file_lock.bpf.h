@@ -2,6 +2,7 @@
 /* File locks and leases (include/linux/filelock.h). */
 #pragma once
 
+#include "bpf/circle.bpf.h"
 #include "bpf/records.bpf.h"
 #include "iterators/file_record.h"
 #include "vmlinux/fs.h"
@@ -64,7 +65,7 @@ static long lock_step(__u32 index, struct lock_walk *walk)
 	struct lock_record *record;
 	struct file *file;
 
-	if (!node || node == walk->head)
+	if (!node || node == walk->head || goes_round((__u64)node, index))
 		return 1;
 	walk->node = BPF_CORE_READ(node, next);
 	file = split ? file_of_lock(node) : file_of_lock_v68(node);
@@ -88,7 +89,10 @@ static __always_inline void walk_locks(struct file_record *record, struct list_h
 	struct lock_walk walk = {.head = head, .record = record, .kind = kind};
 
 	walk.node = BPF_CORE_READ(head, next);
-	bpf_loop(MAX_LOCKS, lock_step, &walk, 0);
+	if (walk.node == head)
+		return;
+	if (bpf_loop(MAX_LOCKS, lock_step, &walk, 0) == MAX_LOCKS || went_round())
+		record->path_flags |= FILE_LISTS_CUT;
 }
 
 static __noinline int describe_locks(struct file_record *record, struct file_lock_context *context)

@@ -6,6 +6,7 @@
  * Run on stopped tasks the records are exact. On a running system each list is walked without its lock, by loads that
  * cannot fault, with a bound.
  */
+#include "bpf/circle.bpf.h"
 #include "bpf/cred.bpf.h"
 #include "bpf/pidns.bpf.h"
 #include "bpf/records.bpf.h"
@@ -95,7 +96,7 @@ static long next_pending(__u64 index, struct queue_walk *walk)
 	struct pending_record *record;
 	__u32 signal;
 
-	if (!next || next == walk->head)
+	if (!next || next == walk->head || goes_round((__u64)next, index))
 		return 1;
 	signal = BPF_CORE_READ(entry, info.si_signo);
 	record = NEXT_RECORD(pending);
@@ -139,8 +140,8 @@ static void read_queue(struct sigpending *queue, __u64 owner)
 	bpf_core_read(&walk.bits, sizeof(walk.bits), &queue->signal);
 	if (!walk.bits && walk.next == walk.head)
 		return;
-	rounds = bpf_loop(QUEUE_MAX, next_pending, &walk, 0);
-	if (rounds == QUEUE_MAX)
+	rounds = walk.next == walk.head ? 0 : bpf_loop(QUEUE_MAX, next_pending, &walk, 0);
+	if (rounds == QUEUE_MAX || (rounds && went_round()))
 		add_bare_signal(owner, 0, PENDING_INCOMPLETE);
 	if (walk.bits)
 		bpf_loop(SIGNALS, next_bare_signal, &walk, 0);

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "bpf/circle.bpf.h"
 #include "bpf/pidns.bpf.h"
 #include "bpf/records.bpf.h"
 #include "vmlinux/io_uring.h"
@@ -19,7 +20,7 @@
 __u64 ring;
 #define CTX ((struct io_ring_ctx *)ring)
 
-/* A list did not end within its bound, or held what could not be read. */
+/* A list did not end within its bound, went round, or held what could not be read. */
 __u32 truncated;
 
 /* Addresses to walk, written by user space before the program runs. */
@@ -41,6 +42,15 @@ static __always_inline __u64 read_u64(__u64 address)
 
 	READ(value, address);
 	return value;
+}
+
+/* With each node of a walk and its number, one walk at a time: whether it has left its list for a circle. */
+static __always_inline int is_lost(__u64 node, __u32 index)
+{
+	if (!goes_round(node, index))
+		return 0;
+	truncated = 1;
+	return 1;
 }
 
 /* Our PID namespace, taken when a program starts: tids are numbers of it. (No struct: the skeleton would name it.) */

@@ -69,7 +69,7 @@ static __always_inline __u64 sum_over_cpus(__u64 percpu_address, __u32 is_s32)
 
 static long free_step(__u32 index, void *unused)
 {
-	if (!walk.cursor)
+	if (!walk.cursor || is_lost(walk.cursor, index))
 		return 1;
 	walk.cursor = read_u64(walk.cursor);
 	return 0;

@@ -26,7 +26,7 @@ static long walk_step(__u32 index, void *unused)
 {
 	__u64 node = walk.cursor;
 
-	if (!node || node == walk.end)
+	if (!node || node == walk.end || is_lost(node, index))
 		return 1;
 	walk.cursor = read_u64(node);
 	if (node == walk.stub)
@@ -165,7 +165,7 @@ static long attachment_step(__u32 index, void *unused)
 {
 	__u64 node = walk.cursor;
 
-	if (!node || node == walk.end)
+	if (!node || node == walk.end || is_lost(node, index))
 		return 1;
 	walk.cursor = read_u64(node);
 	emit_attachment(read_u64(node - OFFSET(struct io_tctx_node, ctx_node) + OFFSET(struct io_tctx_node, task)), 0);

@@ -180,7 +180,7 @@ static long overflow_step(__u32 step, void *unused)
 	struct io_overflow_cqe *entry = (void *)overflow.cursor; /* list is its first field */
 	struct uring_overflow_record *record;
 
-	if (!overflow.cursor || overflow.cursor == overflow.end)
+	if (!overflow.cursor || overflow.cursor == overflow.end || is_lost(overflow.cursor, step))
 		return 1;
 	overflow.cursor = read_u64(overflow.cursor);
 	record = NEXT_RECORD(uring_overflow);

@@ -23,7 +23,7 @@ static long provided_step(__u32 step, void *unused)
 	struct io_buffer *buffer = (void *)(group.cursor - bpf_core_field_offset(struct io_buffer, list));
 	struct uring_provided_record *record;
 
-	if (!group.cursor || group.cursor == group.end)
+	if (!group.cursor || group.cursor == group.end || is_lost(group.cursor, step))
 		return 1;
 	group.cursor = read_u64(group.cursor);
 	group.count++;

@@ -19,7 +19,7 @@ static long worker_step(__u32 index, void *unused)
 {
 	__u64 worker = walk.cursor - OFFSET(struct io_worker, all_list), work;
 
-	if (!walk.cursor || walk.cursor == walk.end)
+	if (!walk.cursor || walk.cursor == walk.end || is_lost(walk.cursor, index))
 		return 1;
 	walk.cursor = read_u64(walk.cursor);
 	work = (__u64)BPF_CORE_READ((struct io_worker *)worker, cur_work);

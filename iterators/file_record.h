@@ -52,6 +52,7 @@ RECORD_LAYOUT(fd_record, 32, cloexec, 28);
 #define FILE_PATH_PSEUDO    8u /* a single name, of a mount that only the kernel has */
 #define FILE_PATH_MEMFD     16u
 #define FILE_PATH_LINKABLE  32u /* linkat(2) can give the inode a name though it has none */
+#define FILE_LISTS_CUT      64u /* nothing of the path: not all locks or watches were found */
 
 #define FILE_MAGIC_TMPFS 0x01021994u
 
@@ -123,7 +124,7 @@ struct file_record {
 	__u64 s_magic;
 	__u64 names;      /* offset of the first name in FileReader::names(), leaf first, each ended by NUL */
 	__u32 name_count; /* path components; 0: none was read */
-	__u32 path_flags; /* FILE_PATH_* */
+	__u32 path_flags; /* FILE_PATH_*, FILE_LISTS_CUT */
 	__u32 kind;       /* enum file_kind by f_op alone; kind_of() is the whole answer */
 	__u32 f_flags;
 	__u32 f_mode;

@@ -178,7 +178,25 @@ static void make_detached_root(void)
 	SCENARIO_REQUIRE(chroot(".") == 0, "chroot: %s", strerror(errno));
 }
 
+/* What AppArmor's policy namespace of the test does not confine: a label of its own, without a profile. */
+static void take_label(void)
+{
+	static const char change[] = "changeprofile :bpfckpt_test:unconfined";
+	int fd = open("/proc/self/attr/current", O_WRONLY | O_CLOEXEC);
+
+	SCENARIO_REQUIRE(fd >= 0 && write(fd, change, sizeof(change) - 1) == sizeof(change) - 1, "label: %s",
+			 strerror(errno));
+	close(fd);
+}
+
+static void take_label_in_thread(void)
+{
+	start_thread_that(take_label);
+}
+
 static const struct scenario_state states[] = {
+	{"label", take_label},
+	{"label_thread", take_label_in_thread},
 	{"landlock", enter_landlock},
 	{"landlock_thread", enter_landlock_in_thread},
 	{"children", unshare_children_in_thread},

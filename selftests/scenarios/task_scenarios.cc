@@ -326,6 +326,18 @@ INSTANTIATE_TEST_SUITE_P(Task, TaskRefused,
 					 Refused{"detached_root", "its root directory is not the one that"}),
 			 [](const auto &test) { return std::string(test.param.state); });
 
+TEST(Task, another_security_label_is_refused)
+{
+	const std::filesystem::path policy = "/sys/kernel/security/apparmor/policy/namespaces";
+	if (!std::filesystem::exists(policy))
+		GTEST_SKIP() << "no AppArmor here";
+	std::error_code ignored;
+	std::filesystem::create_directory(policy / "bpfckpt_test", ignored);
+	run_refusal("task_marks", "runs under the security label", {}, {"label"});
+	run_refusal("task_marks", "runs under the security label", {}, {"label_thread"});
+	std::filesystem::remove(policy / "bpfckpt_test", ignored);
+}
+
 // A dump gives up at the freeze already; check says it without trying.
 TEST(Task, traced_by_another_is_refused_by_check_and_dump)
 {

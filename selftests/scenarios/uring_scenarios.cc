@@ -129,6 +129,27 @@ TEST(UringScenario, ten_thousand_polls_on_ten_thousand_fixed_files)
 		expect_complete(document["rings"][0], 10000);
 		EXPECT_EQ(document["rings"][0]["fixed_files"].size(), 10000u);
 	});
+	// Stacks of threads count, too; what is printed must not be in memory as a whole.
+	Output output = run_command({"prlimit", "--data=134217728", bpfckpt_path(), "inspect", "-t",
+				     std::to_string(scenario.pid()), "--json"});
+	EXPECT_EQ(output.exit, 0) << output.err;
+}
+
+// Its lists go round in circles for whoever walks them meanwhile; a walk of a million steps would want a map for them.
+TEST(UringScenario, timeouts_that_fire_all_the_while_are_read_in_time)
+{
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_churn");
+	for (int i = 0; i < 5; i++) {
+		Output output = bpfckpt({"inspect", "-t", std::to_string(scenario.pid()), "--rings", "--json"});
+		ASSERT_EQ(output.exit, 0) << output.err;
+		const Json ring = Json::parse(output.out)["rings"][0];
+		EXPECT_LE(ring["in_flight"].size(), 400u);
+	}
+	// Timers fire in a frozen tree, too.
+	for (int i = 0; i < 2; i++)
+		scenario.dump({"-R"});
+	EXPECT_TRUE(scenario.go());
 }
 
 TEST(UringScenario, requests_that_wait_for_other_processes_are_found)

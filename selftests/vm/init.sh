@@ -23,6 +23,7 @@ case $directory in
 esac
 mount -t proc proc /root/proc
 mount -t sysfs sys /root/sys
+mount -t securityfs securityfs /root/sys/kernel/security
 mount -t cgroup2 cgroup2 /root/sys/fs/cgroup
 mount -t bpf bpf /root/sys/fs/bpf
 mount --move /dev /root/dev

@@ -178,6 +178,9 @@ void collect_files(const iterators::FileRecords &records, const Unlinked &unlink
 		details.collect(*record, kind, *file);
 		by_id[id] = file;
 		check_path(*record, fds.describe(record->file, id), ctx);
+		if (record->path_flags & FILE_LISTS_CUT)
+			ctx.refuse(fds.describe(record->file, id),
+				   "its locks or watches changed all the while they were read", "try again");
 	}
 	collect_locks(records, fds, ctx, by_id);
 	collect_fds(fds, ctx);

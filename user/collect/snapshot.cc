@@ -20,6 +20,8 @@
 
 namespace bpfckpt::collect {
 
+static constexpr int kGrowths = 8; // each makes what was too small at least an eighth larger than it had to be
+
 Result<Snapshot> Snapshot::load()
 {
 	Snapshot snapshot;
@@ -183,6 +185,19 @@ bool Snapshot::is_disk(uint64_t address) const
 	return kind == FILE_KIND_REGULAR || kind == FILE_KIND_DIRECTORY || kind == FILE_KIND_BLOCKDEV;
 }
 
+// What a step after capture() reads may have grown since, even in a frozen tree: a timeout fires, a worker goes on.
+template <class Step>
+auto Snapshot::with_room(Step step) -> decltype(step())
+{
+	for (int round = 0;; round++) {
+		auto done = step();
+		if (done || done.error().code != Code::kLimit || round == kGrowths)
+			return done;
+		TRY(grow());
+		TRY(capture());
+	}
+}
+
 Result<uring::DrainReport> Snapshot::drain(uring::DrainMode mode, std::chrono::milliseconds limit,
 					   target::FrozenTree &tree)
 {
@@ -191,14 +206,16 @@ Result<uring::DrainReport> Snapshot::drain(uring::DrainMode mode, std::chrono::m
 		return uring::DrainReport{};
 	TRY(load_layout());
 	RingErrands errands(tree, *files_, *tasks_);
-	return uring::drain(*rings_, rings, *layout_,
-			    {.mode = mode,
-			     .limit = limit,
-			     .is_disk =
-				     [this](const uring_request_record &request) {
-					     return is_disk(file_of(request, *rings_, *files_, *tasks_));
-				     },
-			     .run_errand = [&](const uring::Errand &errand) { return errands.run(errand); }});
+	const uring::DrainOptions options = {
+		.mode = mode,
+		.limit = limit,
+		.is_disk =
+			[this](const uring_request_record &request) {
+				return is_disk(file_of(request, *rings_, *files_, *tasks_));
+			},
+		.run_errand = [&](const uring::Errand &errand) { return errands.run(errand); },
+	};
+	return with_room([&] { return uring::drain(*rings_, rings, *layout_, options); });
 }
 
 Result<> Snapshot::observe_rings()
@@ -208,13 +225,13 @@ Result<> Snapshot::observe_rings()
 	if (rings.empty())
 		return {};
 	TRY(load_layout());
-	ring_checks_.stuck = TRY(uring::observe(
-		*rings_, rings, *layout_,
-		[this](const uring_request_record &request) {
-			return is_disk(file_of(request, *rings_, *files_, *tasks_));
-		},
-		kLimit));
-	return files_->describe(rings_->referenced_files());
+	auto on_disk = [this](const uring_request_record &request) {
+		return is_disk(file_of(request, *rings_, *files_, *tasks_));
+	};
+	return with_room([&]() -> Result<> {
+		ring_checks_.stuck = TRY(uring::observe(*rings_, rings, *layout_, on_disk, kLimit));
+		return files_->describe(rings_->referenced_files());
+	});
 }
 
 Result<> Snapshot::capture_once()
@@ -247,12 +264,11 @@ Result<> Snapshot::grow()
 
 Result<> Snapshot::capture()
 {
-	constexpr int kRounds = 8; // each at least doubles what was too small
 	for (int round = 0;; round++) {
 		Result<> done = capture_once();
 		if (done)
 			return load_layout();
-		if (done.error().code != Code::kLimit || round == kRounds)
+		if (done.error().code != Code::kLimit || round == kGrowths)
 			return done;
 		TRY(grow());
 	}
@@ -301,6 +317,7 @@ Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 	context.own_namespaces = own_namespaces();
 	collect_tasks(tasks_->records(), paths_, context);
 	collect_cgroups(context);
+	refuse_other_labels(context);
 	refuse_unreachable_descriptors(context);
 	collect_timers(timers_->records(), context);
 	collect_files(files_->records(), unlinked_, context);

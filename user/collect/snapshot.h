@@ -75,6 +75,8 @@ private:
 	Result<> capture_once();
 	Result<> capture_rings();
 	Result<> grow();
+	template <class Step>
+	auto with_room(Step step) -> decltype(step());
 	Result<> load_layout();
 	void look_at_pages();
 	[[nodiscard]] bool is_disk(uint64_t file) const;

@@ -56,6 +56,9 @@ void collect_tasks(const iterators::TaskRecords &records, std::span<const Proces
 // Process.cgroup, of a tree that is there.
 void collect_cgroups(Context &context);
 
+// A security label that bpfckpt does not have itself, in a tree that is there.
+void refuse_other_labels(Context &context);
+
 // Descriptors of processes whose leaders have exited, where the kernel has no pidfd of another thread.
 void refuse_unreachable_descriptors(Context &context);
 
