@@ -184,8 +184,8 @@ static void take_label(void)
 	static const char change[] = "changeprofile :bpfckpt_test:unconfined";
 	int fd = open("/proc/self/attr/current", O_WRONLY | O_CLOEXEC);
 
-	SCENARIO_REQUIRE(fd >= 0 && write(fd, change, sizeof(change) - 1) == sizeof(change) - 1, "label: %s",
-			 strerror(errno));
+	if (fd < 0 || write(fd, change, sizeof(change) - 1) != sizeof(change) - 1)
+		scenario_skip("changeprofile: %s", strerror(errno));
 	close(fd);
 }
 
