@@ -56,6 +56,9 @@ static __noinline int describe_pipe(struct file_record *record)
 	record->pipe.slots = BPF_CORE_READ(pipe, max_usage);
 	record->pipe.readers = BPF_CORE_READ(pipe, readers);
 	record->pipe.writers = BPF_CORE_READ(pipe, writers);
+	/* The low bits are flags (kernel/locking/mutex.c: MUTEX_FLAGS). */
+	record->pipe.locked = (BPF_CORE_READ(pipe, mutex.owner.counter) & ~7LL) != 0;
+	record->pipe.padding = 0;
 	record->pipe.used = 0;
 	record->pipe.queued = 0;
 	bpf_loop(MAX_PIPE_BUFFERS, pipe_step, &walk, 0);

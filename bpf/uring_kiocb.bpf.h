@@ -213,6 +213,9 @@ static __always_inline void emit_fields(struct uring_request_record *record, str
 		record->req_flags = ((struct io_kiocb___v61 *)request)->flags;
 }
 
+/* Of the worker that executes the request being emitted; 0: none does, or it runs. */
+__u32 worker_asleep;
+
 __noinline int emit_request(__u64 address, __u32 place, __u32 sequence)
 {
 	struct io_kiocb *request = (void *)kiocb_words;
@@ -230,6 +233,8 @@ __noinline int emit_request(__u64 address, __u32 place, __u32 sequence)
 	record->request = address;
 	record->place = place;
 	record->sequence = sequence;
+	record->worker_asleep = worker_asleep;
+	record->pad = 0;
 	emit_fields(record, request);
 	apoll = request->apoll;
 	record->armed_events = apoll ? BPF_CORE_READ(apoll, poll.events) : 0;

@@ -15,6 +15,13 @@ RECORD_MAP(uring_tasks, uring_task_record);
 /* The thread being walked. */
 __u64 tctx;
 
+/* TASK_INTERRUPTIBLE (include/linux/sched.h). Between taking a work and beginning with it a worker is in that state,
+ * too (io_uring/io-wq.c: io_worker_handle_work()), and on a CPU. */
+static __always_inline __u32 is_asleep(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, __state) & 1 && !BPF_CORE_READ(task, on_cpu);
+}
+
 static long worker_step(__u32 index, void *unused)
 {
 	__u64 worker = walk.cursor - OFFSET(struct io_worker, all_list), work;
@@ -23,8 +30,11 @@ static long worker_step(__u32 index, void *unused)
 		return 1;
 	walk.cursor = read_u64(walk.cursor);
 	work = (__u64)BPF_CORE_READ((struct io_worker *)worker, cur_work);
-	if (work)
+	if (work) {
+		worker_asleep = is_asleep(BPF_CORE_READ((struct io_worker *)worker, task));
 		emit_request(work - KIOCB(work), URING_PLACE_WQ_WORKER, index);
+		worker_asleep = 0;
+	}
 	return 0;
 }
 

@@ -96,6 +96,8 @@ struct file_pipe {
 	__u32 readers;
 	__u32 writers;
 	__u64 queued; /* bytes */
+	__u32 locked; /* pipe_inode_info.mutex: by a splice that waits for the other file */
+	__u32 padding;
 };
 
 struct file_memfd {

@@ -267,8 +267,10 @@ struct uring_request_record {
 	__u8 place;
 	__u32 sequence;                    /* position in its place, where the order means something */
 	__u8 command[URING_COMMAND_BYTES]; /* struct io_cmd_data: struct io_sr_msg, struct io_rw ... */
+	__u32 worker_asleep;               /* with a worker: it waits interruptibly, on no CPU */
+	__u32 pad;
 };
-RECORD_LAYOUT(uring_request_record, 200, command, 136);
+RECORD_LAYOUT(uring_request_record, 208, pad, 204);
 
 /* Memory that a request points to. */
 enum uring_blob_kind {

@@ -72,6 +72,7 @@ struct pipe_buffer {
 };
 
 struct pipe_inode_info {
+	struct mutex mutex;
 	unsigned int head;
 	unsigned int tail;
 	unsigned int max_usage;

@@ -18,10 +18,6 @@ struct llist_head {
 	struct llist_node *first;
 };
 
-struct mutex {
-	atomic_long_t owner;
-};
-
 struct xarray {
 	void *xa_head;
 };
@@ -474,6 +470,7 @@ struct io_wq___v61 {
 
 struct io_worker {
 	struct list_head all_list;
+	struct task_struct *task;
 	struct io_wq_work *cur_work;
 };
 

@@ -56,6 +56,10 @@ typedef struct {
 	__s64 counter;
 } atomic_long_t;
 
+struct mutex {
+	atomic_long_t owner;
+};
+
 typedef struct refcount_struct {
 	atomic_t refs;
 } refcount_t;

@@ -150,6 +150,9 @@ Result<Contents> Contents::capture(const iterators::FileReader &reader)
 	for (const file_record &record : reader.files()) {
 		if (record.kind != FILE_KIND_PIPE || !record.pipe.queued || done.contains(record.inode))
 			continue;
+		// tee(2) would wait with us for whoever has it (fs/splice.c: pipe_double_lock()).
+		if (record.pipe.locked)
+			continue;
 		UniqueFd source = read_end_of(record, borrower);
 		if (!source.valid())
 			continue;
@@ -180,9 +183,10 @@ Result<Contents> Contents::capture(const iterators::FileReader &reader)
 static void refuse_missing(const images::File &file, Context &ctx)
 {
 	if (file.has_pipe() && file.pipe().queued() && !file.pipe().data_captured())
-		ctx.refuse(fmt::format("file {}", file.id()),
-			   fmt::format("{} bytes in {} could not be read", file.pipe().queued(), file.path()),
-			   "keep a descriptor of the pipe open in the tree");
+		ctx.refuse(
+			fmt::format("file {}", file.id()),
+			fmt::format("{} bytes in {} could not be read", file.pipe().queued(), file.path()),
+			"keep a descriptor of the pipe open in the tree, and no splice into it waiting for its input");
 	const images::Socket &socket = file.socket();
 	if (file.has_socket() && socket.messages_size() && socket.state() != "LISTEN" && !socket.messages_captured())
 		ctx.refuse(fmt::format("file {}", file.id()),

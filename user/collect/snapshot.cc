@@ -14,6 +14,7 @@
 #include "user/collect/ring_errand.h"
 #include "user/collect/timer.h"
 #include "user/collect/uring.h"
+#include "user/collect/uring_works.h"
 #include "user/collect/watches.h"
 #include "user/memory/vma_kind.h"
 #include "user/uring/restorable.h"
@@ -333,6 +334,7 @@ Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 		collect_rings(rings_->records(), *layout_, files_->files(), ring_checks_, context);
 	}
 	link_rings(context);
+	check_opens(*context.document);
 	std::ranges::move(uring::check_rings(*context.document), std::back_inserter(context.findings));
 	return {};
 }

@@ -10,6 +10,7 @@
 #include "iterators/kernel_symbols.h"
 #include "user/collect/task.h"
 #include "user/collect/uring_index.h"
+#include "user/collect/uring_works.h"
 
 namespace bpfckpt::collect {
 
@@ -258,6 +259,7 @@ void collect_rings(const iterators::UringRecords &records, const iterators::Kern
 		collect_requests(index, record, context, ring);
 		refuse_unsupported(record, checks, context, ring);
 	}
+	check_inputs(index, context);
 	std::ranges::sort(*context.document->mutable_rings(), {}, &images::Ring::id);
 }
 

@@ -12,11 +12,25 @@ void add_all(RecordsBy<Record> &by, std::span<const Record> records, __u64 Recor
 		by[record.*key].push_back(&record);
 }
 
+std::unordered_set<uint64_t> disk_files_of(std::span<const file_record> records)
+{
+	std::unordered_set<uint64_t> files;
+	for (const file_record &file : records)
+		if (file.kind == FILE_KIND_REGULAR || file.kind == FILE_KIND_BLOCKDEV ||
+		    file.kind == FILE_KIND_DIRECTORY)
+			files.insert(file.file);
+	return files;
+}
+
 } // namespace
 
 UringIndex::UringIndex(const iterators::UringRecords &records_in, const iterators::KernelLayout &layout_in,
-		       std::span<const file_record> files, const RingChecks &checks_in)
-	: records(records_in), layout(layout_in), checks(checks_in)
+		       std::span<const file_record> file_records, const RingChecks &checks_in)
+	: records(records_in),
+	  layout(layout_in),
+	  checks(checks_in),
+	  disk_files(disk_files_of(file_records)),
+	  workers(records, layout, [this](const uring_request_record &request) { return disk_files.contains(request.file); })
 {
 	add_all(counts, records.counts, &uring_count_record::ring);
 	add_all(attachments, records.attachments, &uring_attachment_record::ring);
@@ -42,14 +56,12 @@ UringIndex::UringIndex(const iterators::UringRecords &records_in, const iterator
 		running[record.tctx] += record.place == URING_PLACE_WQ_WORKER;
 	for (const auto &record : records.buffers)
 		mapped_buffers[record.imu]++;
-	for (const file_record &file : files) {
+	for (const file_record &file : file_records) {
+		files.emplace(file.file, &file);
 		if (file.kind == FILE_KIND_IO_URING)
 			ring_files[file.private_data].push_back(&file);
 		else if (file.kind == FILE_KIND_EVENTFD)
 			eventfds.emplace(file.private_data, &file);
-		else if (file.kind == FILE_KIND_REGULAR || file.kind == FILE_KIND_BLOCKDEV ||
-			 file.kind == FILE_KIND_DIRECTORY)
-			disk_files.insert(file.file);
 	}
 }
 

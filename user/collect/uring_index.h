@@ -14,6 +14,7 @@
 #include "iterators/uring_reader.h"
 #include "user/collect/context.h"
 #include "user/collect/uring.h"
+#include "user/uring/workers.h"
 
 namespace bpfckpt::collect {
 
@@ -54,6 +55,8 @@ struct UringIndex {
 	std::unordered_map<uint64_t, uint32_t> running;
 	// struct file of regular files, directories and block devices.
 	std::unordered_set<uint64_t> disk_files;
+	std::unordered_map<uint64_t, const file_record *> files;
+	uring::Workers workers;
 
 	UringIndex(const iterators::UringRecords &records, const iterators::KernelLayout &layout,
 		   std::span<const file_record> files, const RingChecks &checks);

@@ -9,6 +9,7 @@
 #include <linux/io_uring.h>
 
 #include "user/collect/uring_index.h"
+#include "user/collect/uring_request_file.h"
 #include "user/uring/classify.h"
 #include "user/uring/decode.h"
 
@@ -121,8 +122,7 @@ uint32_t submitted_flags(const uring::RequestSource &source, bool linked)
 	uint32_t flags = record.req_flags & kSqeFlags;
 	if (!linked)
 		flags &= ~static_cast<uint32_t>(IOSQE_IO_LINK | IOSQE_IO_HARDLINK);
-	bool punted = record.place == URING_PLACE_WQ_WORKER || record.place == URING_PLACE_WQ_QUEUE ||
-		      record.place == URING_PLACE_WQ_HASHED;
+	bool punted = is_punted(record);
 	// Armed on poll, or held back by a drain: it may be the kernel that marked it so.
 	if (!punted && record.place != URING_PLACE_LINK)
 		flags &= ~static_cast<uint32_t>(IOSQE_ASYNC);
@@ -132,73 +132,6 @@ uint32_t submitted_flags(const uring::RequestSource &source, bool linked)
 bool is_splice(const uring_request_record &record)
 {
 	return record.opcode == images::IORING_OP_SPLICE || record.opcode == images::IORING_OP_TEE;
-}
-
-// File.id of what a descriptor of a thread names; 0: nothing.
-uint32_t file_of_descriptor(const images::Document &document, uint32_t tid, int32_t fd)
-{
-	for (const images::Process &process : document.processes()) {
-		if (std::ranges::find(process.threads(), tid, &images::Thread::tid) == process.threads().end())
-			continue;
-		auto entry = std::ranges::find(process.files(), static_cast<uint32_t>(fd), &images::FdEntry::fd);
-		return entry == process.files().end() ? 0 : entry->file();
-	}
-	return 0;
-}
-
-// A member of a chain, what a drain holds back, and what is only queued look up their file when they begin; till then
-// the number is where the flags of the completion will be (struct io_cqe).
-bool has_begun(const uring_request_record &record)
-{
-	switch (record.place) {
-	case URING_PLACE_LINK:
-	case URING_PLACE_DEFERRED:
-	case URING_PLACE_TASK_WORK:
-	case URING_PLACE_FALLBACK:
-	case URING_PLACE_WQ_QUEUE:
-	case URING_PLACE_WQ_HASHED:
-		return record.file != 0;
-	default:
-		return true;
-	}
-}
-
-// io_uring/opdef.c: needs_file
-bool uses_file(uint8_t opcode)
-{
-	switch (opcode) {
-	case images::IORING_OP_NOP:
-	case images::IORING_OP_POLL_REMOVE:
-	case images::IORING_OP_TIMEOUT:
-	case images::IORING_OP_TIMEOUT_REMOVE:
-	case images::IORING_OP_ASYNC_CANCEL:
-	case images::IORING_OP_LINK_TIMEOUT:
-	case images::IORING_OP_OPENAT:
-	case images::IORING_OP_OPENAT2:
-	case images::IORING_OP_CLOSE:
-	case images::IORING_OP_FILES_UPDATE:
-	case images::IORING_OP_STATX:
-	case images::IORING_OP_MADVISE:
-	case images::IORING_OP_EPOLL_CTL:
-	case images::IORING_OP_PROVIDE_BUFFERS:
-	case images::IORING_OP_REMOVE_BUFFERS:
-	case images::IORING_OP_RENAMEAT:
-	case images::IORING_OP_UNLINKAT:
-	case images::IORING_OP_MKDIRAT:
-	case images::IORING_OP_SYMLINKAT:
-	case images::IORING_OP_LINKAT:
-	case images::IORING_OP_SETXATTR:
-	case images::IORING_OP_GETXATTR:
-	case images::IORING_OP_SOCKET:
-	case images::IORING_OP_WAITID:
-	case images::IORING_OP_FUTEX_WAIT:
-	case images::IORING_OP_FUTEX_WAKE:
-	case images::IORING_OP_FUTEX_WAITV:
-	case images::IORING_OP_PIPE:
-		return false;
-	default:
-		return true;
-	}
 }
 
 class Collector {
@@ -211,7 +144,7 @@ public:
 
 private:
 	void add(const uring::Sighting &sighting, images::Request &request);
-	[[nodiscard]] std::string name_input(images::Request &request) const;
+	[[nodiscard]] std::string name_input(const uring::RequestSource &source, images::Request &request) const;
 	[[nodiscard]] std::string name_file(const uring_request_record &record, uring::RequestSource &source,
 					    images::Request &request) const;
 	void find_timed_out(std::span<const uring::Sighting> sightings);
@@ -229,12 +162,18 @@ private:
 };
 
 // The input of a splice or tee: the kernel looks it up when a worker begins, and keeps the file on that worker's stack.
-// What is told here is what the descriptor names now. Returns why there is none.
-std::string Collector::name_input(images::Request &request) const
+// What is told here is what the descriptor names now; check_inputs() holds it against the references. Of a fixed slot
+// the request has the node, since v6.13. Returns why there is none.
+std::string Collector::name_input(const uring::RequestSource &source, images::Request &request) const
 {
 	if (request.op_flags() & SPLICE_F_FD_IN_FIXED) {
+		bool begun = source.record->place == URING_PLACE_WQ_WORKER;
+		auto splice = source.command("io_splice");
+		if (begun && !splice.has("rsrc_node"))
+			return "which fixed file is its input is not known on this kernel";
 		for (const uring_file_record *slot : UringIndex::of(index_.fixed_files, record_.ring))
-			if (slot->slot == static_cast<uint32_t>(request.fd()))
+			if (slot->slot == static_cast<uint32_t>(request.fd()) &&
+			    (!begun || slot->node == splice.get("rsrc_node")))
 				request.set_in_flight_file2(context_.ids.files.find(slot->file));
 	} else {
 		request.set_in_flight_file2(file_of_descriptor(*context_.document, request.tid(), request.fd()));
@@ -264,6 +203,13 @@ std::string Collector::name_file(const uring_request_record &record, uring::Requ
 		return "its file could not be described";
 	if (fixed && record.file && !slot)
 		return "the fixed slot that it was submitted with has been replaced";
+	// A worker looks it up, and when it does so is not known to who submits it.
+	if (is_punted(record) && record.file && !fixed) {
+		auto number = descriptor_of(*context_.document, request.tid(), request.file());
+		if (!number)
+			return "no descriptor of its file is left";
+		source.descriptor = *number;
+	}
 	return {};
 }
 
@@ -300,7 +246,7 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 	if (obstacle.empty() && (source.has_flag("REQ_F_BUFFER_SELECTED") || source.has_flag("REQ_F_BUFFER_RING")))
 		obstacle = "it has taken a provided buffer already";
 	if (obstacle.empty() && is_splice(record))
-		obstacle = name_input(request);
+		obstacle = name_input(source, request);
 	if (obstacle.empty() && is_orphan(sighting))
 		obstacle = "it has expired, and what it is to cancel was not found";
 	if (obstacle.empty() && has_more_behind_timeout(record))
@@ -309,8 +255,8 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 		obstacle = "the credentials that it was submitted with are no longer registered";
 	if (obstacle.empty() && source.has_flag("REQ_F_BUF_NODE") && !has_its_buffer(index_, record))
 		obstacle = "the registered buffer that it was submitted with has been replaced";
-	uring::classify(source, sighting, index_.function(sighting.work), index_.disk_files.contains(record.file),
-			obstacle, request);
+	uring::classify(source, sighting, index_.function(sighting.work), index_.workers.is_bounded(record), obstacle,
+			request);
 	request.set_obstacle(obstacle);
 }
 

@@ -40,7 +40,8 @@ public:
 		  log_(log),
 		  pages_(std::move(pages)),
 		  tree_(plan, stub, options.detached),
-		  files_(plan, pages_)
+		  files_(plan, pages_),
+		  rings_(tree_, plan, files_)
 	{
 	}
 	Result<BuildStats> run();
@@ -65,6 +66,7 @@ private:
 	PageImage pages_;
 	Tree tree_;
 	OpenFiles files_;
+	Rings rings_;
 	std::vector<LentTimeout> lent_;
 	BuildStats stats_;
 };
@@ -85,13 +87,12 @@ Result<> Builder::restore_contents()
 	}
 	TRY(tree_.create_threads());
 	TRY(files_.open_late(tree_));
-	Rings rings(tree_, plan_, files_);
-	TRY(rings.restore());
+	TRY(rings_.restore());
 	for (Member *member : tree_.living())
 		TRY(files_.install(*member));
 	TRY(tree_.end_zombies());
 	TRY(tree_.end_leaders());
-	return rings.rearm();
+	return rings_.rearm();
 }
 
 Result<> Builder::check_time() const
@@ -271,6 +272,7 @@ Result<BuildStats> Builder::run()
 	for (Member *member : others)
 		TRY(restore_attributes(*member));
 	TRY(restore_threads(others));
+	TRY(rings_.rearm_works());
 	for (Member *member : others)
 		TRY(finish(*member));
 	TRY(check_time());

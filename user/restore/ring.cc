@@ -9,7 +9,7 @@
 
 #include "user/restore/credentials.h"
 #include "user/restore/ring_message.h"
-#include "user/restore/ring_parts.h"
+#include "user/restore/ring_rearming.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::restore {
@@ -44,6 +44,7 @@ public:
 	Result<> build();
 	// When all rings are there: what is told in one may wake what waits in another.
 	Result<> rearm();
+	Result<> rearm_works();
 
 private:
 	[[nodiscard]] UniqueFd attached_ring() const;
@@ -56,12 +57,14 @@ private:
 	void write_queues();
 	void write_submissions();
 	Result<> post_completed() const;
+	Result<> open_works();
 
 	const Plan &plan_;
 	const images::Ring *attached_to_;
 	Tree &tree_;
 	OpenFiles &files_;
 	NewRing ring_;
+	std::unique_ptr<Rearming> works_ = {};
 };
 
 // While it is disabled anybody may register, also with SINGLE_ISSUER; enabling it makes the caller its issuer.
@@ -274,12 +277,35 @@ Result<> RingBuilder::post_completed() const
 Result<> RingBuilder::rearm()
 {
 	bool waits = !ring_.waiting.empty();
-	auto held_back = std::ranges::find_if(ring_.waiting, uring::is_held_back);
-	TRY(rearm_waiting(ring_, tree_, files_, static_cast<size_t>(held_back - ring_.waiting.begin())));
+	auto later = std::ranges::find_if(ring_.waiting, [](const uring::Chain &chain) {
+		return uring::is_work(chain) || uring::is_held_back(chain);
+	});
+	TRY(rearm_waiting(ring_, tree_, files_, static_cast<size_t>(later - ring_.waiting.begin())));
 	TRY(post_completed());
+	if (std::ranges::any_of(ring_.waiting, [](const uring::Chain &chain) { return uring::is_work(chain); }))
+		return open_works();
 	TRY(rearm_waiting(ring_, tree_, files_, ring_.waiting.size()));
 	if (waits || ring_.has_sq_thread())
 		write_submissions();
+	return {};
+}
+
+// What a thread needs of bpfckpt it cannot have any more when it has its credentials.
+Result<> RingBuilder::open_works()
+{
+	works_ = std::make_unique<Rearming>(ring_, tree_, files_, next_submission(ring_));
+	return works_->open(ring_.waiting);
+}
+
+Result<> RingBuilder::rearm_works()
+{
+	if (!works_)
+		return {};
+	TRY(works_->submit(ring_.waiting));
+	TRY(works_->wait_for_workers());
+	TRY(works_->close());
+	TRY(works_->check());
+	write_submissions();
 	return {};
 }
 
@@ -320,6 +346,13 @@ Result<> Rings::rearm()
 {
 	for (RingBuilder &builder : parts_->builders)
 		TRY(builder.rearm());
+	return {};
+}
+
+Result<> Rings::rearm_works()
+{
+	for (RingBuilder &builder : parts_->builders)
+		TRY(builder.rearm_works());
 	parts_->builders.clear();
 	return {};
 }

@@ -27,6 +27,9 @@ public:
 	// What waited in them waits again. The processes have their descriptors, which members of a chain look up when
 	// their turn comes.
 	Result<> rearm();
+	// But for works of io-wq, and what waits behind these: a worker begins at once, with the credentials, the root
+	// and the working directory that the thread has by then.
+	Result<> rearm_works();
 
 private:
 	struct Parts;

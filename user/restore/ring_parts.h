@@ -81,6 +81,8 @@ Result<> align_counters(const NewRing &ring);
 // Polls for edges that tell at once what they had told before: submitted first, and what they tell is part of the
 // counters then. Takes them from ring.waiting.
 Result<> rearm_reported(NewRing &ring, const Plan &plan, Tree &tree, const OpenFiles &files);
+// The place in the SQ of the next of ring.waiting.
+[[nodiscard]] uint32_t next_submission(const NewRing &ring);
 // The next `count` chains of ring.waiting, which go from there. The counters are right but for these, the eventfd is
 // registered: what they tell is for the program.
 Result<> rearm_waiting(NewRing &ring, Tree &tree, const OpenFiles &files, size_t count);

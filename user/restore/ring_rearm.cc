@@ -9,7 +9,7 @@
 
 #include <poll.h>
 
-#include "user/restore/ring_submitter.h"
+#include "user/restore/ring_rearming.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::restore {
@@ -39,67 +39,10 @@ std::vector<std::vector<const uring::Chain *>> by_thread(std::span<const uring::
 	return parts;
 }
 
-class Rearming {
-public:
-	Rearming(const NewRing &ring, Tree &tree, const OpenFiles &files, uint32_t head)
-		: ring_(ring), tree_(tree), files_(files), head_(head)
-	{
-	}
-	Result<> submit(std::span<const uring::Chain> chains, uint32_t told = 0);
-	Result<> check_told() const;
-
-private:
-	const NewRing &ring_;
-	Tree &tree_;
-	const OpenFiles &files_;
-	uint32_t head_;
-};
-
-// Goes on until `told` completions are there, as far as the kernel has any: it runs 20 deferred ones at a time.
-Result<> Rearming::submit(std::span<const uring::Chain> chains, uint32_t told)
-{
-	for (const std::vector<const uring::Chain *> &part : by_thread(chains)) {
-		Tracee *thread =
-			ring_.has_sq_thread() ? &ring_.maker : find_thread(tree_, part.front()->front()->tid());
-		if (!thread)
-			return make_error(Code::kInternal, "thread {} is not there", part.front()->front()->tid())
-				.on(ring_.name());
-		Submitter submitter(ring_, *thread, files_, head_);
-		TRY(submitter.open());
-		TRY(submitter.submit(part));
-		for (const uring::Chain *chain : part)
-			head_ += static_cast<uint32_t>(chain->size());
-		for (uint32_t i = 0; i < told && ring_.word(ring_.image.layout().cq_tail()) < told; i++)
-			TRY(submitter.run_deferred());
-		TRY(submitter.close());
-	}
-	return {};
-}
-
 bool may_fail(const Request &request)
 {
 	return request.woken() || request.opcode() == images::IORING_OP_TIMEOUT ||
 	       request.opcode() == images::IORING_OP_LINK_TIMEOUT;
-}
-
-// The kernel refused nothing that it had accepted before.
-Result<> Rearming::check_told() const
-{
-	const images::RingLayout &layout = ring_.image.layout();
-	uint32_t tail = ring_.word(layout.cq_tail());
-	for (uint32_t at = ring_.image.cq_tail(); at != tail; at++) {
-		io_uring_cqe cqe = ring_.cqe(at);
-		if (cqe.res >= 0 || cqe.res == -ECANCELED)
-			continue;
-		auto fits = [data = uint64_t{cqe.user_data}](const Request &request) {
-			return request.user_data() == data && may_fail(request);
-		};
-		if (!std::ranges::any_of(ring_.image.in_flight(), fits))
-			return make_error(Code::kInternal, "ends the request of user_data {:#x} at once: {}",
-					  uint64_t{cqe.user_data}, strerror(-cqe.res))
-				.on(ring_.name());
-	}
-	return {};
 }
 
 // What was ready at the dump without a completion on its way has been told before. A timer may have expired since.
@@ -117,6 +60,74 @@ bool had_told(const Request &request, const Plan &plan, const OpenFiles &files)
 }
 
 } // namespace
+
+Result<Submitter *> Rearming::submitter_of(const Request &request)
+{
+	if (auto it = submitters_.find(request.tid()); it != submitters_.end())
+		return &it->second;
+	Tracee *thread = ring_.has_sq_thread() ? &ring_.maker : find_thread(tree_, request.tid());
+	if (!thread)
+		return make_error(Code::kInternal, "thread {} is not there", request.tid()).on(ring_.name());
+	auto it = submitters_.try_emplace(request.tid(), ring_, *thread, files_).first;
+	TRY(it->second.open());
+	return &it->second;
+}
+
+Result<> Rearming::open(std::span<const uring::Chain> chains)
+{
+	for (const uring::Chain &chain : chains)
+		TRY(submitter_of(*chain.front()));
+	return {};
+}
+
+Result<> Rearming::submit(std::span<const uring::Chain> chains, uint32_t told)
+{
+	for (const std::vector<const uring::Chain *> &part : by_thread(chains)) {
+		Submitter *submitter = TRY(submitter_of(*part.front()->front()));
+		TRY(submitter->submit(part, head_));
+		for (const uring::Chain *chain : part)
+			head_ += static_cast<uint32_t>(chain->size());
+		for (uint32_t i = 0; i < told && ring_.word(ring_.image.layout().cq_tail()) < told; i++)
+			TRY(submitter->run_deferred());
+	}
+	return {};
+}
+
+Result<> Rearming::wait_for_workers()
+{
+	for (auto &[tid, submitter] : submitters_)
+		TRY(submitter.wait_for_workers());
+	return {};
+}
+
+Result<> Rearming::close()
+{
+	for (auto &[tid, submitter] : submitters_)
+		TRY(submitter.close());
+	submitters_.clear();
+	return {};
+}
+
+Result<> Rearming::check() const
+{
+	const images::RingLayout &layout = ring_.image.layout();
+	uint32_t tail = ring_.word(layout.cq_tail());
+	for (uint32_t at = ring_.image.cq_tail(); at != tail; at++) {
+		io_uring_cqe cqe = ring_.cqe(at);
+		if (cqe.res >= 0 || cqe.res == -ECANCELED)
+			continue;
+		auto fits = [data = uint64_t{cqe.user_data}](const Request &request) {
+			return request.user_data() == data && may_fail(request);
+		};
+		if (!std::ranges::any_of(ring_.image.in_flight(), fits))
+			return make_error(Code::kInternal, "ends the request of user_data {:#x} at once: {}",
+					  uint64_t{cqe.user_data}, strerror(-cqe.res))
+				.on(ring_.name());
+	}
+	if (uint32_t submitted = ring_.word(layout.sq_head()); submitted != head_)
+		return make_error(Code::kInternal, "has submitted {}, not {}", submitted, head_).on(ring_.name());
+	return {};
+}
 
 Tracee *find_thread(Tree &tree, uint32_t tid)
 {
@@ -140,8 +151,9 @@ Result<> rearm_reported(NewRing &ring, const Plan &plan, Tree &tree, const OpenF
 				  ring.image.cq_entries())
 			.on(ring.name());
 	uint32_t before = ring.word(ring.image.layout().cq_tail());
-	uint32_t head = ring.word(ring.image.layout().sq_head());
-	TRY(Rearming(ring, tree, files, head).submit(reported, before + count));
+	Rearming rearming(ring, tree, files, ring.word(ring.image.layout().sq_head()));
+	TRY(rearming.submit(reported, before + count));
+	TRY(rearming.close());
 	if (uint32_t told = ring.word(ring.image.layout().cq_tail()); told != before + count)
 		return make_error(Code::kInternal, "tells {} of {} polls that are ready", told - before, count)
 			.on(ring.name());
@@ -150,17 +162,19 @@ Result<> rearm_reported(NewRing &ring, const Plan &plan, Tree &tree, const OpenF
 	return {};
 }
 
+uint32_t next_submission(const NewRing &ring)
+{
+	return ring.image.sq_head() - count_of(ring.waiting);
+}
+
 Result<> rearm_waiting(NewRing &ring, Tree &tree, const OpenFiles &files, size_t count)
 {
 	if (!count)
 		return {};
-	auto part = std::span<const uring::Chain>(ring.waiting).first(count);
-	uint32_t head = ring.image.sq_head() - count_of(ring.waiting), end = head + count_of(part);
-	Rearming rearming(ring, tree, files, head);
-	TRY(rearming.submit(part));
-	TRY(rearming.check_told());
-	if (uint32_t submitted = ring.word(ring.image.layout().sq_head()); submitted != end)
-		return make_error(Code::kInternal, "has submitted {}, not {}", submitted, end).on(ring.name());
+	Rearming rearming(ring, tree, files, next_submission(ring));
+	TRY(rearming.submit(std::span<const uring::Chain>(ring.waiting).first(count)));
+	TRY(rearming.close());
+	TRY(rearming.check());
 	ring.waiting.erase(ring.waiting.begin(), ring.waiting.begin() + static_cast<ptrdiff_t>(count));
 	return {};
 }

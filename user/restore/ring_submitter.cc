@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <ctime>
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -10,6 +12,7 @@
 #include <unistd.h>
 
 #include "user/target/batch.h"
+#include "user/target/tree_scan.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::restore {
@@ -24,7 +27,7 @@ constexpr size_t kMostFiles = 256;
 
 bool needs_descriptor(const Request &request)
 {
-	return request.file() && !(request.flags() & IOSQE_FIXED_FILE);
+	return request.file() && !(request.flags() & IOSQE_FIXED_FILE) && !uring::is_work(request);
 }
 
 bool is_received_into_header(const Request &request)
@@ -32,12 +35,29 @@ bool is_received_into_header(const Request &request)
 	return request.opcode() == images::IORING_OP_RECVMSG;
 }
 
-Result<rlimit> descriptor_limit(pid_t pid)
+// Asked by the thread itself: for that of another user bpfckpt would need CAP_SYS_RESOURCE.
+Result<rlimit> descriptor_limit(target::Tracee &thread)
 {
-	rlimit limit;
-	if (prlimit(pid, RLIMIT_NOFILE, nullptr, &limit))
-		return errno_error(errno, "cannot read its limit of descriptors").on(fmt::format("pid {}", pid));
-	return limit;
+	SyscallBatch batch;
+	target::Blob limit = batch.exchange(rlimit{});
+	batch.add(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, limit);
+	TRY(batch.run(thread));
+	return batch.output_as<rlimit>(limit);
+}
+
+// io-wq's threads of a process; none, if one of them runs.
+Result<std::vector<pid_t>> sleeping_workers(pid_t pid)
+{
+	std::vector<pid_t> workers;
+	for (pid_t tid : TRY(target::list_threads(pid))) {
+		auto stat = target::read_thread_stat(pid, tid);
+		if (!stat || !stat->comm.starts_with("iou-wrk-"))
+			continue;
+		if (stat->state != 'S' && stat->state != 'D')
+			return std::vector<pid_t>();
+		workers.push_back(tid);
+	}
+	return workers;
 }
 
 } // namespace
@@ -61,7 +81,7 @@ Result<> Submitter::open()
 	size_t got = take.add(SYS_pidfd_getfd, tool_, ring_.fd, 0);
 	TRY(take.run(thread_));
 	number_ = static_cast<int>(take.result(got));
-	rlimit limit = TRY(descriptor_limit(thread_.pid()));
+	rlimit limit = TRY(descriptor_limit(thread_));
 	uint64_t wanted = static_cast<uint64_t>(std::min(tool_, number_)) + kMostFiles;
 	if (wanted + 2 * kMostFiles < limit.rlim_cur)
 		lowest_ = wanted;
@@ -128,8 +148,9 @@ void Submitter::take(const uring::Chain &chain)
 	}
 }
 
-Result<> Submitter::submit(std::span<const uring::Chain *const> chains)
+Result<> Submitter::submit(std::span<const uring::Chain *const> chains, uint32_t head)
 {
+	head_ = head;
 	for (const uring::Chain *chain : chains) {
 		if (!fits(*chain))
 			TRY(submit_taken());
@@ -165,6 +186,10 @@ io_uring_sqe Submitter::sqe_of(const Request &request)
 	if (needs_descriptor(request))
 		sqe.fd = numbers_.at(request.file());
 	operands_.add(request, sqe);
+	if (uring::is_work(request)) {
+		sqe.flags |= IOSQE_ASYNC;
+		workers_ += uring::has_worker(request);
+	}
 	return sqe;
 }
 
@@ -201,15 +226,15 @@ Result<> Submitter::enter_with_limit(uint32_t count)
 	auto opening = std::ranges::find_if(taken_, [](const Request *request) { return request->open_limit() != 0; });
 	if (opening == taken_.end())
 		return enter(count);
-	pid_t pid = thread_.pid();
-	rlimit before = TRY(descriptor_limit(pid)), then = before;
+	rlimit before = TRY(descriptor_limit(thread_)), then = before;
 	then.rlim_cur = (*opening)->open_limit();
 	then.rlim_max = std::max(then.rlim_max, then.rlim_cur);
+	if (then.rlim_cur == before.rlim_cur)
+		return enter(count);
 	auto set = [&](const rlimit &limit) -> Result<> {
-		if (prlimit(pid, RLIMIT_NOFILE, &limit, nullptr))
-			return errno_error(errno, "cannot set its limit of descriptors to {}", limit.rlim_cur)
-				.on(fmt::format("pid {}", pid));
-		return {};
+		SyscallBatch batch;
+		batch.add(SYS_prlimit64, 0, RLIMIT_NOFILE, batch.value(limit), 0);
+		return batch.run(thread_);
 	};
 	TRY(set(then));
 	TRY(enter(count));
@@ -234,6 +259,29 @@ Result<> Submitter::submit_taken()
 	operands_.clear();
 	operand_size_ = 0;
 	return {};
+}
+
+// A new worker runs until it sleeps, and only then asks for the next one: when all slept, the thread has run since, and
+// there are no more than before, that is the end of it. Some may have found at once what they waited for, and have
+// taken the work of another.
+Result<> Submitter::wait_for_workers()
+{
+	using Clock = std::chrono::steady_clock;
+	constexpr std::chrono::milliseconds kPatience{500};
+	constexpr timespec kPause = {.tv_sec = 0, .tv_nsec = 50'000};
+	if (!workers_)
+		return {};
+	auto end = Clock::now() + kPatience;
+	for (std::vector<pid_t> before;;) {
+		std::vector<pid_t> now = TRY(sleeping_workers(thread_.pid()));
+		if (!now.empty() && now == before && (now.size() >= workers_ || Clock::now() > end))
+			return {};
+		before = std::move(now);
+		SyscallBatch batch;
+		batch.add(SYS_getpid);
+		TRY(batch.run(thread_));
+		nanosleep(&kPause, nullptr);
+	}
 }
 
 Result<> Submitter::run_deferred()

@@ -16,12 +16,16 @@ namespace bpfckpt::restore {
 // The requests of one thread, as many at a time as the queue, the descriptors and the operands allow.
 class Submitter {
 public:
-	Submitter(const NewRing &ring, target::Tracee &thread, const OpenFiles &files, uint32_t head)
-		: ring_(ring), thread_(thread), files_(files), head_(head)
+	Submitter(const NewRing &ring, target::Tracee &thread, const OpenFiles &files)
+		: ring_(ring), thread_(thread), files_(files)
 	{
 	}
 	Result<> open();
-	Result<> submit(std::span<const uring::Chain *const> chains);
+	// `head`: the place of the first in the SQ.
+	Result<> submit(std::span<const uring::Chain *const> chains, uint32_t head);
+	// Each worker that is to be made is made by the thread itself, which that would interrupt later
+	// (io_uring/io-wq.c: io_queue_worker_create()): until as many have begun as had, and all of them sleep.
+	Result<> wait_for_workers();
 	// Runs what is due and left for the thread to do.
 	Result<> run_deferred();
 	Result<> close();
@@ -42,7 +46,8 @@ private:
 	const NewRing &ring_;
 	target::Tracee &thread_;
 	const OpenFiles &files_;
-	uint32_t head_; // of the SQ
+	uint32_t head_ = 0;    // of the SQ
+	uint32_t workers_ = 0; // that have begun, with all that was submitted
 	uint64_t mapping_ = 0;
 	int tool_ = kToolNumber; // bpfckpt and the ring, in the thread's process
 	int number_ = -1;

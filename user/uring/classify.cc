@@ -96,8 +96,7 @@ bool is_retry(std::string_view work)
 
 } // namespace
 
-// Can wait for ever for something outside once it is being worked on.
-static bool waits_without_bound(const RequestSource &source, bool disk)
+bool waits_without_bound(const RequestSource &source, bool disk)
 {
 	switch (source.record->opcode) {
 	case images::IORING_OP_POLL_ADD:
@@ -139,17 +138,6 @@ static bool waits_without_bound(const RequestSource &source, bool disk)
 	}
 }
 
-bool is_worked_on(const uring_request_record &record)
-{
-	return record.place == URING_PLACE_WQ_QUEUE || record.place == URING_PLACE_WQ_WORKER ||
-	       record.place == URING_PLACE_WQ_HASHED || record.place == URING_PLACE_IOPOLL;
-}
-
-bool is_bounded(const RequestSource &source, bool disk)
-{
-	return is_worked_on(*source.record) && !waits_without_bound(source, disk);
-}
-
 bool is_for_its_thread(const RequestSource &source, bool large_completions)
 {
 	const uring_request_record &record = *source.record;
@@ -159,7 +147,7 @@ bool is_for_its_thread(const RequestSource &source, bool large_completions)
 	       source.has_flag("REQ_F_BUFFER_SELECT") || source.has_flag("REQ_F_MULTISHOT");
 }
 
-void classify(const RequestSource &source, const Sighting &sighting, std::string_view work, bool disk,
+void classify(const RequestSource &source, const Sighting &sighting, std::string_view work, bool bounded,
 	      const std::string &obstacle, images::Request &request)
 {
 	uint32_t place = sighting.record->place;
@@ -172,7 +160,7 @@ void classify(const RequestSource &source, const Sighting &sighting, std::string
 	if (place == URING_PLACE_TASK_WORK || place == URING_PLACE_FALLBACK)
 		request.set_class_(is_retry(work) ? again : images::Request::UNKNOWN);
 	else
-		request.set_class_(is_bounded(source, disk) ? images::Request::BOUNDED : again);
+		request.set_class_(bounded ? images::Request::BOUNDED : again);
 }
 
 } // namespace bpfckpt::uring

@@ -9,7 +9,9 @@
 
 #include <linux/io_uring.h>
 
+#include "images/uring.pb.h"
 #include "user/uring/classify.h"
+#include "user/uring/sighting.h"
 
 namespace bpfckpt::uring {
 
@@ -61,14 +63,11 @@ Rings count_found(const iterators::UringRecords &records)
 Rings look(const iterators::UringRecords &records, const iterators::KernelLayout &layout, const IsDisk &is_disk)
 {
 	Rings rings = count_found(records);
-	RequestSource source;
-	source.layout = &layout;
+	Workers workers(records, layout, is_disk);
 	for (const uring_request_record &record : records.requests) {
-		if (!is_worked_on(record))
+		if (!workers.is_bounded(record))
 			continue;
-		source.record = &record;
-		auto ring = rings.find(record.ring);
-		if (ring != rings.end() && is_bounded(source, is_disk && is_disk(record)))
+		if (auto ring = rings.find(record.ring); ring != rings.end())
 			ring->second.bounded.push_back(&record);
 	}
 	return rings;

@@ -7,7 +7,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <unordered_set>
 #include <vector>
@@ -15,12 +14,10 @@
 #include "iterators/kernel_layout.h"
 #include "iterators/uring_reader.h"
 #include "user/uring/drain_mode.h"
+#include "user/uring/workers.h"
 #include "user/util/result.h"
 
 namespace bpfckpt::uring {
-
-// Whether the file of a request is a regular file, a directory or a block device: I/O on it ends by itself.
-using IsDisk = std::function<bool(const uring_request_record &request)>;
 
 // Work that is queued for a thread: with IORING_SETUP_DEFER_TASKRUN it waits for the submitter's io_uring_enter(2),
 // otherwise for the next return to user mode of the thread that submitted the request, and neither comes while it is

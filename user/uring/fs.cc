@@ -24,8 +24,11 @@ std::string decode_open(const RequestSource &source, images::Request &request, i
 std::string decode_splice(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
 	auto splice = source.command("io_splice");
-	sqe.splice_off_in = splice.get("off_in");
-	sqe.off = splice.get("off_out");
+	// A tee has none, and leaves there what was before (io_tee_prep()).
+	if (source.record->opcode == images::IORING_OP_SPLICE) {
+		sqe.splice_off_in = splice.get("off_in");
+		sqe.off = splice.get("off_out");
+	}
 	sqe.len = static_cast<uint32_t>(splice.get("len"));
 	sqe.splice_flags = static_cast<uint32_t>(splice.get("flags"));
 	sqe.splice_fd_in = static_cast<int>(splice.get("splice_fd_in"));

@@ -25,10 +25,9 @@ bool is_at(const Request &request, uring_place place)
 	return request.where() == name_of_place(place);
 }
 
-bool is_with_worker(const Request &request)
+bool is_queued_work(const Request &request)
 {
-	return is_at(request, URING_PLACE_WQ_QUEUE) || is_at(request, URING_PLACE_WQ_WORKER) ||
-	       is_at(request, URING_PLACE_WQ_HASHED);
+	return is_at(request, URING_PLACE_WQ_QUEUE) || is_at(request, URING_PLACE_WQ_HASHED);
 }
 
 bool is_waiting(const Request &request)
@@ -39,7 +38,7 @@ bool is_waiting(const Request &request)
 // Nothing of it has been done but the preparation.
 bool has_not_begun(const Request &request)
 {
-	return is_at(request, URING_PLACE_LINK) || is_at(request, URING_PLACE_DEFERRED);
+	return is_at(request, URING_PLACE_LINK) || is_at(request, URING_PLACE_DEFERRED) || is_queued_work(request);
 }
 
 // What is ready does not change between the dump and the submission, but by what the program would have seen too.
@@ -96,8 +95,29 @@ std::string not_begun_obstacle(const Request &request)
 	return has_not_begun(request) ? "" : "restore does not submit it again once it has begun";
 }
 
+bool is_pipe(const images::File &file)
+{
+	return file.kind() == "pipe" || file.kind() == "fifo";
+}
+
+// From a pipe to another, nothing has been moved as long as it waits (fs/splice.c: splice_pipe_to_pipe()). To anything
+// else it moves piece by piece: nothing yet, if it waits for the first. Into a pipe it waits for room, and then with
+// the pipe's lock for the input.
+std::string splice_obstacle(const Request &request, const images::File *file, const images::File *input)
+{
+	if (has_not_begun(request))
+		return {};
+	if (!file || !input)
+		return "its files are not known";
+	if (is_pipe(*file) && (is_pipe(*input) || input->kind() == "socket"))
+		return {};
+	if (is_pipe(*input) && file->kind() == "socket")
+		return input->pipe().queued() ? "how much of it is done already is not known" : "";
+	return fmt::format("it moves data from a {} to a {}", input->kind(), file->kind());
+}
+
 // Besides what all have in common.
-std::string operation_obstacle(const Request &request, const images::File *file)
+std::string operation_obstacle(const Request &request, const images::File *file, const images::File *input)
 {
 	switch (request.opcode()) {
 	case images::IORING_OP_POLL_ADD:
@@ -125,6 +145,12 @@ std::string operation_obstacle(const Request &request, const images::File *file)
 		return repetition_obstacle(request);
 	case images::IORING_OP_WAITID:
 		return waitid_obstacle(request);
+	case images::IORING_OP_SPLICE:
+	case images::IORING_OP_TEE:
+		return splice_obstacle(request, file, input);
+	case images::IORING_OP_OPENAT: // with a worker: of a FIFO, else it has an obstacle of its own
+	case images::IORING_OP_OPENAT2:
+		return has_worker(request) ? "" : not_begun_obstacle(request);
 	case images::IORING_OP_POLL_REMOVE:
 	case images::IORING_OP_TIMEOUT_REMOVE:
 	case images::IORING_OP_ASYNC_CANCEL:
@@ -134,13 +160,9 @@ std::string operation_obstacle(const Request &request, const images::File *file)
 	case images::IORING_OP_FTRUNCATE:
 	case images::IORING_OP_FADVISE:
 	case images::IORING_OP_MADVISE:
-	case images::IORING_OP_OPENAT:
-	case images::IORING_OP_OPENAT2:
 	case images::IORING_OP_CLOSE:
 	case images::IORING_OP_FIXED_FD_INSTALL:
 	case images::IORING_OP_FILES_UPDATE:
-	case images::IORING_OP_SPLICE:
-	case images::IORING_OP_TEE:
 	case images::IORING_OP_SOCKET:
 	case images::IORING_OP_CONNECT:
 	case images::IORING_OP_BIND:
@@ -186,18 +208,41 @@ std::string file_obstacle(const Request &request, const images::File *file)
 	return {};
 }
 
-// Some timeouts count completions: they come before what may be told at once. What a drain holds back waits for all
+// Some timeouts count completions: they come before what may be told at once. Works that have begun come before those
+// behind them. What a drain holds back waits for all
 // that was submitted before it, so it comes last.
 int rank_of(const Request &request)
 {
 	if (is_at(request, URING_PLACE_TIMEOUT))
 		return 0;
-	return is_at(request, URING_PLACE_DEFERRED) ? 2 : 1;
+	if (has_worker(request))
+		return 2;
+	if (is_queued_work(request))
+		return 3;
+	return is_at(request, URING_PLACE_DEFERRED) ? 4 : 1;
+}
+
+// Any other operation may have done a part of its work, of which nothing is known.
+bool may_wait_in_worker(const Request &request)
+{
+	return request.opcode() == images::IORING_OP_SPLICE || request.opcode() == images::IORING_OP_TEE ||
+	       request.opcode() == images::IORING_OP_OPENAT || request.opcode() == images::IORING_OP_OPENAT2;
+}
+
+// Works are submitted as such: tried at once, an open of a FIFO would not wait.
+std::string work_obstacle(const images::Ring &ring, const Request &request)
+{
+	if (has_worker(request) && !may_wait_in_worker(request))
+		return "a worker is at it (io-wq)";
+	if (ring.has_restrictions() && !(ring.restrictions().sqe_flags_allowed() & IOSQE_ASYNC))
+		return "a worker is at it, and the ring's restrictions leave no way to give it to one";
+	return {};
 }
 
 } // namespace
 
-std::string rearm_obstacle(const images::Ring &ring, const Request &request, const images::File *file)
+std::string rearm_obstacle(const images::Ring &ring, const Request &request, const images::File *file,
+			   const images::File *input)
 {
 	if (!request.obstacle().empty())
 		return request.obstacle();
@@ -205,8 +250,9 @@ std::string rearm_obstacle(const images::Ring &ring, const Request &request, con
 		return "its SQE is not known";
 	if (!request.tid())
 		return "the thread that submitted it has exited";
-	if (is_with_worker(request))
-		return "a worker is at it (io-wq)";
+	if (is_work(request))
+		if (std::string obstacle = work_obstacle(ring, request); !obstacle.empty())
+			return obstacle;
 	if (is_at(request, URING_PLACE_DEFERRED) && ring.drain_disabled())
 		return "it waits for all that was submitted before it, and the ring takes no such request any more";
 	if (is_at(request, URING_PLACE_SUBMITTING))
@@ -219,7 +265,7 @@ std::string rearm_obstacle(const images::Ring &ring, const Request &request, con
 		return fmt::format("{} bytes of it are done already", request.bytes_done());
 	if (std::string obstacle = file_obstacle(request, file); !obstacle.empty())
 		return obstacle;
-	return operation_obstacle(request, file);
+	return operation_obstacle(request, file, input);
 }
 
 // Of these the result is made up only when the queued work runs, or more follows from it than a completion.
@@ -244,6 +290,16 @@ std::string completion_obstacle(const images::Ring &ring, const Request &request
 	if (ring.layout().cqe_size() != sizeof(io_uring_cqe))
 		return "its completion has 32 bytes";
 	return {};
+}
+
+bool is_work(const Request &request)
+{
+	return is_queued_work(request) || has_worker(request);
+}
+
+bool has_worker(const Request &request)
+{
+	return is_at(request, URING_PLACE_WQ_WORKER);
 }
 
 bool may_report_again(const Request &request)
@@ -271,6 +327,11 @@ std::vector<Chain> waiting_chains(const images::Ring &ring)
 	}
 	std::ranges::stable_sort(chains, {}, [](const Chain &chain) { return rank_of(*chain.front()); });
 	return chains;
+}
+
+bool is_work(const Chain &chain)
+{
+	return is_work(*chain.front());
 }
 
 bool is_held_back(const Chain &chain)

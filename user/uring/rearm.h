@@ -10,9 +10,9 @@
 namespace bpfckpt::uring {
 
 // Why a request that waits cannot be submitted again; empty: it can. `file`: what it is about; nullptr: none, or not in
-// the document.
+// the document. `input`: the same of what a splice or tee takes from.
 [[nodiscard]] std::string rearm_obstacle(const images::Ring &ring, const images::Request &request,
-					 const images::File *file);
+					 const images::File *file, const images::File *input);
 
 // One whose completion has not been posted: why restore cannot post it; empty: it can.
 [[nodiscard]] std::string completion_obstacle(const images::Ring &ring, const images::Request &request);
@@ -20,11 +20,18 @@ namespace bpfckpt::uring {
 // A poll for edges tells at once what is ready when it is submitted, which this one told before.
 [[nodiscard]] bool may_report_again(const images::Request &request);
 
+// A work of io-wq: one that a worker executes or that waits for one.
+[[nodiscard]] bool is_work(const images::Request &request);
+// The first.
+[[nodiscard]] bool has_worker(const images::Request &request);
+
 // Linked requests, which go in one submission.
 using Chain = std::vector<const images::Request *>;
 
 // Those that wait, in the order in which they are submitted.
 [[nodiscard]] std::vector<Chain> waiting_chains(const images::Ring &ring);
+// It begins with a work of io-wq. These come behind all that is not held back.
+[[nodiscard]] bool is_work(const Chain &chain);
 // Behind an IOSQE_IO_DRAIN: until all that was submitted before it is done. These come last.
 [[nodiscard]] bool is_held_back(const Chain &chain);
 [[nodiscard]] uint32_t waiting_count(const images::Ring &ring);

@@ -166,6 +166,11 @@ private:
 	void check(const images::Memory &memory, const images::Vma &vma);
 	[[nodiscard]] bool has_buffer_ring(const images::Vma &vma) const;
 	void check(const images::Thread &thread);
+	[[nodiscard]] const images::File *file_of(uint32_t id) const
+	{
+		auto it = files_.find(id);
+		return it == files_.end() ? nullptr : it->second;
+	}
 	void refuse(std::string object, std::string message, std::string hint)
 	{
 		findings_.push_back(
@@ -202,10 +207,10 @@ void RingCheck::check_buffers(const images::Ring &ring)
 // What a file needs of a process that has it open is not there for one that only a ring holds.
 void RingCheck::check_held_file(const images::Ring &ring, uint32_t id, const std::string &what)
 {
-	auto it = files_.find(id);
-	if (it == files_.end() || !it->second->hidden())
+	const images::File *held = file_of(id);
+	if (!held || !held->hidden())
 		return;
-	const images::File &file = *it->second;
+	const images::File &file = *held;
 	std::string hint = "keep a descriptor of it open";
 	if (file.epoll().items_size())
 		refuse(name_of(ring), what + " is an epoll instance that no process has open", hint);
@@ -220,8 +225,8 @@ std::string RingCheck::obstacle_of(const images::Ring &ring, const images::Reque
 {
 	if (request.class_() != images::Request::REARMABLE)
 		return {}; // judged where it was captured
-	auto file = files_.find(request.file());
-	std::string obstacle = rearm_obstacle(ring, request, file == files_.end() ? nullptr : file->second);
+	std::string obstacle =
+		rearm_obstacle(ring, request, file_of(request.file()), file_of(request.in_flight_file2()));
 	if (!obstacle.empty())
 		return obstacle;
 	if (request.link() &&
@@ -230,6 +235,9 @@ std::string RingCheck::obstacle_of(const images::Ring &ring, const images::Reque
 	Maker submitter = ring.has_sq_thread() ? holders_.maker_of(ring) : holders_.thread_of(request.tid());
 	if (!submitter.thread)
 		return "the thread that submitted it is outside of the tree";
+	// The stop would end it, as it does in the source (io_uring/io-wq.c: io_wq_worker()).
+	if (is_work(request) && submitter.process->state() == images::Process::STOPPED)
+		return "its worker would be stopped with the process";
 	if (request.opcode() == images::IORING_OP_RECVMSG && !request.multishot() &&
 	    !holders_.is_writable_in(*submitter.process, request.address(), sizeof(msghdr)))
 		return "the header of its message is no longer in memory that can be written to";

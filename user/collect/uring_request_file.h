@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// Which file a request is about, and when the kernel looks that up (io_uring/io_uring.c: io_assign_file()).
+#pragma once
+
+#include <optional>
+
+#include "images/document.pb.h"
+#include "iterators/uring_record.h"
+
+namespace bpfckpt::collect {
+
+// With io-wq: executed by a worker, or waiting for one.
+[[nodiscard]] bool is_punted(const uring_request_record &record);
+// io_uring/opdef.c: needs_file
+[[nodiscard]] bool uses_file(uint8_t opcode);
+// A member of a chain, what a drain holds back, and what is only queued look up their file when they begin; till then
+// the number is where the flags of the completion will be (struct io_cqe).
+[[nodiscard]] bool has_begun(const uring_request_record &record);
+// The process of the tree that a thread belongs to; nullptr: none.
+[[nodiscard]] const images::Process *process_of(const images::Document &document, uint32_t tid);
+// File.id of what a descriptor of a thread names; 0: nothing.
+[[nodiscard]] uint32_t file_of_descriptor(const images::Document &document, uint32_t tid, int32_t fd);
+// A descriptor of the thread's process that names a file; nothing: none does.
+[[nodiscard]] std::optional<int> descriptor_of(const images::Document &document, uint32_t tid, uint32_t file);
+
+} // namespace bpfckpt::collect
