@@ -45,6 +45,8 @@ public:
 	// When all rings are there: what is told in one may wake what waits in another.
 	Result<> rearm();
 	Result<> rearm_works();
+	// Before anything waits in any ring.
+	Result<> prepare_works();
 
 private:
 	[[nodiscard]] UniqueFd attached_ring() const;
@@ -290,6 +292,22 @@ Result<> RingBuilder::rearm()
 	return {};
 }
 
+// The first thread besides the leader gives a process a hash of futexes of its own, and who waits in the common one by
+// io_uring is not woken any more (since v6.16; kernel/futex/core.c: futex_hash_allocate_default()). A worker is one.
+Result<> RingBuilder::prepare_works()
+{
+	auto work =
+		std::ranges::find_if(ring_.waiting, [](const uring::Chain &chain) { return uring::is_work(chain); });
+	if (work == ring_.waiting.end())
+		return {};
+	Tracee *thread = ring_.has_sq_thread() ? &ring_.maker : find_thread(tree_, work->front()->tid());
+	if (!thread)
+		return make_error(Code::kInternal, "thread {} is not there", work->front()->tid()).on(ring_.name());
+	SyscallBatch nothing;
+	nothing.add(SYS_getpid);
+	return tree_.run_in_helper(thread->pid(), nothing);
+}
+
 // What a thread needs of bpfckpt it cannot have any more when it has its credentials.
 Result<> RingBuilder::open_works()
 {
@@ -344,6 +362,8 @@ Result<> Rings::restore()
 
 Result<> Rings::rearm()
 {
+	for (RingBuilder &builder : parts_->builders)
+		TRY(builder.prepare_works());
 	for (RingBuilder &builder : parts_->builders)
 		TRY(builder.rearm());
 	return {};
