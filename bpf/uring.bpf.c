@@ -223,6 +223,7 @@ static long ring_step(__u32 index, void *unused)
 	walk_region(ring, URING_REGION_SQES, (__u64)BPF_CORE_READ(CTX, sq_sqes), record->sqe_bytes);
 	if (record->flags & 1 << 14) /* IORING_SETUP_NO_MMAP */
 		walk_user_queues();
+	walk_param_region();
 	walk_overflow();
 	walk_files();
 	walk_buffers();

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "bpf/circle.bpf.h"
+#include "bpf/kernel_read.bpf.h"
 #include "bpf/pidns.bpf.h"
 #include "bpf/records.bpf.h"
 #include "vmlinux/io_uring.h"
@@ -33,16 +34,6 @@ struct {
 } uring_inputs SEC(".maps");
 
 __u32 uring_inputs_count;
-
-#define READ(destination, address) bpf_probe_read_kernel(&(destination), sizeof(destination), (const void *)(address))
-
-static __always_inline __u64 read_u64(__u64 address)
-{
-	__u64 value = 0;
-
-	READ(value, address);
-	return value;
-}
 
 /* With each node of a walk and its number, one walk at a time: whether it has left its list for a circle. */
 static __always_inline int is_lost(__u64 node, __u32 index)

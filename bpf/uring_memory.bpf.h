@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "bpf/page.bpf.h"
 #include "bpf/uring.bpf.h"
 #include "iterators/uring_record.h"
 
@@ -14,40 +15,6 @@ RECORD_MAP(uring_regions, uring_region_record);
 
 /* --- pages of regions ----------------------------------------------------------------------------------------------
  */
-
-/*
- * Where an anonymous page lies in its process: the index of its folio is the address / 4096 (mm/rmap.c:
- * folio_add_new_anon_rmap()), unless it was moved by mremap() since; user space checks it against the page map.
- */
-static __always_inline __u64 head_of_page(__u64 address)
-{
-	struct page___v72 *v72 = (void *)address;
-	__u64 info, bytes;
-
-	if (bpf_core_field_exists(v72->compound_info))
-		info = BPF_CORE_READ(v72, compound_info);
-	else
-		info = BPF_CORE_READ((struct page *)address, compound_head);
-	if (!(info & 1))
-		return address;
-	info--;
-	/* A mask of the high bits, or the address of the head? The configuration decides, but none looks like the
-	 * other. */
-	bytes = -info;
-	if (bpf_core_field_exists(v72->compound_info) && info >> 32 == 0xffffffff && !(bytes & (bytes - 1)))
-		return address & info;
-	return info;
-}
-
-static __always_inline __u64 page_index(__u64 address)
-{
-	__u64 head = head_of_page(address);
-	struct page *page = (void *)head;
-
-	if (bpf_core_field_exists(page->__folio_index))
-		return BPF_CORE_READ(page, __folio_index) + (address - head) / bpf_core_type_size(struct page);
-	return BPF_CORE_READ((struct page___index *)page, index) + (address - head) / bpf_core_type_size(struct page);
-}
 
 struct {
 	__u64 owner;
@@ -97,20 +64,25 @@ static __always_inline void walk_user_region(__u64 owner, __u32 number, struct p
 
 static __always_inline void emit_regions(struct uring_ring_record *record)
 {
-	record->param_region_pages = 0;
+	struct io_ring_ctx___v612 *old = (void *)ring;
+
 	record->param_region_npages = 0;
-	record->param_page_index = 0;
+	record->queues_page = 0;
+	record->sqes_page = 0;
 	if (bpf_core_field_exists(CTX->ring_region)) {
 		record->region_flags = (BPF_CORE_READ(CTX, ring_region.flags) & 0xff) |
 				       (BPF_CORE_READ(CTX, sq_region.flags) & 0xff) << 8 |
 				       (BPF_CORE_READ(CTX, param_region.flags) & 0xff) << 16;
-		record->param_region_pages = (__u64)BPF_CORE_READ(CTX, param_region.pages);
 		record->param_region_npages = BPF_CORE_READ(CTX, param_region.nr_pages);
-		if (record->param_region_pages)
-			record->param_page_index = page_index(read_u64(record->param_region_pages));
+		record->queues_page = read_u64((__u64)BPF_CORE_READ(CTX, ring_region.pages));
+		record->sqes_page = read_u64((__u64)BPF_CORE_READ(CTX, sq_region.pages));
 		return;
 	}
 	record->region_flags = 0;
+	if (bpf_core_field_exists(old->ring_pages)) {
+		record->queues_page = read_u64((__u64)BPF_CORE_READ(old, ring_pages));
+		record->sqes_page = read_u64((__u64)BPF_CORE_READ(old, sqe_pages));
+	}
 }
 
 /* IORING_SETUP_NO_MMAP: both regions are memory of the program. */
@@ -165,6 +137,24 @@ static __always_inline void walk_region(__u64 owner, __u32 number, __u64 address
 	region.region = number;
 	region.bytes = bytes;
 	bpf_loop(URING_MAX_STEPS, page_step, NULL, 0);
+}
+
+/* IORING_REGISTER_MEM_REGION: the program's, or the kernel's with its content. */
+static __always_inline void walk_param_region(void)
+{
+	__u32 pages;
+
+	/* v6.13 kept no pointer to it. */
+	if (!bpf_core_field_exists(CTX->param_region) || !bpf_core_field_exists(struct io_mapped_region, ptr))
+		return;
+	pages = BPF_CORE_READ(CTX, param_region.nr_pages);
+	if (!pages)
+		return;
+	if (BPF_CORE_READ(CTX, param_region.flags) & 2) /* IO_REGION_F_USER_PROVIDED */
+		walk_user_region(ring, URING_REGION_PARAM, BPF_CORE_READ(CTX, param_region.pages), pages);
+	else
+		walk_region(ring, URING_REGION_PARAM, (__u64)BPF_CORE_READ(CTX, param_region.ptr),
+			    pages * URING_PAGE_BYTES);
 }
 
 /* --- completions that found no room ----------------------------------------------------------------------------------

@@ -7,7 +7,8 @@
  */
 #pragma once
 
-#include "bpf/uring.bpf.h"
+#include "bpf/kernel_read.bpf.h"
+#include "vmlinux/xarray.h"
 
 struct {
 	__u64 head;
@@ -40,16 +41,24 @@ static __always_inline void xa_begin(__u64 head)
 	xa.limit = !head ? 0 : xa_is_node(head) ? (__u64)XA_CHUNK_SIZE << xa_shift(head) : 1;
 }
 
+/* include/linux/xarray.h: xa_is_sibling(): an entry of several slots is in the first of them, whose number this is. */
+static __always_inline int xa_is_sibling(__u64 entry)
+{
+	return (entry & 3) == 2 && entry >> 2 < XA_CHUNK_SIZE - 1;
+}
+
 static __always_inline __u64 xa_next(void)
 {
-	__u64 entry = xa.head, index = xa.index;
+	__u64 entry = xa.head, index = xa.index, slots = 0;
 	__u32 shift = 0;
 
 	for (int depth = 0; depth < XA_MAX_DEPTH && xa_is_node(entry); depth++) {
 		shift = xa_shift(entry);
-		entry = read_u64(entry - 2 + bpf_core_field_offset(struct xa_node, slots) +
-				 ((index >> shift) & (XA_CHUNK_SIZE - 1)) * sizeof(void *));
+		slots = entry - 2 + bpf_core_field_offset(struct xa_node, slots);
+		entry = read_u64(slots + ((index >> shift) & (XA_CHUNK_SIZE - 1)) * sizeof(void *));
 	}
+	if (slots && xa_is_sibling(entry))
+		entry = read_u64(slots + (entry >> 2) * sizeof(void *));
 	/* What is left of the internal entries is no pointer: XA_ZERO_ENTRY keeps index 0 of an allocating xarray. */
 	if ((entry & 3) == 2)
 		entry = 0;

@@ -246,7 +246,26 @@ Result<> slots_are_valid(const Slots &slots, uint32_t size, Name object)
 	return {};
 }
 
-Result<> ring_is_valid(const Ring &ring, const Ids &ids)
+// Pages of the buffer, by address, and what the page image has of them.
+Result<> buffer_is_valid(const FixedBuffer &buffer, const Ids &ids, uint64_t pages_size, Name object)
+{
+	constexpr uint64_t kEnd = uint64_t{1} << 56; // of any address space
+	if (buffer.address() > kEnd || buffer.length() > kEnd)
+		return corrupt(object, "has a buffer outside of memory");
+	uint64_t from = buffer.address() & ~(kPageSize - 1), end = buffer.address() + buffer.length();
+	for (const PinnedRun &run : buffer.elsewhere()) {
+		TRY(refers_to(ids.shared_memory, run.shared_memory(), "shared memory", object));
+		if ((run.start() | run.length() | run.moved_to() | run.object_offset() | run.offset()) % kPageSize ||
+		    !run.length() || run.start() < from || run.start() >= end ||
+		    run.length() - kPageSize > end - run.start() - 1 || run.moved_to() > kEnd ||
+		    (run.has_offset() && (run.offset() > pages_size || run.length() > pages_size - run.offset())))
+			return corrupt(object, "has a buffer with pages that overlap, or are out of order or bounds");
+		from = run.start() + run.length();
+	}
+	return refers_to(ids.memory, buffer.address_space(), "memory", object);
+}
+
+Result<> ring_is_valid(const Ring &ring, const Ids &ids, uint64_t pages_size)
 {
 	Name object = {"ring", ring.id()};
 	TRY(refers_to(ids.files, ring.file(), "file", object));
@@ -259,6 +278,8 @@ Result<> ring_is_valid(const Ring &ring, const Ids &ids)
 		return corrupt(object, "has {} submissions in {} entries", ring.unsubmitted_size(), ring.sq_entries());
 	TRY(slots_are_valid(ring.fixed_files(), ring.fixed_file_slots(), object));
 	TRY(slots_are_valid(ring.buffers(), ring.buffer_slots(), object));
+	for (const FixedBuffer &buffer : ring.buffers())
+		TRY(buffer_is_valid(buffer, ids, pages_size, object));
 	for (const FixedFile &file : ring.fixed_files())
 		TRY(refers_to(ids.files, file.file(), "file", object));
 	for (const RingMapping &mapping : ring.mappings()) {
@@ -344,7 +365,8 @@ Result<> validate(const Document &document, uint64_t pages_size)
 	TRY(each(document.processes(), Kind::kTask,
 		 [&](const Process &process) { return process_is_valid(process, ids); }));
 	TRY(each(document.files(), Kind::kFile, [&](const File &file) { return file_is_valid(file, ids); }));
-	TRY(each(document.rings(), Kind::kRing, [&](const Ring &ring) { return ring_is_valid(ring, ids); }));
+	TRY(each(document.rings(), Kind::kRing,
+		 [&](const Ring &ring) { return ring_is_valid(ring, ids, pages_size); }));
 	TRY(each(document.memory(), Kind::kMemory,
 		 [&](const Memory &memory) { return memory_is_valid(memory, ids, pages_size); }));
 	return each(document.shared_memory(), Kind::kSharedMemory,

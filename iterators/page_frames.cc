@@ -2,6 +2,8 @@
 #include "iterators/page_frames.h"
 
 #include <fcntl.h>
+#include <linux/io_uring.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -29,6 +31,23 @@ Result<uint64_t> own_frame(const void *address)
 	return entry & kFrameMask;
 }
 
+// The queues of the smallest ring are one page, of which ctx->rings is the address in the kernel's mapping of all
+// memory (io_uring/memmap.c: io_region_init_ptr(); before v6.14 io_pages_map() and io_mem_alloc_single()). 0: no ring
+// can be set up.
+Result<uint64_t> address_of_frame_0(BpfObject<page_frame_bpf> &object)
+{
+	io_uring_params params = {};
+	UniqueFd ring(static_cast<int>(syscall(SYS_io_uring_setup, 1, &params)));
+	if (!ring.valid())
+		return 0;
+	Mapping queues = TRY(Mapping::create(kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring.get(),
+					     IORING_OFF_SQ_RING));
+	object->bss->ring_fd = static_cast<__u32>(ring.get());
+	TRY(run_syscall_program(object->progs.find_queues, {}));
+	uint64_t address = object->bss->queues_address, frame = TRY(own_frame(queues.data()));
+	return address % kPage ? 0 : address - frame * kPage;
+}
+
 } // namespace
 
 Result<PageFrames> PageFrames::learn()
@@ -51,7 +70,7 @@ Result<PageFrames> PageFrames::learn()
 	uint32_t size = object->bss->page_bytes;
 	if (!object->bss->page_address || !size)
 		return Error(Code::kKernelLacks, "cannot find a page of our own");
-	return PageFrames(object->bss->page_address - frame * size, size);
+	return PageFrames(object->bss->page_address - frame * size, size, TRY(address_of_frame_0(object)));
 }
 
 } // namespace bpfckpt::iterators

@@ -8,6 +8,7 @@
 #include "bpf/uring.skel.h"
 #include "bpf/uring_request.skel.h"
 #include "iterators/bpf_object.h"
+#include "iterators/input_map.h"
 #include "iterators/record_map.h"
 
 namespace bpfckpt::iterators {
@@ -35,31 +36,6 @@ UringCapacity UringCapacity::grown_to(const UringCapacity &needed) const
 }
 
 namespace {
-
-// Addresses for a program to walk: the map `uring_inputs` and its counter.
-class InputMap {
-public:
-	static Result<InputMap> create(const bpf_map *map, uint32_t *count)
-	{
-		InputMap result;
-		result.capacity_ = bpf_map__max_entries(map);
-		result.count_ = count;
-		result.mapping_ = TRY(Mapping::create((result.capacity_ * sizeof(uint64_t) + 4095) / 4096 * 4096,
-						      PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map)));
-		return result;
-	}
-	[[nodiscard]] uint32_t capacity() const { return capacity_; }
-	void set(std::span<const uint64_t> addresses)
-	{
-		*count_ = static_cast<uint32_t>(std::min<size_t>(addresses.size(), capacity_));
-		std::copy_n(addresses.begin(), *count_, static_cast<uint64_t *>(mapping_.data()));
-	}
-
-private:
-	Mapping mapping_;
-	uint32_t *count_ = nullptr;
-	uint32_t capacity_ = 0;
-};
 
 Result<> run_program(const bpf_program *program)
 {

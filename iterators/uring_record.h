@@ -57,11 +57,11 @@ struct uring_ring_record {
 	__u64 sq_data;     /* equal: shared SQ thread */
 	__u64 sq_thread_task;
 	__u64 sq_creds;
-	__u64 param_region_pages;   /* struct page **; 0: none */
+	__u64 queues_page; /* struct page of the first of region 0; 0: not known */
+	__u64 sqes_page;
 	__u64 restrict_register[2]; /* bit n: register operation n is allowed */
 	__u64 restrict_sqe[2];
 	__u64 napi_busy_poll_ns;
-	__u64 param_page_index;
 	__u32 flags; /* IORING_SETUP_* */
 	__u32 state; /* URING_* */
 	__u32 sq_entries;
@@ -299,6 +299,7 @@ enum uring_region {
 	URING_REGION_QUEUES, /* header, CQEs and SQ array */
 	URING_REGION_SQES,
 	URING_REGION_BUFFERS, /* of a ring of provided buffers */
+	URING_REGION_PARAM,   /* IORING_REGISTER_MEM_REGION */
 };
 
 /* Memory as found: `index` counts within the region. */

@@ -5,8 +5,10 @@
  */
 #pragma once
 
+#include "vmlinux/page.h"
 #include "vmlinux/sched.h"
 #include "vmlinux/types.h"
+#include "vmlinux/xarray.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -16,15 +18,6 @@ struct llist_node {
 
 struct llist_head {
 	struct llist_node *first;
-};
-
-struct xarray {
-	void *xa_head;
-};
-
-struct xa_node {
-	unsigned char shift;
-	void *slots[64];
 };
 
 struct percpu_ref_data {
@@ -44,20 +37,6 @@ struct percpu_counter {
 /* kernel/bpf/arraymap.c: where the per-CPU address of an element of ours is kept. */
 struct bpf_array {
 	void *pptrs[0];
-};
-
-struct page {
-	unsigned long compound_head;
-	unsigned long __folio_index;
-};
-
-struct page___index {
-	unsigned long index;
-};
-
-/* v7.2: compound_head by another name; in a tail page also a mask (include/linux/page-flags.h: _compound_head()). */
-struct page___v72 {
-	unsigned long compound_info;
 };
 
 struct bio_vec {
@@ -238,6 +217,7 @@ struct io_mapped_ubuf___v72 {
 
 struct io_mapped_region {
 	struct page **pages;
+	void *ptr;
 	unsigned int nr_pages;
 	unsigned int flags; /* 1 mapped by the kernel, 2 user memory, 4 one reference */
 };

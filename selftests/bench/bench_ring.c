@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// A ring with N fixed files that have no descriptor, and a poll armed on each; "idle": none, and the first round writes
-// to one of them.
+// A ring with N fixed files that have no descriptor, N/10 registered buffers, and a poll armed on each file; "idle": no
+// buffers and no polls, and the first round writes to one of the files.
 #include "selftests/scenarios/scenario.h"
 
 #include <liburing.h>
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static struct io_uring ring;
@@ -24,6 +25,19 @@ static void fill_slot(unsigned slot)
 		last_fd = fd;
 	else
 		close(fd);
+}
+
+static void register_buffers(unsigned buffers)
+{
+	const size_t size = 4096;
+	char *memory = mmap(NULL, buffers * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct iovec *iov = calloc(buffers, sizeof(*iov));
+
+	SCENARIO_REQUIRE(memory != MAP_FAILED && iov, "no memory");
+	for (unsigned i = 0; i < buffers; i++)
+		iov[i] = (struct iovec){memory + i * size, size};
+	SCENARIO_REQUIRE(!io_uring_register_buffers(&ring, iov, buffers), "register buffers");
+	free(iov);
 }
 
 static void arm_poll(unsigned slot)
@@ -92,6 +106,7 @@ int main(int argc, char **argv)
 		fill_slot(slot);
 	if (argc > 2)
 		return scenario_main(check_idle);
+	register_buffers(count / 10);
 	for (unsigned slot = 0; slot < count; slot++)
 		arm_poll(slot);
 	io_uring_submit(&ring);

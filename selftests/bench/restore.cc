@@ -25,6 +25,7 @@ const Case kCases[] = {
 	{"restore: 1000 threads", "bench/bench_objects", {"threads", "1000"}, 80, 9},
 	{"restore: 10,000 eventfds", "bench/bench_objects", {"eventfds", "10000"}, 40, 9},
 	{"restore: ring, 10,000 fixed files", "bench/bench_ring", {"10000", "idle"}, 60, 9},
+	{"restore: ring, 10,000 polls, 10,000 files, 1,000 buffers", "bench/bench_ring", {"10000"}, 60, 9},
 	{"restore: 5000 VMAs", "bench/bench_objects", {"vmas", "5000"}, 30, 9},
 	{"restore: 1000 POSIX timers", "bench/bench_objects", {"timers", "1000"}, 10, 9, {}, true},
 	{"restore: 2 GiB touched memory", "bench/bench_objects", {"memory", "2048"}, 0, 5},

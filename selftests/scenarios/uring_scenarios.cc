@@ -202,20 +202,6 @@ TEST(UringScenario, buffers_that_kept_their_pages_are_dumped)
 	ASSERT_TRUE(scenario.go());
 }
 
-TEST(UringScenario, buffers_cut_off_from_their_addresses_are_refused_by_name)
-{
-	run_refusal("uring_buffers", "the pages of buffer 4 are no longer those at its address", {}, {"changed"});
-	Scenario scenario;
-	SCENARIO_START(scenario, "uring_buffers", {"changed"});
-	dump_running(scenario, [&](const Json &document) {
-		Json ring = ring_of_fd(document, scenario, "ring");
-		ASSERT_EQ(ring["buffers"].size(), 6u);
-		for (const Json &buffer : ring["buffers"])
-			EXPECT_EQ(buffer["pages_differ"], number(buffer["slot"]) >= 4) << buffer;
-		expect_refused(ring, "the pages of buffer 5 are no longer those at its address");
-	});
-}
-
 TEST(UringScenario, requests_in_every_place_come_back)
 {
 	run_scenario("uring_in_flight");

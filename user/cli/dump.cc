@@ -162,7 +162,8 @@ Result<> Dump::read()
 		memory::PageDump::Parents parents;
 		for (const target::FrozenProcess &process : tree_->processes())
 			parents[process.pid] = process.ppid;
-		TRY(pages_->copy(snapshot_->vmas(), parents, snapshot_->shared_objects()));
+		TRY(snapshot_->read_loose_pages());
+		TRY(pages_->copy(snapshot_->vmas(), parents, snapshot_->shared_objects(), snapshot_->loose_pages()));
 	}
 	return interrupt_.check();
 }

@@ -311,8 +311,9 @@ void Collector::add_shared_memory()
 	}
 	for (const auto &[id, object] : shared_) {
 		if (!copied.contains(id))
-			ctx_.findings.push_back(Error(Code::kInternal, "its content was not copied")
-							.on("memory object " + object->name()));
+			ctx_.refuse("memory object " + object->name(),
+				    "only a ring holds it, and its content cannot be reached",
+				    "keep a descriptor of it open");
 	}
 }
 

@@ -4,10 +4,8 @@
 #include <algorithm>
 #include <future>
 #include <unordered_map>
-#include <unordered_set>
 
 #include <linux/io_uring.h>
-#include <sys/stat.h>
 
 #include "user/collect/file.h"
 #include "user/collect/memory.h"
@@ -81,68 +79,11 @@ std::vector<uint64_t> Snapshot::files_of_tasks() const
 	return files;
 }
 
-static bool content_needs_saving(const file_record &file)
-{
-	iterators::FileKind kind = iterators::kind_of(file);
-	bool named = kind == FILE_KIND_REGULAR || (kind == FILE_KIND_PATH && S_ISREG(file.i_mode));
-	return kind == FILE_KIND_MEMFD || kind == FILE_KIND_SHM || (named && file.nlink == 0);
-}
-
-std::vector<memory::SharedObject> Snapshot::shared_objects() const
-{
-	// Inside the freeze: a tree without such objects pays for one look at each struct file.
-	std::unordered_map<uint64_t, const file_record *> wanted;
-	for (const file_record &file : files_->files())
-		if (content_needs_saving(file))
-			wanted.emplace(file.file, &file);
-	std::vector<memory::SharedObject> objects;
-	if (wanted.empty())
-		return objects;
-	for (const fd_record &fd : files_->fds()) {
-		auto it = wanted.find(fd.file);
-		if (it == wanted.end())
-			continue;
-		const file_record &file = *it->second;
-		memory::SharedObject &object = objects.emplace_back();
-		object.inode = file.inode;
-		object.device = memory::device_number(file.s_dev);
-		object.ino = file.ino;
-		object.size = file.size;
-		object.pid = static_cast<pid_t>(fd.tid);
-		object.fd = static_cast<int>(fd.fd);
-		object.name = files_->path_of(file);
-		wanted.erase(it);
-	}
-	return objects;
-}
-
 Result<> Snapshot::capture_rings()
 {
 	TRY(rings_->run(ring_addresses()));
-	look_at_pages();
+	TRY(look_at_pages());
 	return files_->describe(rings_->referenced_files());
-}
-
-// Without the numbers of pages it says that they could not be compared.
-void Snapshot::look_at_pages()
-{
-	ring_checks_ = {};
-	iterators::UringRecords records = rings_->records();
-	if (records.buffers.empty() && records.regions.empty())
-		return;
-	if (!frames_)
-		if (auto frames = iterators::PageFrames::learn())
-			frames_ = *frames;
-	ring_checks_.buffers = uring::compare_buffers(records, frames_ ? &*frames_ : nullptr, pids_);
-	if (records.regions.empty() || !frames_)
-		return;
-	std::unordered_map<uint32_t, uint64_t> memory;
-	for (const task_record &task : tasks_->tasks())
-		memory.emplace(task.tid, task.mm);
-	ring_checks_.regions = uring::place_regions(records, *frames_, vmas_->spaces(), [&](uint32_t tid) {
-		auto it = memory.find(tid);
-		return it == memory.end() ? 0 : it->second;
-	});
 }
 
 // A tree without rings does not need it.
@@ -329,6 +270,8 @@ Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 	collect_memory(vmas_->records(), pages, context);
 	if (!pages)
 		collect_resident_bytes(context);
+	ring_checks_.loose_offset = pages ? pages->loose_offset() : 0;
+	add_stale_mappings(context);
 	if (layout_) {
 		ring_checks_.functions = queued_functions(rings_->records().requests);
 		collect_rings(rings_->records(), *layout_, files_->files(), ring_checks_, context);

@@ -21,6 +21,7 @@
 #include "iterators/uring_reader.h"
 #include "iterators/vma_reader.h"
 #include "user/collect/context.h"
+#include "user/collect/loose_pages.h"
 #include "user/collect/named_files.h"
 #include "user/collect/socket_options.h"
 #include "user/collect/task.h"
@@ -29,6 +30,7 @@
 #include "user/memory/page_transfer.h"
 #include "user/target/frozen_tree.h"
 #include "user/uring/drain.h"
+#include "user/uring/stale_mappings.h"
 #include "user/util/result.h"
 
 namespace bpfckpt::collect {
@@ -59,6 +61,11 @@ public:
 	// Inside the freeze, after capture(): whether names still lead to the files that are open.
 	void look_at_names() { names_.look(*files_); }
 
+	// Inside the freeze, after capture() and drain(): the content of pages that neither a mapping nor a descriptor
+	// leads to. Where that cannot be done build() has findings.
+	Result<> read_loose_pages();
+	[[nodiscard]] memory::LooseBytes loose_pages() const { return {ring_checks_.loose.bytes(), hidden_objects_}; }
+
 	// Records to messages. `pages`: what was copied; NULL: nothing was (inspect).
 	Result<> build(const memory::PageDump *pages, Context &context);
 
@@ -78,10 +85,17 @@ private:
 	template <class Step>
 	auto with_room(Step step) -> decltype(step());
 	Result<> load_layout();
-	void look_at_pages();
+	Result<> look_at_pages();
+	Result<> find_hidden_objects();
+	[[nodiscard]] memory::SharedObject object_of(const file_record &file) const;
+	void learn_frames();
+	Result<> load_page_reader();
 	[[nodiscard]] bool is_disk(uint64_t file) const;
 	[[nodiscard]] std::vector<uint64_t> ring_addresses() const;
 	[[nodiscard]] std::vector<uint64_t> files_of_tasks() const;
+	void find_stale_mappings();
+	void add_stale_mappings(Context &context) const;
+	void add_stale_mapping(const uring::StaleMapping &mapping, images::Vma &vma, Context &context) const;
 	void link_rings(Context &context) const;
 
 	std::optional<iterators::TaskReader> tasks_;
@@ -94,9 +108,12 @@ private:
 	Unlinked unlinked_;
 	SocketOptions socket_options_;
 	NamedFiles names_;
-	std::optional<iterators::KernelLayout> layout_; // once there was a ring
-	std::optional<iterators::PageFrames> frames_;   // once a ring had pinned memory
+	std::optional<iterators::KernelLayout> layout_;    // once there was a ring
+	std::optional<iterators::PageFrames> frames_;      // once a ring had pinned memory
+	std::optional<iterators::PageReader> page_reader_; // once a page was found that is not where it was
 	RingChecks ring_checks_;
+	std::vector<uring::StaleMapping> stale_mappings_;
+	std::vector<memory::SharedPages> hidden_objects_; // offsets are those in ring_checks_.loose
 	CaptureTime time_;
 };
 

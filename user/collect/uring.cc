@@ -54,8 +54,8 @@ void collect_setup(const uring_ring_record &record, images::Ring &ring)
 		ring.set_unbounded_limit(record.iowq_limits[1]);
 	}
 	ring.set_region_pages(record.param_region_npages);
-	if (record.region_flags >> 16 & kRegionOfUser)
-		ring.set_region_user_address(record.param_page_index * 4096);
+	ring.set_region_of_user(record.region_flags >> 16 & kRegionOfUser);
+	ring.set_region_has_waits(record.state & URING_CQ_WAIT_ARG);
 }
 
 // The address of memory that the ring has taken from its program; 0: no process has it as a whole.
@@ -71,23 +71,23 @@ uint64_t address_of(const UringIndex &index, const Context &context, uint64_t ow
 	return space && ring.address_space() == space ? place->second.address : 0;
 }
 
-void collect_fixed(const UringIndex &index, const Context &context, uint64_t address, images::Ring &ring)
+void collect_region(const UringIndex &index, const Context &context, const uring_ring_record &record,
+		    images::Ring &ring)
+{
+	if (ring.region_of_user())
+		ring.set_region_user_address(address_of(index, context, record.ring, URING_REGION_PARAM, ring));
+	else if (ring.region_pages() && !context.live)
+		ring.set_region_content(content_of_region(index, record.ring, URING_REGION_PARAM,
+							  size_t{ring.region_pages()} * URING_PAGE_BYTES));
+}
+
+void collect_fixed_files(const UringIndex &index, const Context &context, uint64_t address, images::Ring &ring)
 {
 	for (const uring_file_record *record : UringIndex::of(index.fixed_files, address)) {
 		images::FixedFile *file = ring.add_fixed_files();
 		file->set_slot(record->slot);
 		file->set_file(context.ids.files.find(record->file));
 		file->set_tag(record->tag);
-	}
-	for (const uring_buffer_record *record : UringIndex::of(index.buffers, address)) {
-		images::FixedBuffer *buffer = ring.add_buffers();
-		buffer->set_slot(record->slot);
-		buffer->set_address(record->address);
-		buffer->set_length(record->length);
-		buffer->set_tag(record->tag);
-		buffer->set_kernel_buffer(record->kernel_buffer);
-		buffer->set_pages_differ(index.checks.buffers.differing.contains(record->imu));
-		buffer->set_shared(record->references > 1 || index.mapped_buffers.at(record->imu) > 1);
 	}
 }
 
@@ -237,7 +237,7 @@ void collect_rings(const iterators::UringRecords &records, const iterators::Kern
 		   std::span<const file_record> files, const RingChecks &checks, Context &context)
 {
 	UringIndex index(records, layout, files, checks);
-	IdTable sq_threads;
+	IdTable sq_threads, clones;
 	for (const uring_ring_record &record : records.rings) {
 		images::Ring &ring = *context.document->add_rings();
 		ring.set_id(context.ids.rings.id_of(record.ring));
@@ -245,12 +245,14 @@ void collect_rings(const iterators::UringRecords &records, const iterators::Kern
 		collect_file(index, record, context, ring);
 		collect_ring_memory(index, record, !context.live, ring);
 		collect_overflow(index, record, ring);
-		collect_fixed(index, context, record.ring, ring);
+		collect_fixed_files(index, context, record.ring, ring);
+		collect_buffers(index, context, record.ring, clones, ring);
 		collect_personalities(index, record.ring, ring);
 		if (record.flags & kNoMmap) {
 			ring.set_cq_user_address(address_of(index, context, record.ring, URING_REGION_QUEUES, ring));
 			ring.set_sq_user_address(address_of(index, context, record.ring, URING_REGION_SQES, ring));
 		}
+		collect_region(index, context, record, ring);
 		collect_groups(index, context, record.ring, ring);
 		collect_extras(index, context, record, ring);
 		collect_sq_thread(record, sq_threads, ring);

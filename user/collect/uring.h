@@ -11,6 +11,7 @@
 #include "iterators/kernel_layout.h"
 #include "iterators/uring_reader.h"
 #include "user/collect/context.h"
+#include "user/collect/loose_pages.h"
 #include "user/uring/buffer_pages.h"
 #include "user/uring/region_places.h"
 
@@ -20,6 +21,8 @@ namespace bpfckpt::collect {
 struct RingChecks {
 	uring::BufferPages buffers;
 	uring::RegionPlaces regions;
+	LoosePages loose;
+	uint64_t loose_offset = 0;                           // of the first in pages.img
 	std::unordered_set<uint64_t> stuck;                  // struct io_ring_ctx: see uring::observe()
 	std::unordered_map<uint64_t, std::string> functions; // names of the task work that is queued
 };

@@ -81,6 +81,10 @@ void collect_requests(const UringIndex &index, const uring_ring_record &record, 
 // Fills what is in the ring's own memory: layout, counters, CQEs, unsubmitted SQEs, and for a dump the bytes.
 void collect_ring_memory(const UringIndex &index, const uring_ring_record &record, bool with_bytes, images::Ring &ring);
 
+// Fills ring.buffers. `clones`: struct io_mapped_ubuf of those that are in several slots.
+void collect_buffers(const UringIndex &index, const Context &context, uint64_t address, IdTable &clones,
+		     images::Ring &ring);
+
 // What the pages of one region hold.
 std::string content_of_region(const UringIndex &index, uint64_t owner, uring_region region, size_t size);
 

@@ -18,6 +18,10 @@ constexpr uint32_t kNoMmap = 1U << 14;
 // All that are known, up to IORING_SETUP_SQ_REWIND.
 constexpr uint32_t kKnownFlags = (1U << 21) - 1;
 
+// enum io_uring_napi_tracking_strategy
+constexpr uint32_t kNapiDynamic = 0;
+constexpr uint32_t kNapiOff = 255;
+
 struct SetupFlag {
 	uint32_t flag;
 	const char *state;
@@ -58,10 +62,9 @@ void refuse_setup(const uring_ring_record &record, Refusals &refusals)
 		refusals.add("it receives without copying (IORING_REGISTER_ZCRX_IFQ)");
 	if (record.state & URING_BPF)
 		refusals.add("BPF programs are attached to it");
-	if (record.param_region_npages || record.state & URING_CQ_WAIT_ARG)
-		refusals.add("a memory region is registered with it (IORING_REGISTER_MEM_REGION)");
-	if (record.napi_mode != 255)
-		refusals.add("it polls network devices (IORING_REGISTER_NAPI)");
+	if (record.napi_mode != kNapiOff && record.napi_mode != kNapiDynamic)
+		refusals.add("it polls network queues by their numbers (IO_URING_NAPI_TRACKING_STATIC)",
+			     "let it find them by the sockets in use (IO_URING_NAPI_TRACKING_DYNAMIC)");
 	if (record.state & URING_DRAIN_NEXT)
 		refusals.add("its next request waits for all before it, because a chain did (IOSQE_IO_DRAIN)",
 			     "set IOSQE_IO_DRAIN on the first request of a chain");
@@ -72,14 +75,16 @@ void refuse_setup(const uring_ring_record &record, Refusals &refusals)
 		refusals.add(fmt::format("its workers may run on CPUs beyond {}, which are not read", kCpus - 1));
 }
 
-// A limit is that of the ring for threads to come, and each thread's own, which another ring may have set since.
+// A limit is that of the ring for threads to come, and each thread's own, which another ring may have set since. That
+// of an SQ thread is set with its ring.
 void refuse_worker_limits(const images::Ring &ring, Refusals &refusals)
 {
 	if (!ring.bounded_limit() && !ring.unbounded_limit())
 		return;
 	for (const images::TaskContext &task : ring.tasks())
-		if ((ring.bounded_limit() && task.bounded_max() != ring.bounded_limit()) ||
-		    (ring.unbounded_limit() && task.unbounded_max() != ring.unbounded_limit()))
+		if (ring.has_sq_thread() && task.tid() == ring.sq_thread().tid() &&
+		    ((ring.bounded_limit() && task.bounded_max() != ring.bounded_limit()) ||
+		     (ring.unbounded_limit() && task.unbounded_max() != ring.unbounded_limit())))
 			refusals.add(
 				fmt::format("limits for its workers are set (IORING_REGISTER_IOWQ_MAX_WORKERS), and "
 					    "thread {} has others",
@@ -87,7 +92,15 @@ void refuse_worker_limits(const images::Ring &ring, Refusals &refusals)
 				"set the same limits for all rings of a thread");
 }
 
-void refuse_registered(const images::Ring &ring, bool compared, Refusals &refusals)
+// Pages of a file that nobody has open, of another process, or more than are read.
+bool is_out_of_reach(const images::FixedBuffer &buffer)
+{
+	return std::ranges::any_of(buffer.elsewhere(), [](const images::PinnedRun &run) {
+		return !run.moved_to() && !run.shared_memory() && !run.has_offset();
+	});
+}
+
+void refuse_registered(const images::Ring &ring, bool compared, bool live, Refusals &refusals)
 {
 	refuse_worker_limits(ring, refusals);
 	if (ring.flags() & kNoMmap && (!ring.cq_user_address() || !ring.sq_user_address()))
@@ -95,6 +108,9 @@ void refuse_registered(const images::Ring &ring, bool compared, Refusals &refusa
 			"its queues are memory of the program (IORING_SETUP_NO_MMAP) that is not where the program "
 			"could see it",
 			"it has been unmapped, discarded or copied: set up the ring anew");
+	if (ring.region_of_user() && !ring.region_user_address())
+		refusals.add("the memory region that is registered with it is not where the program could see it",
+			     "it has been unmapped, discarded or copied: set up the ring anew");
 	for (const images::BufferGroup &group : ring.buffer_groups())
 		if (group.ring() && !group.kernel_memory() && !group.user_address())
 			refusals.add(fmt::format("the memory of buffer ring {} is not where the program could see it",
@@ -109,19 +125,22 @@ void refuse_registered(const images::Ring &ring, bool compared, Refusals &refusa
 	if (ring.disabled() && (ring.sq_head() || ring.cq_tail()))
 		refusals.add("it is not enabled yet (IORING_SETUP_R_DISABLED) and has been used all the same");
 	for (const images::FixedBuffer &buffer : ring.buffers()) {
-		if (buffer.pages_differ())
+		if (!live && is_out_of_reach(buffer))
 			refusals.add(
-				fmt::format("the pages of buffer {} are no longer those at its address", buffer.slot()),
+				fmt::format(
+					"the pages of buffer {} are no longer those at its address, and cannot be read",
+					buffer.slot()),
 				"it is cut off from the memory that the program sees: register it anew");
-		else if (!compared && !buffer.kernel_buffer())
+		if (!compared && !buffer.kernel_buffer())
 			refusals.add(fmt::format("the pages of buffer {} could not be compared with those at its "
 						 "address",
 						 buffer.slot()),
 				     "the page map shows them to CAP_SYS_ADMIN only");
 		if (buffer.kernel_buffer())
 			refusals.add(fmt::format("buffer {} belongs to the kernel", buffer.slot()));
-		if (buffer.shared())
-			refusals.add(fmt::format("buffer {} is shared with another ring", buffer.slot()));
+		if (buffer.shared() && !buffer.object())
+			refusals.add(fmt::format("buffer {} is shared with a ring outside of the tree", buffer.slot()),
+				     "dump the tree that has both rings");
 	}
 	for (const images::FixedFile &file : ring.fixed_files())
 		if (!file.file())
@@ -181,7 +200,7 @@ void refuse_unsupported(const uring_ring_record &record, const RingChecks &check
 {
 	Refusals refusals(context, ring);
 	refuse_setup(record, refusals);
-	refuse_registered(ring, checks.buffers.compared, refusals);
+	refuse_registered(ring, checks.buffers.compared, context.live, refusals);
 	refuse_requests(ring, !context.live || checks.stuck.contains(record.ring), refusals);
 }
 

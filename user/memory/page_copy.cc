@@ -22,6 +22,12 @@ PageCopy::Source PageCopy::add_object(UniqueFd fd, std::string name)
 	return static_cast<Source>(origins_.size() - 1);
 }
 
+PageCopy::Source PageCopy::add_memory(std::span<const std::byte> bytes)
+{
+	origins_.push_back({.pid = 0, .object = {}, .name = "memory", .mem = {}, .memory = bytes});
+	return static_cast<Source>(origins_.size() - 1);
+}
+
 uint64_t PageCopy::add(Source source, Range range, bool forced)
 {
 	uint64_t offset = queue_.bytes();
@@ -57,7 +63,19 @@ Result<> PageCopy::write_staged(int out) const
 Result<> PageCopy::read_chunk(const Chunk &chunk, std::span<std::byte> buffer)
 {
 	const Origin &origin = origins_[chunk.source];
+	if (!origin.memory.empty())
+		return copy_memory(origin, chunk, buffer);
 	return origin.pid ? read_process(chunk, buffer) : read_object(origin, chunk, buffer);
+}
+
+Result<> PageCopy::copy_memory(const Origin &origin, const Chunk &chunk, std::span<std::byte> buffer)
+{
+	for (const iovec &range : chunk.ranges) {
+		std::ranges::copy(origin.memory.subspan(reinterpret_cast<size_t>(range.iov_base), range.iov_len),
+				  buffer.begin());
+		buffer = buffer.subspan(range.iov_len);
+	}
+	return {};
 }
 
 // A chunk across the end of what is staged goes both ways.

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,8 @@ public:
 	using Source = uint32_t;
 	Source add_process(pid_t pid);
 	Source add_object(UniqueFd fd, std::string name);
+	// Ranges of it are offsets. It must stay until run() is done.
+	Source add_memory(std::span<const std::byte> bytes);
 
 	// Plans the copy of a range; returns its offset in the file. `forced`: the mapping does not allow reading.
 	uint64_t add(Source source, Range range, bool forced = false);
@@ -41,11 +44,13 @@ private:
 		UniqueFd object;
 		std::string name;
 		UniqueFd mem; // /proc/PID/mem, opened when first needed
+		std::span<const std::byte> memory = {};
 	};
 	Result<> read_chunk(const Chunk &chunk, std::span<std::byte> buffer);
 	Result<> copy_chunk(const Chunk &chunk, std::span<std::byte> buffer, int out);
 	Result<> read_process(const Chunk &chunk, std::span<std::byte> buffer);
 	Result<> read_forced(Origin &origin, Range range, std::span<std::byte> buffer);
+	static Result<> copy_memory(const Origin &origin, const Chunk &chunk, std::span<std::byte> buffer);
 	Result<> read_object(const Origin &origin, const Chunk &chunk, std::span<std::byte> buffer);
 
 	std::vector<Origin> origins_;

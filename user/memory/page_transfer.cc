@@ -34,6 +34,7 @@ struct PageDump::State {
 	std::vector<SpacePages> spaces;
 	std::vector<SharedPages> shared;
 	std::unordered_set<uint64_t> inodes; // of `shared`
+	uint64_t loose_offset = 0;
 
 	// `parent`: an address space that was added before, of the process that forked this one; nullptr: none.
 	// `forked`: it may share pages with others of the tree.
@@ -79,7 +80,8 @@ Result<PageDump> PageDump::prepare(int pages_fd, std::span<const pid_t> pids)
 	return PageDump(std::move(state));
 }
 
-Result<> PageDump::copy(const iterators::VmaReader &vmas, const Parents &parents, std::span<const SharedObject> shared)
+Result<> PageDump::copy(const iterators::VmaReader &vmas, const Parents &parents, std::span<const SharedObject> shared,
+			const LooseBytes &loose)
 {
 	std::unordered_map<pid_t, const AddressSpace *> by_pid;
 	std::unordered_set<pid_t> forks;
@@ -98,6 +100,15 @@ Result<> PageDump::copy(const iterators::VmaReader &vmas, const Parents &parents
 		TRY(state_->add_mapped_objects(space, vmas.kinds()));
 	for (const SharedObject &object : shared)
 		TRY(state_->add_object(object));
+	if (!loose.bytes.empty())
+		state_->loose_offset = state_->plan.add(state_->plan.add_memory(loose.bytes), {0, loose.bytes.size()});
+	for (const SharedPages &object : loose.objects) {
+		if (!state_->inodes.insert(object.object.inode).second)
+			continue;
+		SharedPages &result = state_->shared.emplace_back(object);
+		for (CopiedRun &run : result.runs)
+			run.offset += state_->loose_offset;
+	}
 	return state_->plan.run(state_->file);
 }
 
@@ -327,6 +338,11 @@ std::span<const SpacePages> PageDump::spaces() const
 std::span<const SharedPages> PageDump::shared() const
 {
 	return state_->shared;
+}
+
+uint64_t PageDump::loose_offset() const
+{
+	return state_->loose_offset;
 }
 
 uint64_t PageDump::bytes() const

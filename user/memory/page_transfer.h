@@ -42,6 +42,12 @@ struct SharedPages {
 	std::vector<CopiedRun> runs;
 };
 
+// Pages that were read elsewhere. They must stay where they are until they are copied.
+struct LooseBytes {
+	std::span<const std::byte> bytes;
+	std::span<const SharedPages> objects; // whose pages are among them: offsets are within `bytes`
+};
+
 class PageDump {
 public:
 	// `pids` still run. `pages_fd` is pages.img, empty and open for reading and writing; it must stay open until
@@ -56,11 +62,15 @@ public:
 	// deleted files); those that are mapped are found without help. Every object is copied once, however often it
 	// is named.
 	using Parents = std::unordered_map<pid_t, pid_t>;
-	Result<> copy(const iterators::VmaReader &vmas, const Parents &parents, std::span<const SharedObject> shared);
+	// `loose`: pages that nothing of these has, read already.
+	Result<> copy(const iterators::VmaReader &vmas, const Parents &parents, std::span<const SharedObject> shared,
+		      const LooseBytes &loose);
 	Result<> finish();
 
 	[[nodiscard]] std::span<const SpacePages> spaces() const;
 	[[nodiscard]] std::span<const SharedPages> shared() const;
+	// Where `loose` begins in pages.img.
+	[[nodiscard]] uint64_t loose_offset() const;
 	[[nodiscard]] uint64_t bytes() const;
 
 private:

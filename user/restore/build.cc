@@ -41,7 +41,7 @@ public:
 		  pages_(std::move(pages)),
 		  tree_(plan, stub, options.detached),
 		  files_(plan, pages_),
-		  rings_(tree_, plan, files_)
+		  rings_(tree_, plan, files_, pages_)
 	{
 	}
 	Result<BuildStats> run();

@@ -35,6 +35,16 @@ int OpenFiles::shared_memory_fd(uint32_t id) const
 	return it == shared_.end() ? -1 : it->second.get();
 }
 
+int OpenFiles::object_fd(uint32_t id) const
+{
+	if (int memory = shared_memory_fd(id); memory >= 0)
+		return memory;
+	for (const images::File *file : plan_.open_files)
+		if (file->has_memfd() && file->memfd().shared_memory() == id && (file->flags() & O_ACCMODE) == O_RDWR)
+			return fd(file->id());
+	return -1;
+}
+
 // What a process of the tree must be there for, and inotify, which would see what restore does to files.
 static bool is_late(const images::File &file)
 {

@@ -43,6 +43,8 @@ public:
 	[[nodiscard]] int fd(uint32_t file) const;
 	// A mapping of the object can be made with it (shared anonymous memory); -1: not open.
 	[[nodiscard]] int shared_memory_fd(uint32_t id) const;
+	// The same, or a memfd that is open for writing.
+	[[nodiscard]] int object_fd(uint32_t id) const;
 
 	// From `batch` on, `tool` names bpfckpt in the tracee: pidfd_open(2) as descriptor `at`.
 	static void add_tool(target::SyscallBatch &batch, int at);

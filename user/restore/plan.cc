@@ -104,6 +104,10 @@ static void measure(Plan &plan)
 	for (const images::Memory &memory : plan.document->memory())
 		for (const images::Vma &vma : memory.vmas())
 			plan.occupied.push_back({vma.start(), vma.end() - vma.start()});
+	// Memory that may be there no more, and has to be for a moment.
+	for (const images::Ring &ring : plan.document->rings())
+		for (const images::FixedBuffer &buffer : ring.buffers())
+			plan.occupied.push_back({buffer.address() & ~4095ULL, (buffer.length() + 8191) & ~4095ULL});
 	std::ranges::sort(plan.occupied, {}, &target::RemoteRange::address);
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "user/restore/credentials.h"
+#include "user/restore/ring_buffers.h"
 #include "user/restore/ring_message.h"
 #include "user/restore/ring_rearming.h"
 #include "user/util/io.h"
@@ -41,7 +42,7 @@ public:
 	{
 	}
 	// All but what waits in it.
-	Result<> build();
+	Result<> build(RingBuffers &buffers);
 	// When all rings are there: what is told in one may wake what waits in another.
 	Result<> rearm();
 	Result<> rearm_works();
@@ -69,12 +70,13 @@ private:
 	std::unique_ptr<Rearming> works_ = {};
 };
 
-// While it is disabled anybody may register, also with SINGLE_ISSUER; enabling it makes the caller its issuer.
+// While it is disabled anybody may register, also with SINGLE_ISSUER; enabling it makes the caller its issuer. And only
+// then can a region be for the arguments of waits.
 uint32_t setup_flags(const images::Ring &image)
 {
 	// Without it the ring has a descriptor first; registered it is like any other.
 	uint32_t flags = image.flags() & ~kSetupRegisteredFdOnly;
-	if (flags & kSetupSingleIssuer || image.has_restrictions())
+	if (flags & kSetupSingleIssuer || image.has_restrictions() || image.region_has_waits())
 		flags |= IORING_SETUP_R_DISABLED;
 	if (image.cq_entries() != 2 * image.sq_entries())
 		flags |= IORING_SETUP_CQSIZE;
@@ -225,7 +227,7 @@ void RingBuilder::write_submissions()
 		wake_sq_thread(ring_);
 }
 
-Result<> RingBuilder::build()
+Result<> RingBuilder::build(RingBuffers &buffers)
 {
 	TRY(set_up());
 	TRY(take_over());
@@ -234,7 +236,9 @@ Result<> RingBuilder::build()
 		TRY(register_here(ring_, kRegisterClock, arg, 0, "its clock"));
 	}
 	TRY(register_files(ring_, files_));
-	TRY(register_buffers(ring_));
+	TRY(buffers.register_all(ring_));
+	TRY(register_region(ring_));
+	TRY(register_napi(ring_));
 	TRY(register_personalities(ring_));
 	TRY(register_worker_limits(ring_));
 	// With restrictions nothing more may be allowed later; then it is the program's own flag that keeps the eventfd
@@ -333,8 +337,8 @@ struct Rings::Parts {
 	std::vector<RingBuilder> builders;
 };
 
-Rings::Rings(Tree &tree, const Plan &plan, OpenFiles &files)
-	: tree_(tree), plan_(plan), files_(files), parts_(std::make_unique<Parts>())
+Rings::Rings(Tree &tree, const Plan &plan, OpenFiles &files, const PageImage &pages)
+	: tree_(tree), plan_(plan), files_(files), pages_(pages), parts_(std::make_unique<Parts>())
 {
 }
 
@@ -345,16 +349,19 @@ Result<> Rings::restore()
 	if (plan_.ring_steps.empty())
 		return {};
 	parts_->builders.reserve(plan_.ring_steps.size());
+	RingBuffers buffers(tree_, plan_, files_, pages_);
+	TRY(buffers.prepare());
 	for (const RingStep &step : plan_.ring_steps) {
 		Tracee *maker = find_thread(tree_, step.maker.thread->tid());
 		if (!maker)
 			return Error(Code::kInternal, "nobody can set it up")
 				.on(fmt::format("ring {}", step.ring->id()));
-		TRY(parts_->builders.emplace_back(step, *maker, plan_, tree_, files_).build());
+		TRY(parts_->builders.emplace_back(step, *maker, plan_, tree_, files_).build(buffers));
 		const images::File *file = plan_.file(step.ring->file());
 		if (file && fcntl(files_.fd(file->id()), F_SETFL, file->flags() & ~static_cast<uint32_t>(O_ASYNC)))
 			return errno_error(errno, "cannot set its flags").on(name_of(*file));
 	}
+	TRY(buffers.finish());
 	for (Member *member : tree_.living())
 		TRY(map_rings(*member, plan_, files_));
 	return {};

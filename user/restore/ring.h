@@ -17,7 +17,7 @@ namespace bpfckpt::restore {
 
 class Rings {
 public:
-	Rings(Tree &tree, const Plan &plan, OpenFiles &files);
+	Rings(Tree &tree, const Plan &plan, OpenFiles &files, const PageImage &pages);
 	~Rings();
 	Rings(const Rings &) = delete;
 	Rings &operator=(const Rings &) = delete;
@@ -36,6 +36,7 @@ private:
 	Tree &tree_;
 	const Plan &plan_;
 	OpenFiles &files_;
+	const PageImage &pages_;
 	std::unique_ptr<Parts> parts_;
 };
 

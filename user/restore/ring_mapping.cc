@@ -12,6 +12,7 @@
 #include "user/restore/memory.h"
 #include "user/restore/ring_parts.h"
 #include "user/target/stub_process.h"
+#include "user/uring/worker_limits.h"
 
 namespace bpfckpt::restore {
 
@@ -39,6 +40,8 @@ private:
 	Result<> map_all(SyscallBatch &batch);
 	Result<> register_indexes(const images::Thread &thread, target::Tracee &tracee);
 	Result<> set_worker_cpus(const images::Thread &thread, target::Tracee &tracee);
+	Result<> set_worker_limits(const images::Thread &thread, target::Tracee &tracee);
+	void use_ring(SyscallBatch &batch, const images::Thread &thread, int number) const;
 
 	Member &member_;
 	const Plan &plan_;
@@ -166,20 +169,44 @@ WorkerCpus worker_cpus_of(const images::Document &document, const images::Thread
 }
 
 // A thread has workers once it uses a ring: registering it for a moment is the use that leaves nothing behind.
+void RingMapper::use_ring(SyscallBatch &batch, const images::Thread &thread, int number) const
+{
+	if (!thread.registered_rings().empty())
+		return;
+	io_uring_rsrc_update update = {};
+	update.data = static_cast<uint64_t>(number);
+	batch.add(SYS_io_uring_register, number, IORING_REGISTER_RING_FDS, batch.value(update), 1);
+	update.data = 0;
+	batch.add(SYS_io_uring_register, number, IORING_UNREGISTER_RING_FDS, batch.value(update), 1);
+}
+
+// Through a ring of bpfckpt's own: it changes nothing of the program's, and does not count as one that the thread uses.
+Result<> RingMapper::set_worker_limits(const images::Thread &thread, target::Tracee &tracee)
+{
+	auto limits = uring::limits_to_set(*plan_.document, *member_.image, thread.tid());
+	const images::Ring *ring = uring::ring_to_register(*plan_.document, thread);
+	if (!limits || !ring)
+		return {};
+	io_uring_params params = {};
+	UniqueFd own(static_cast<int>(syscall(SYS_io_uring_setup, 1, &params)));
+	int number = static_cast<int>(descriptors_.size()) + 1;
+	SyscallBatch batch;
+	use_ring(batch, thread, descriptors_.at(ring->file()));
+	batch.add(SYS_pidfd_getfd, kToolNumber, own.get(), 0);
+	batch.add(SYS_io_uring_register, number, IORING_REGISTER_IOWQ_MAX_WORKERS, batch.exchange(*limits),
+		  limits->size());
+	batch.add(SYS_close, number);
+	return batch.run(tracee);
+}
+
 Result<> RingMapper::set_worker_cpus(const images::Thread &thread, target::Tracee &tracee)
 {
 	WorkerCpus cpus = worker_cpus_of(*plan_.document, thread);
 	if (!cpus.ring)
 		return {};
 	int number = descriptors_.at(cpus.ring->file());
-	io_uring_rsrc_update update = {};
-	update.data = static_cast<uint64_t>(number);
 	SyscallBatch batch;
-	if (thread.registered_rings().empty()) {
-		batch.add(SYS_io_uring_register, number, IORING_REGISTER_RING_FDS, batch.value(update), 1);
-		update.data = 0;
-		batch.add(SYS_io_uring_register, number, IORING_UNREGISTER_RING_FDS, batch.value(update), 1);
-	}
+	use_ring(batch, thread, number);
 	batch.add(SYS_io_uring_register, number, IORING_REGISTER_IOWQ_AFF,
 		  batch.data(std::as_bytes(std::span(*cpus.mask))), cpus.mask->size());
 	return batch.run(tracee);
@@ -198,6 +225,10 @@ Result<> RingMapper::run()
 	for (auto &[thread, tracee] : member_.all_threads())
 		if (WorkerCpus cpus = worker_cpus_of(*plan_.document, *thread); cpus.ring)
 			TRY(descriptor(batch, cpus.ring->file()));
+	for (auto &[thread, tracee] : member_.all_threads())
+		if (const images::Ring *ring = uring::ring_to_register(*plan_.document, *thread);
+		    ring && uring::limits_to_set(*plan_.document, *member_.image, thread->tid()))
+			TRY(descriptor(batch, ring->file()));
 	if (!vmas_.empty())
 		TRY(map_all(batch));
 	if (descriptors_.empty())
@@ -211,6 +242,7 @@ Result<> RingMapper::run()
 	for (auto &[thread, tracee] : member_.all_threads()) {
 		TRY(register_indexes(*thread, *tracee));
 		TRY(set_worker_cpus(*thread, *tracee));
+		TRY(set_worker_limits(*thread, *tracee));
 	}
 	SyscallBatch last;
 	last.add(SYS_close_range, 0, ~0U, 0);

@@ -16,6 +16,7 @@ constexpr uint32_t kSetupDeferTaskrun = 1U << 13;
 constexpr uint32_t kSetupNoMmap = 1U << 14;
 constexpr uint32_t kSetupRegisteredFdOnly = 1U << 15;
 constexpr unsigned kRegisterClock = 29;
+constexpr unsigned kSparse = 1; // IORING_RSRC_REGISTER_SPARSE
 
 // In the table of a process that has no other descriptors: bpfckpt, as pidfd. A ring that is being made has the
 // highest.
@@ -64,7 +65,9 @@ Result<> take_submissions(const NewRing &ring, uint32_t tail);
 void wake_sq_thread(const NewRing &ring);
 
 Result<> register_files(const NewRing &ring, const OpenFiles &files);
-Result<> register_buffers(const NewRing &ring);
+// IORING_REGISTER_MEM_REGION, with its content.
+Result<> register_region(const NewRing &ring);
+Result<> register_napi(const NewRing &ring);
 Result<> register_personalities(const NewRing &ring);
 // io-wq's limits for all threads that use the ring.
 Result<> register_worker_limits(const NewRing &ring);

@@ -2,10 +2,12 @@
 // Which thread sets up which ring, and how its counters get where they were.
 #include <algorithm>
 #include <bit>
+#include <unordered_set>
 
 #include <linux/io_uring.h>
 
 #include "user/restore/plan.h"
+#include "user/uring/clones.h"
 
 namespace bpfckpt::restore {
 
@@ -47,6 +49,8 @@ static Result<> check_sizes(const images::Ring &ring)
 		     group.head() > UINT16_MAX || group.id() > UINT16_MAX ||
 		     (group.kernel_memory() && group.content().size() != group.entries() * sizeof(io_uring_buf))))
 			return corrupt("has a ring of buffers of another size than it says");
+	if (!ring.region_of_user() && ring.region_content().size() != uint64_t{ring.region_pages()} * 4096)
+		return corrupt("has a memory region of another size than it says");
 	for (const images::FixedBuffer &buffer : ring.buffers())
 		if (buffer.slot() >= ring.buffer_slots())
 			return corrupt("has a buffer behind the end of its table");
@@ -68,6 +72,36 @@ static void share_threads(Plan &plan)
 	}
 }
 
+// Clones of buffers come after those that they are clones of, and a ring after the one whose thread it shares.
+static void origins_first(Plan &plan, Findings &findings)
+{
+	auto origins = uring::clone_origins(*plan.document);
+	std::unordered_set<const images::Ring *> made;
+	std::vector<RingStep> waiting = std::move(plan.ring_steps);
+	plan.ring_steps.clear();
+	auto is_due = [&](const RingStep &step) {
+		return (!step.attached_to || made.contains(step.attached_to)) &&
+		       std::ranges::all_of(step.ring->buffers(), [&](const images::FixedBuffer &buffer) {
+			       auto origin = origins.find(buffer.object());
+			       return origin == origins.end() || origin->second.ring == step.ring ||
+				      made.contains(origin->second.ring);
+		       });
+	};
+	while (!waiting.empty()) {
+		auto due = std::ranges::find_if(waiting, is_due);
+		if (due == waiting.end()) {
+			findings.push_back(
+				Error(Code::kUnsupported, "has clones of buffers of a ring that has clones of its own")
+					.on(fmt::format("ring {}", waiting.front().ring->id()))
+					.with_hint("register the buffers without tags"));
+			due = waiting.begin();
+		}
+		made.insert(due->ring);
+		plan.ring_steps.push_back(*due);
+		waiting.erase(due);
+	}
+}
+
 Result<> plan_rings(Plan &plan, Findings &findings)
 {
 	Findings obstacles = uring::check_rings(*plan.document);
@@ -81,6 +115,7 @@ Result<> plan_rings(Plan &plan, Findings &findings)
 		plan.ring_steps.push_back({&ring, holders.maker_of(ring), uring::counter_steps(ring)});
 	}
 	share_threads(plan);
+	origins_first(plan, findings);
 	return {};
 }
 

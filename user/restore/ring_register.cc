@@ -6,18 +6,17 @@
 
 #include <fcntl.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 
 #include "user/restore/credentials.h"
 #include "user/restore/ring_parts.h"
 #include "user/target/stub_process.h"
+#include "user/util/io.h"
 
 namespace bpfckpt::restore {
 
 using target::SyscallBatch;
 
-static constexpr unsigned kSparse = 1; // IORING_RSRC_REGISTER_SPARSE
-static constexpr int kSkipSlot = -2;   // IORING_REGISTER_FILES_SKIP
+static constexpr int kSkipSlot = -2; // IORING_REGISTER_FILES_SKIP
 
 // --- files ---------------------------------------------------------------------------------------------------------
 
@@ -83,41 +82,66 @@ Result<> register_files(const NewRing &ring, const OpenFiles &files)
 	return set_allocation(ring, fds);
 }
 
-// --- buffers -------------------------------------------------------------------------------------------------------
+// --- memory region -------------------------------------------------------------------------------------------------
 
 namespace {
-struct BufferUpdate {
-	io_uring_rsrc_update2 update;
-	iovec buffer;
-	uint64_t tag;
+struct RegionArguments { // struct io_uring_mem_region_reg and io_uring_region_desc
+	uint64_t descriptor;
+	uint64_t flags;
+	uint64_t reserved[2];
+	uint64_t user_address;
+	uint64_t size;
+	uint32_t kind;
+	uint32_t id;
+	uint64_t mmap_offset;
+	uint64_t more_reserved[4];
 };
 } // namespace
 
-static target::Blob buffer_blob(SyscallBatch &batch, const images::FixedBuffer &buffer)
+Result<> register_region(const NewRing &ring)
 {
-	BufferUpdate one = {};
-	one.update.offset = buffer.slot();
-	one.update.nr = 1;
-	one.buffer = {reinterpret_cast<void *>(buffer.address()), buffer.length()};
-	one.tag = buffer.tag();
-	return batch.data(std::as_bytes(std::span(&one, 1)),
-			  {{offsetof(BufferUpdate, update.data), offsetof(BufferUpdate, buffer)},
-			   {offsetof(BufferUpdate, update.tags), offsetof(BufferUpdate, tag)}});
+	constexpr unsigned kRegisterRegion = 34;       // IORING_REGISTER_MEM_REGION (v6.14)
+	constexpr uint64_t kMapRegion = 0x20000000;    // IORING_MAP_OFF_PARAM_REGION
+	constexpr uint32_t kOfUser = 1, kForWaits = 1; // IORING_MEM_REGION_TYPE_USER, IORING_MEM_REGION_REG_WAIT_ARG
+	if (!ring.image.region_pages())
+		return {};
+	RegionArguments arguments = {};
+	arguments.flags = ring.image.region_has_waits() ? kForWaits : 0;
+	arguments.user_address = ring.image.region_user_address();
+	arguments.size = uint64_t{ring.image.region_pages()} * 4096;
+	arguments.kind = ring.image.region_of_user() ? kOfUser : 0;
+	SyscallBatch batch;
+	target::Blob blob =
+		batch.data(std::as_bytes(std::span(&arguments, 1)),
+			   {{offsetof(RegionArguments, descriptor), offsetof(RegionArguments, user_address)}});
+	batch.add(SYS_io_uring_register, ring.number, kRegisterRegion, blob, 1);
+	TRY(batch.run(ring.maker));
+	if (ring.image.region_of_user())
+		return {};
+	RingMemory memory = TRY(RingMemory::map(ring.fd, arguments.size, kMapRegion));
+	memory.write(0, as_bytes(ring.image.region_content()));
+	return {};
 }
 
-Result<> register_buffers(const NewRing &ring)
+// --- busy polling --------------------------------------------------------------------------------------------------
+
+Result<> register_napi(const NewRing &ring)
 {
-	if (!ring.image.buffer_slots())
+	constexpr unsigned kRegisterNapi = 27; // IORING_REGISTER_NAPI (v6.9)
+	if (!ring.image.has_napi())
 		return {};
-	SyscallBatch batch;
-	io_uring_rsrc_register table = {};
-	table.nr = ring.image.buffer_slots();
-	table.flags = kSparse;
-	batch.add(SYS_io_uring_register, ring.number, IORING_REGISTER_BUFFERS2, batch.value(table), sizeof(table));
-	for (const images::FixedBuffer &buffer : ring.image.buffers())
-		batch.add(SYS_io_uring_register, ring.number, IORING_REGISTER_BUFFERS_UPDATE,
-			  buffer_blob(batch, buffer), sizeof(io_uring_rsrc_update2));
-	return batch.run(ring.maker);
+	struct { // struct io_uring_napi
+		uint32_t microseconds;
+		uint8_t prefer;
+		uint8_t operation;
+		uint8_t pad[2];
+		uint32_t strategy;
+		uint32_t reserved;
+	} arguments = {};
+	arguments.microseconds = static_cast<uint32_t>(ring.image.napi().busy_poll_ns() / 1000);
+	arguments.prefer = ring.image.napi().prefer();
+	TRY(register_here(ring, kRegisterNapi, &arguments, 1, "busy polling"));
+	return {};
 }
 
 // --- personalities -------------------------------------------------------------------------------------------------

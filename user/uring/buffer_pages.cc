@@ -2,8 +2,7 @@
 #include "user/uring/buffer_pages.h"
 
 #include <algorithm>
-#include <unordered_map>
-#include <vector>
+#include <unordered_set>
 
 #include "user/uring/page_map_window.h"
 
@@ -16,10 +15,12 @@ constexpr uint64_t kPage = 4096;
 constexpr uint64_t kFrameMask = (1ULL << 55) - 1;
 constexpr uint64_t kPresent = 1ULL << 63;
 
-// By struct io_mapped_ubuf. That of a buffer in two slots comes twice: the first one is taken.
-std::unordered_map<uint64_t, std::vector<uring_bvec>> pinned_pages(std::span<const uring_bvecs_record> records)
+using Pinned = std::unordered_map<uint64_t, std::vector<uring_bvec>>; // by struct io_mapped_ubuf
+
+// That of a buffer in two slots comes twice: the first one is taken.
+Pinned pinned_pages(std::span<const uring_bvecs_record> records)
 {
-	std::unordered_map<uint64_t, std::vector<uring_bvec>> pages;
+	Pinned pages;
 	for (const uring_bvecs_record &record : records) {
 		std::vector<uring_bvec> &bvecs = pages[record.imu];
 		if (record.first == bvecs.size())
@@ -29,51 +30,177 @@ std::unordered_map<uint64_t, std::vector<uring_bvec>> pinned_pages(std::span<con
 	return pages;
 }
 
+// Calls visit(number of the page by its address, number of the frame) for each page, until that says no.
+template <class Visit>
+bool visit_pages(uint64_t address, std::span<const uring_bvec> bvecs, const iterators::PageFrames &frames, Visit visit)
+{
+	for (const uring_bvec &bvec : bvecs) {
+		uint64_t frame = frames.frame_of(bvec.page) + bvec.offset / kPage;
+		uint64_t end = address + bvec.length;
+		for (uint64_t page = address / kPage; page * kPage < end; page++, frame++)
+			if (!visit(page, frame))
+				return false;
+		address = end;
+	}
+	return true;
+}
+
+bool is_frame(uint64_t entry, uint64_t frame)
+{
+	return entry & kPresent && (entry & kFrameMask) == frame;
+}
+
+// Page maps of address spaces, each opened once.
+class PageMaps {
+public:
+	uint64_t entry(const iterators::AddressSpace &space, uint64_t page)
+	{
+		return maps_.try_emplace(space.mm->mm, static_cast<unsigned>(space.tid)).first->second.entry(page);
+	}
+
+private:
+	std::unordered_map<uint64_t, PageMapWindow> maps_;
+};
+
+class Comparison {
+public:
+	Comparison(const iterators::UringRecords &records, const iterators::PageFrames &frames,
+		   std::span<const iterators::AddressSpace> spaces, const MemoryOf &memory_of)
+		: pinned_(pinned_pages(records.bvecs)), frames_(frames), spaces_(spaces)
+	{
+		for (const uring_attachment_record &record : records.attachments)
+			users_[record.ring].insert(memory_of(record.tid));
+	}
+	void place(const uring_buffer_record &buffer, BufferPages &result);
+
+private:
+	[[nodiscard]] std::vector<const iterators::AddressSpace *> order_for(uint64_t ring) const;
+
+	Pinned pinned_;
+	const iterators::PageFrames &frames_;
+	std::span<const iterators::AddressSpace> spaces_;
+	std::unordered_map<uint64_t, std::unordered_set<uint64_t>> users_; // struct mm_struct, by ring
+	PageMaps maps_;
+};
+
+std::vector<const iterators::AddressSpace *> Comparison::order_for(uint64_t ring) const
+{
+	std::vector<const iterators::AddressSpace *> order;
+	for (const iterators::AddressSpace &space : spaces_)
+		if (space.mm)
+			order.push_back(&space);
+	if (auto users = users_.find(ring); users != users_.end())
+		std::ranges::stable_partition(order,
+					      [&](const auto *space) { return users->second.contains(space->mm->mm); });
+	return order;
+}
+
+void Comparison::place(const uring_buffer_record &buffer, BufferPages &result)
+{
+	auto bvecs = pinned_.find(buffer.imu);
+	if (buffer.kernel_buffer || bvecs == pinned_.end() || result.places.contains(buffer.imu))
+		return;
+	BufferPlace best;
+	visit_pages(buffer.address, bvecs->second, frames_, [&](uint64_t page, uint64_t frame) {
+		best.elsewhere.push_back({.address = page * kPage, .page = frames_.page_of(frame)});
+		return true;
+	});
+	for (const iterators::AddressSpace *space : order_for(buffer.ring)) {
+		std::vector<PinnedPage> elsewhere =
+			pages_elsewhere(buffer.address, bvecs->second, frames_,
+					[&](uint64_t page) { return maps_.entry(*space, page); });
+		if (elsewhere.size() < best.elsewhere.size())
+			best = {space->mm->mm, std::move(elsewhere)};
+		if (best.elsewhere.empty())
+			break;
+	}
+	result.places.emplace(buffer.imu, std::move(best));
+}
+
+// Where the reverse map would find a page (mm/internal.h: vma_address()).
+void find_page(PinnedPage &pinned, const page_record &record, const iterators::PageFrames &frames,
+	       std::span<const iterators::AddressSpace> spaces, PageMaps &maps)
+{
+	pinned.inode = record.inode;
+	pinned.offset = record.inode ? record.index * kPage : 0;
+	if (record.inode)
+		return;
+	for (const iterators::AddressSpace &space : spaces) {
+		for (const vma_record &vma : space.vmas) {
+			uint64_t page = record.index - vma.pgoff;
+			if (!space.mm || page >= (vma.end - vma.start) / kPage)
+				continue;
+			uint64_t address = vma.start + page * kPage;
+			if (!is_frame(maps.entry(space, address / kPage), frames.frame_of(pinned.page)))
+				continue;
+			pinned.mm = space.mm->mm;
+			pinned.moved_to = address;
+			return;
+		}
+	}
+}
+
 } // namespace
+
+std::vector<PinnedPage> pages_elsewhere(uint64_t address, std::span<const uring_bvec> bvecs,
+					const iterators::PageFrames &frames, const PageEntry &entry_of)
+{
+	std::vector<PinnedPage> elsewhere;
+	visit_pages(address, bvecs, frames, [&](uint64_t page, uint64_t frame) {
+		if (!is_frame(entry_of(page), frame))
+			elsewhere.push_back({.address = page * kPage, .page = frames.page_of(frame)});
+		return true;
+	});
+	return elsewhere;
+}
 
 bool pages_match(uint64_t address, std::span<const uring_bvec> bvecs, const iterators::PageFrames &frames,
 		 const PageEntry &entry_of)
 {
+	uint64_t at = address;
 	for (const uring_bvec &bvec : bvecs) {
-		if (address % kPage != bvec.offset % kPage)
+		if (at % kPage != bvec.offset % kPage)
 			return false;
-		uint64_t frame = frames.frame_of(bvec.page) + bvec.offset / kPage;
-		uint64_t end = address + bvec.length;
-		for (uint64_t page = address / kPage; page * kPage < end; page++, frame++) {
-			uint64_t entry = entry_of(page);
-			if (!(entry & kPresent) || (entry & kFrameMask) != frame)
-				return false;
-		}
-		address = end;
+		at += bvec.length;
 	}
-	return !bvecs.empty();
+	return !bvecs.empty() && visit_pages(address, bvecs, frames, [&](uint64_t page, uint64_t frame) {
+		return is_frame(entry_of(page), frame);
+	});
+}
+
+bool BufferPages::all_in_place() const
+{
+	return std::ranges::all_of(places, [](const auto &entry) { return entry.second.elsewhere.empty(); });
 }
 
 BufferPages compare_buffers(const iterators::UringRecords &records, const iterators::PageFrames *frames,
-			    std::span<const unsigned> pids)
+			    std::span<const iterators::AddressSpace> spaces, const MemoryOf &memory_of)
 {
 	BufferPages result;
 	result.compared = frames != nullptr;
 	if (!frames)
 		return result;
-	auto pages = pinned_pages(records.bvecs);
-	std::unordered_map<uint64_t, std::vector<unsigned>> users;
-	for (const uring_attachment_record &record : records.attachments)
-		users[record.ring].push_back(record.tid);
-	std::unordered_map<unsigned, PageMapWindow> maps;
-	for (const uring_buffer_record &buffer : records.buffers) {
-		auto bvecs = pages.find(buffer.imu);
-		if (buffer.kernel_buffer || bvecs == pages.end())
-			continue;
-		auto is_in = [&](unsigned tid) {
-			PageMapWindow &map = maps.try_emplace(tid, tid).first->second;
-			return pages_match(buffer.address, bvecs->second, *frames,
-					   [&](uint64_t page) { return map.entry(page); });
-		};
-		if (!std::ranges::any_of(users[buffer.ring], is_in) && !std::ranges::any_of(pids, is_in))
-			result.differing.insert(buffer.imu);
-	}
+	Comparison comparison(records, *frames, spaces, memory_of);
+	for (const uring_buffer_record &buffer : records.buffers)
+		comparison.place(buffer, result);
 	return result;
+}
+
+Result<> find_pages(BufferPages &buffers, iterators::PageReader &reader, const iterators::PageFrames &frames,
+		    std::span<const iterators::AddressSpace> spaces)
+{
+	std::vector<PinnedPage *> pages;
+	std::vector<uint64_t> addresses;
+	for (auto &[imu, place] : buffers.places)
+		for (PinnedPage &page : place.elsewhere) {
+			pages.push_back(&page);
+			addresses.push_back(page.page);
+		}
+	std::vector<page_record> records = TRY(reader.describe(addresses));
+	PageMaps maps;
+	for (size_t i = 0; i < pages.size(); i++)
+		find_page(*pages[i], records[i], frames, spaces, maps);
+	return {};
 }
 
 } // namespace bpfckpt::uring

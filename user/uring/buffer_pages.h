@@ -1,32 +1,60 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-// Whether the pages that a registered buffer has pinned (struct io_mapped_ubuf, io_uring/rsrc.c) are still those that
-// are mapped at its address. They part when the program unmaps or discards the memory, or when a copy on write gives
-// it another page: a fixed read or write then goes to memory that the program does not see.
+// The pages that registered buffers have pinned (struct io_mapped_ubuf, io_uring/rsrc.c), and where they are mapped.
+// The kernel keeps pages, not whose memory they were. They part from their address when the program unmaps, moves or
+// discards the memory, or when a copy on write gives it another page: fixed reads and writes go to the pinned pages all
+// the same.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <span>
-#include <unordered_set>
+#include <unordered_map>
+#include <vector>
 
 #include "iterators/page_frames.h"
+#include "iterators/page_reader.h"
 #include "iterators/uring_reader.h"
+#include "iterators/vma_reader.h"
+#include "user/uring/region_places.h"
 
 namespace bpfckpt::uring {
 
-// Which struct io_mapped_ubuf have other pages.
-struct BufferPages {
-	std::unordered_set<uint64_t> differing;
-	bool compared = true; // false: nothing is known of any
+// A pinned page that is not the one at its address.
+struct PinnedPage {
+	uint64_t address = 0;  // where the buffer has it
+	uint64_t page = 0;     // struct page
+	uint64_t mm = 0;       // struct mm_struct that has it mapped elsewhere,
+	uint64_t moved_to = 0; // there;
+	uint64_t inode = 0;    // else struct inode whose page it is,
+	uint64_t offset = 0;   // in bytes. Neither: only the buffer has it
+	[[nodiscard]] bool is_cut_off() const { return !mm && !inode; }
 };
 
-// Reads the page maps of the processes, so it belongs into the freeze. A buffer is that of the threads that use its
-// ring, or of any of `pids` when those have left. `frames` may be null.
+struct BufferPlace {
+	uint64_t mm = 0; // struct mm_struct that has its pages, or most of them; 0: none
+	std::vector<PinnedPage> elsewhere;
+};
+
+struct BufferPages {
+	std::unordered_map<uint64_t, BufferPlace> places; // by struct io_mapped_ubuf; missing: a buffer of the kernel
+	bool compared = true;                             // false: nothing is known of any
+	[[nodiscard]] bool all_in_place() const;
+};
+
+// Reads the page maps of the processes, so it belongs into the freeze. The memory of threads that use its ring is
+// looked at first (`memory_of`). `frames` may be null.
 BufferPages compare_buffers(const iterators::UringRecords &records, const iterators::PageFrames *frames,
-			    std::span<const unsigned> pids);
+			    std::span<const iterators::AddressSpace> spaces, const MemoryOf &memory_of);
+
+// Where the pages are that are not at their address. In the freeze, too. Errors: those of PageReader.
+Result<> find_pages(BufferPages &buffers, iterators::PageReader &reader, const iterators::PageFrames &frames,
+		    std::span<const iterators::AddressSpace> spaces);
 
 // Gives the entry of /proc/PID/pagemap for a page by its number; 0 where there is none.
 using PageEntry = std::function<uint64_t(uint64_t page)>;
+// Those whose frames are not the ones mapped at `address` and behind it.
+std::vector<PinnedPage> pages_elsewhere(uint64_t address, std::span<const uring_bvec> bvecs,
+					const iterators::PageFrames &frames, const PageEntry &entry_of);
 bool pages_match(uint64_t address, std::span<const uring_bvec> bvecs, const iterators::PageFrames &frames,
 		 const PageEntry &entry_of);
 

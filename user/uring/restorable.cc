@@ -5,19 +5,25 @@
 #include <map>
 #include <unordered_set>
 
+#include <fcntl.h>
 #include <linux/io_uring.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "user/uring/clones.h"
 #include "user/uring/provided.h"
 #include "user/uring/rearm.h"
+#include "user/uring/worker_limits.h"
 
 namespace bpfckpt::uring {
 
 constexpr uint64_t kRegionMask = 0xf8000000; // IORING_OFF_MMAP_MASK
 constexpr uint64_t kMapBuffers = 0x80000000; // IORING_OFF_PBUF_RING
+constexpr uint64_t kMapRegion = 0x20000000;  // IORING_MAP_OFF_PARAM_REGION
 constexpr uint32_t kRegisterRingFds = 20;    // IORING_REGISTER_RING_FDS
 constexpr uint32_t kSingleIssuer = 1U << 12; // IORING_SETUP_SINGLE_ISSUER
+
+constexpr uint32_t kSealsOfWriting = F_SEAL_WRITE | 0x10; // and F_SEAL_FUTURE_WRITE
 
 // --- who holds it --------------------------------------------------------------------------------------------------
 
@@ -86,11 +92,17 @@ bool RingHolders::is_writable_in(const images::Process &process, uint64_t addres
 	return memory && is_writable(*memory, address, address + length);
 }
 
+static bool is_of_unknown(const images::FixedBuffer &buffer)
+{
+	return !buffer.address_space() && !buffer.pages_differ();
+}
+
 bool RingHolders::has_buffers_of(const images::Process &process, const images::Ring &ring) const
 {
 	const images::Memory *memory = memory_of(process);
 	return memory && std::ranges::all_of(ring.buffers(), [&](const images::FixedBuffer &buffer) {
-		       return is_writable(*memory, buffer.address(), buffer.address() + buffer.length());
+		       return !is_of_unknown(buffer) ||
+			      is_writable(*memory, buffer.address(), buffer.address() + buffer.length());
 	       });
 }
 
@@ -123,9 +135,16 @@ Maker RingHolders::maker_of(const images::Ring &ring) const
 		if (auto user = std::ranges::find(process->threads(), images::Thread::USER, &images::Thread::role);
 		    user != process->threads().end())
 			candidates.push_back({process, &*user});
-	auto fit = std::ranges::find_if(candidates, [&](const Maker &maker) {
-		return is_of(*maker.process, ring) && has_buffers_of(*maker.process, ring);
+	std::erase_if(candidates, [&](const Maker &maker) {
+		return !is_of(*maker.process, ring) || !has_buffers_of(*maker.process, ring);
 	});
+	// One that has its buffers, if there is one.
+	auto has_memory = [&](const Maker &maker) {
+		return !ring.buffers_size() || ring.buffers(0).address_space() == maker.process->address_space();
+	};
+	auto fit = std::ranges::find_if(candidates, has_memory);
+	if (fit == candidates.end())
+		fit = candidates.begin();
 	return fit == candidates.end() ? Maker{} : *fit;
 }
 
@@ -140,16 +159,28 @@ bool may_register(const images::Ring &ring, const images::Thread &thread)
 	return !(ring.flags() & kSingleIssuer) || !ring.submitter_tid() || ring.submitter_tid() == thread.tid();
 }
 
+const images::Ring *ring_to_register(const images::Document &document, const images::Thread &thread)
+{
+	for (const images::Ring &ring : document.rings())
+		for (const images::TaskContext &task : ring.tasks())
+			if (task.tid() == thread.tid() && may_register(ring, thread))
+				return &ring;
+	return nullptr;
+}
+
 namespace {
 
 class RingCheck {
 public:
-	explicit RingCheck(const images::Document &document) : document_(document), holders_(document)
+	explicit RingCheck(const images::Document &document)
+		: document_(document), holders_(document), origins_(clone_origins(document))
 	{
 		for (const images::File &file : document.files())
 			files_.emplace(file.id(), &file);
 		for (const images::Ring &ring : document.rings())
 			rings_.emplace(ring.id(), &ring);
+		for (const images::Memory &memory : document.memory())
+			memories_.emplace(memory.id(), &memory);
 		for (const images::Memory &memory : document.memory())
 			for (const images::Vma &vma : memory.vmas())
 				mapped_.insert(vma.shared_memory());
@@ -160,12 +191,16 @@ private:
 	void check(const images::Ring &ring);
 	void check_place(const images::Ring &ring);
 	void check_buffers(const images::Ring &ring);
+	void check_memory(const images::Ring &ring, const images::FixedBuffer &buffer);
+	void check_clone(const images::Ring &ring, const images::FixedBuffer &buffer);
+	[[nodiscard]] bool can_map(uint32_t shared_memory) const;
 	void check_requests(const images::Ring &ring);
 	[[nodiscard]] std::string obstacle_of(const images::Ring &ring, const images::Request &request) const;
 	void check_held_file(const images::Ring &ring, uint32_t id, const std::string &what);
 	void check(const images::Memory &memory, const images::Vma &vma);
 	[[nodiscard]] bool has_buffer_ring(const images::Vma &vma) const;
-	void check(const images::Thread &thread);
+	[[nodiscard]] bool has_region(const images::Vma &vma) const;
+	void check(const images::Process &process, const images::Thread &thread);
 	[[nodiscard]] const images::File *file_of(uint32_t id) const
 	{
 		auto it = files_.find(id);
@@ -182,13 +217,100 @@ private:
 	RingHolders holders_;
 	std::unordered_map<uint32_t, const images::File *> files_;
 	std::unordered_map<uint32_t, const images::Ring *> rings_;
-	std::unordered_set<uint32_t> mapped_; // SharedMemory.id
+	std::unordered_map<uint32_t, const images::Memory *> memories_;
+	std::unordered_map<uint32_t, BufferSlot> origins_; // by FixedBuffer.object
+	std::unordered_set<uint32_t> mapped_;              // SharedMemory.id
 	Findings findings_;
 };
+
+// Shared memory of which a mapping to write can be made.
+bool RingCheck::can_map(uint32_t shared_memory) const
+{
+	for (const images::Memory &memory : document_.memory())
+		for (const images::Vma &vma : memory.vmas())
+			if (vma.shared_memory() == shared_memory && vma.kind() == images::Vma::ANON_SHARED)
+				return true;
+	return std::ranges::any_of(document_.files(), [&](const images::File &file) {
+		return file.has_memfd() && file.memfd().shared_memory() == shared_memory &&
+		       (file.flags() & O_ACCMODE) == O_RDWR && !(file.memfd().seals() & kSealsOfWriting);
+	});
+}
+
+// The parts of a mapping that restore moves for a moment, or makes writable.
+std::vector<std::pair<uint64_t, uint64_t>> touched_by(const images::FixedBuffer &buffer)
+{
+	std::vector<std::pair<uint64_t, uint64_t>> parts = {{buffer.address(), buffer.address() + buffer.length()}};
+	for (const images::PinnedRun &run : buffer.elsewhere())
+		if (run.moved_to())
+			parts.emplace_back(run.moved_to(), run.moved_to() + run.length());
+	return parts;
+}
+
+bool has_flag(const images::Vma &vma, const char *flag)
+{
+	return std::ranges::find(vma.advice(), flag) != vma.advice().end();
+}
+
+void RingCheck::check_memory(const images::Ring &ring, const images::FixedBuffer &buffer)
+{
+	for (const images::PinnedRun &run : buffer.elsewhere())
+		if (run.shared_memory() && !can_map(run.shared_memory()))
+			refuse(name_of(ring),
+			       fmt::format(
+				       "buffer {} has pages of shared memory that can no longer be mapped for writing",
+				       buffer.slot()),
+			       "unregister buffers before unmapping or sealing their memory");
+	if (!buffer.address_space())
+		return;
+	auto memory = memories_.find(buffer.address_space());
+	if (memory == memories_.end())
+		return refuse(name_of(ring),
+			      fmt::format("buffer {} is memory of no process of the tree", buffer.slot()),
+			      "dump the tree that has registered it");
+	for (auto [start, end] : touched_by(buffer)) {
+		auto vma = std::ranges::upper_bound(memory->second->vmas(), start, {}, &images::Vma::end);
+		for (; vma != memory->second->vmas().end() && vma->start() < end; ++vma)
+			if ((buffer.pages_differ() || !(vma->prot() & PROT_WRITE)) &&
+			    (has_flag(*vma, "sl") || (vma->shared() && !vma->may_write())))
+				return refuse(
+					name_of(ring),
+					fmt::format("buffer {} lies in memory that can no longer be moved or written "
+						    "to (mseal, a descriptor for reading)",
+						    buffer.slot()),
+					"unregister buffers before sealing their memory");
+	}
+}
+
+// Both rings have to be charged to one process, and only its issuer can have a ring cloned from.
+void RingCheck::check_clone(const images::Ring &ring, const images::FixedBuffer &buffer)
+{
+	auto origin = origins_.find(buffer.object());
+	if (origin == origins_.end() || origin->second.ring == &ring)
+		return;
+	Maker maker = holders_.maker_of(ring), other = holders_.maker_of(*origin->second.ring);
+	if (maker.process != other.process)
+		refuse(name_of(ring),
+		       fmt::format("buffer {} is shared with ring {}, which another process has set up", buffer.slot(),
+				   origin->second.ring->id()),
+		       "clone buffers between rings of one process");
+	else if (origin->second.ring->submitter_tid() && maker.thread != other.thread)
+		refuse(name_of(ring),
+		       fmt::format("buffer {} is shared with ring {}, of which another thread is the issuer",
+				   buffer.slot(), origin->second.ring->id()),
+		       "clone buffers between rings of one thread");
+	if (buffer.tag())
+		refuse(name_of(ring), fmt::format("buffer {} is a clone with a tag", buffer.slot()), "report it");
+}
 
 // Which process's memory they are is not kept by the kernel: only addresses and pages are.
 void RingCheck::check_buffers(const images::Ring &ring)
 {
+	for (const images::FixedBuffer &buffer : ring.buffers()) {
+		check_memory(ring, buffer);
+		check_clone(ring, buffer);
+	}
+	if (std::ranges::none_of(ring.buffers(), is_of_unknown))
+		return;
 	const images::Process *issuer = ring.submitter_tid() ? holders_.maker_of(ring).process : nullptr;
 	if (issuer && !holders_.has_buffers_of(*issuer, ring))
 		return refuse(name_of(ring), "its buffers are not in memory of the thread that submits to it",
@@ -216,8 +338,9 @@ void RingCheck::check_held_file(const images::Ring &ring, uint32_t id, const std
 		refuse(name_of(ring), what + " is an epoll instance that no process has open", hint);
 	if (file.owner().pid())
 		refuse(name_of(ring), what + " has an owner for signals (F_SETOWN), and no process has it open", hint);
-	uint32_t content = file.has_memfd() ? file.memfd().shared_memory() : file.ghost().shared_memory();
-	if ((file.has_memfd() || file.deleted()) && file.size() && !mapped_.contains(content))
+	// That of a memfd or a file on tmpfs is in the page cache.
+	if (file.deleted() && !file.has_memfd() && file.filesystem() != "tmpfs" && file.size() &&
+	    !mapped_.contains(file.ghost().shared_memory()))
 		refuse(name_of(ring), what + " has content that no process has open or mapped", hint);
 }
 
@@ -340,6 +463,13 @@ bool RingCheck::has_buffer_ring(const images::Vma &vma) const
 	       });
 }
 
+// Memory that the kernel has allocated for IORING_REGISTER_MEM_REGION.
+bool RingCheck::has_region(const images::Vma &vma) const
+{
+	auto ring = rings_.find(vma.ring());
+	return ring != rings_.end() && ring->second->region_pages() && !ring->second->region_of_user();
+}
+
 // A new mapping begins where its region does (io_uring/memmap.c: io_region_mmap).
 void RingCheck::check(const images::Memory &memory, const images::Vma &vma)
 {
@@ -348,6 +478,8 @@ void RingCheck::check(const images::Memory &memory, const images::Vma &vma)
 	uint64_t region = vma.offset() & kRegionMask;
 	if (region == kMapBuffers && has_buffer_ring(vma))
 		region = vma.offset(); // a region of its own
+	else if (region == kMapRegion && has_region(vma))
+		region = kMapRegion;
 	else if (region != IORING_OFF_SQ_RING && region != IORING_OFF_CQ_RING && region != IORING_OFF_SQES)
 		refuse(object, fmt::format("maps {:#x} of a ring, which is not one of its queues", vma.offset()),
 		       "see docs/support.md");
@@ -358,8 +490,13 @@ void RingCheck::check(const images::Memory &memory, const images::Vma &vma)
 		refuse(object, "is a private mapping of a ring", "map rings with MAP_SHARED");
 }
 
-void RingCheck::check(const images::Thread &thread)
+void RingCheck::check(const images::Process &process, const images::Thread &thread)
 {
+	if (thread.role() == images::Thread::USER && limits_to_set(document_, process, thread.tid()) &&
+	    !ring_to_register(document_, thread))
+		refuse(fmt::format("thread {}", thread.tid()),
+		       "has limits for its workers that none of its rings gives it (IORING_REGISTER_IOWQ_MAX_WORKERS)",
+		       "set the same limits for all rings of a thread");
 	if (!thread.registered_rings_size())
 		return;
 	for (const images::RegisteredRing &registered : thread.registered_rings())
@@ -380,7 +517,7 @@ Findings RingCheck::run()
 				check(memory, vma);
 	for (const images::Process &process : document_.processes())
 		for (const images::Thread &thread : process.threads())
-			check(thread);
+			check(process, thread);
 	return std::move(findings_);
 }
 

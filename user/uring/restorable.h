@@ -30,7 +30,8 @@ public:
 	[[nodiscard]] bool is_writable_in(const images::Process &process, uint64_t address, uint64_t length) const;
 	// Whether a process has what a ring needs of the one that sets it up, besides buffers.
 	[[nodiscard]] bool is_of(const images::Process &process, const images::Ring &ring) const;
-	// Whether the buffers of a ring lie in memory that a process can register.
+	// Whether a process can register the buffers of a ring that say nothing of whose memory they are: all of them
+	// in images that know of no address_space.
 	[[nodiscard]] bool has_buffers_of(const images::Process &process, const images::Ring &ring) const;
 
 private:
@@ -45,6 +46,9 @@ private:
 
 // A ring that may register other rings' descriptors in this thread.
 [[nodiscard]] bool may_register(const images::Ring &ring, const images::Thread &thread);
+
+// One of those that a thread uses, and through which it may do so; nullptr: there is none.
+[[nodiscard]] const images::Ring *ring_to_register(const images::Document &document, const images::Thread &thread);
 
 Findings check_rings(const images::Document &document);
 

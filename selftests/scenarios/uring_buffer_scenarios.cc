@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Registered buffers that the program's memory alone does not make again: cut off, moved, shared between rings.
+#include <set>
+
+#include "selftests/scenarios/uring_json.h"
+
+namespace bpfckpt::selftests {
+
+TEST(UringBuffers, a_ring_keeps_pages_that_are_no_longer_at_their_addresses)
+{
+	run_scenario("uring_pinned");
+}
+
+TEST(UringBuffers, pages_that_are_elsewhere_are_shown)
+{
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_buffers", {"changed"});
+	dump_running(scenario, [&](const Json &document) {
+		Json ring = ring_of_fd(document, scenario, "ring");
+		ASSERT_EQ(ring["buffers"].size(), 6u);
+		for (const Json &buffer : ring["buffers"])
+			EXPECT_EQ(buffer["pages_differ"], number(buffer["slot"]) >= 4) << buffer;
+		EXPECT_EQ(ring["unsupported"], Json::array());
+	});
+	ASSERT_EQ(scenario.dump({}).exit, 0);
+	ASSERT_TRUE(scenario.restore());
+	ASSERT_TRUE(scenario.go());
+}
+
+TEST(UringBuffers, cloned_buffers_stay_one)
+{
+	for (const char *kind : {"plain", "issuer"}) {
+		SCOPED_TRACE(kind);
+		run_scenario("uring_cloned", {.args = {kind}, .verify = [](const Json &document) {
+						      std::set<uint64_t> objects;
+						      size_t slots = 0;
+						      for (const Json &ring : document["rings"])
+							      for (const Json &buffer : ring["buffers"])
+								      if (number(buffer["object"])) {
+									      objects.insert(number(buffer["object"]));
+									      slots++;
+								      }
+						      EXPECT_EQ(objects.size(), 5u);
+						      EXPECT_EQ(slots, 12u);
+					      }});
+	}
+}
+
+TEST(UringHidden, content_of_files_that_only_slots_hold_is_taken_over)
+{
+	run_scenario("uring_hidden");
+}
+
+TEST(UringRegion, registered_memory_is_registered_again)
+{
+	for (const char *kind : {"user", "kernel", "user waits", "kernel waits", "kernel waits issuer"}) {
+		SCOPED_TRACE(kind);
+		run_scenario("uring_region", {.args = {kind}});
+	}
+}
+
+TEST(UringRegion, busy_polling_is_set_again)
+{
+	run_scenario("uring_region", {.args = {"napi"}, .verify = [](const Json &document) {
+					      EXPECT_EQ(number(document["rings"][0]["napi"]["busy_poll_ns"]), 40000u);
+				      }});
+}
+
+TEST(UringResized, old_queues_that_are_still_mapped_are_memory_of_the_program)
+{
+	run_scenario("uring_resized",
+		     {.verify = [](const Json &document) { EXPECT_EQ(document["rings"][0]["mappings"].size(), 2u); }});
+}
+
+TEST(UringCapacity, full_tables_of_files_buffers_and_personalities)
+{
+	run_scenario("uring_capacity", {.verify = [](const Json &document) {
+			     ASSERT_EQ(document["rings"].size(), 1u);
+			     const Json &ring = document["rings"][0];
+			     EXPECT_EQ(ring["fixed_files"].size(), 32768u);
+			     EXPECT_EQ(ring["buffers"].size(), 1024u);
+			     EXPECT_EQ(ring["personalities"].size(), 16u);
+		     }});
+}
+
+} // namespace bpfckpt::selftests
