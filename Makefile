@@ -44,7 +44,7 @@ LIB_O    := $(LIB_CC:%.cc=$(B)/%.o) $(PROTO_O)
 # Debian packages to build and test, on 12 and 13; `make deps` installs what is missing.
 PACKAGES := g++ clang-19 bpftool libbpf-dev libelf-dev zlib1g-dev protobuf-compiler libprotobuf-dev libfmt-dev libcli11-dev \
 	libxxhash-dev libcap-dev scdoc liburing-dev libgtest-dev libgmock-dev libbenchmark-dev nlohmann-json3-dev util-linux \
-	libclang-rt-19-dev clang-format-19 clang-tidy-19 shellcheck
+	libclang-rt-19-dev clang-format-19 clang-tidy-19 shellcheck fio
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

@@ -348,6 +348,9 @@ Result<> shared_memory_is_valid(const SharedMemory &memory, uint64_t pages_size)
 	if (memory.size() > INT64_MAX)
 		return corrupt(Name{"shared memory", memory.id()}, "has {} bytes", memory.size());
 	uint64_t limit = (memory.size() + kPageSize - 1) / kPageSize * kPageSize;
+	if (memory.has_sysv() && (memory.sysv().id() < 0 || memory.sysv().size() != memory.size()))
+		return corrupt(Name{"shared memory", memory.id()}, "is segment {} of {} bytes", memory.sysv().id(),
+			       memory.sysv().size());
 	return page_runs_are_valid(memory.pages(), limit, pages_size, Name{"shared memory", memory.id()});
 }
 

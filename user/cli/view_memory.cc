@@ -99,8 +99,10 @@ void view_shared(View &view)
 		uint64_t saved = 0;
 		for (const PageRun &run : memory.pages())
 			saved += run.length();
-		table.row({fmt::format("{}", memory.id()), human_bytes(memory.size()), human_bytes(saved),
-			   printable(memory.name())});
+		std::string name = printable(memory.name());
+		if (memory.has_sysv())
+			name += fmt::format(" (System V segment {})", memory.sysv().id());
+		table.row({fmt::format("{}", memory.id()), human_bytes(memory.size()), human_bytes(saved), name});
 	}
 	if (table.empty())
 		return;

@@ -183,6 +183,7 @@ Result<> Snapshot::capture_once()
 	TRY(timers_->run());
 	TRY(files_->run());
 	TRY(vmas_->run());
+	TRY(segments_.capture(vmas_->records()));
 	paths_ = read_process_paths(tasks_->tasks());
 	TRY(files_->describe_fds());
 	unlinked_ = Unlinked::capture(*files_);
@@ -268,6 +269,7 @@ Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 	collect_deleted_cwds(paths_, context);
 	names_.add_to(context);
 	collect_memory(vmas_->records(), pages, context);
+	segments_.add_to(context);
 	if (!pages)
 		collect_resident_bytes(context);
 	ring_checks_.loose_offset = pages ? pages->loose_offset() : 0;

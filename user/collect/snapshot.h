@@ -24,6 +24,7 @@
 #include "user/collect/loose_pages.h"
 #include "user/collect/named_files.h"
 #include "user/collect/socket_options.h"
+#include "user/collect/sysv_shm.h"
 #include "user/collect/task.h"
 #include "user/collect/unlinked.h"
 #include "user/collect/uring.h"
@@ -108,6 +109,7 @@ private:
 	Unlinked unlinked_;
 	SocketOptions socket_options_;
 	NamedFiles names_;
+	SysvSegments segments_;
 	std::optional<iterators::KernelLayout> layout_;    // once there was a ring
 	std::optional<iterators::PageFrames> frames_;      // once a ring had pinned memory
 	std::optional<iterators::PageReader> page_reader_; // once a page was found that is not where it was

@@ -119,9 +119,9 @@ static void refuse_kind(const images::File &file, const Tree &tree, Refusals &re
 	if (file.kind() == "namespace" && !tree.own_namespaces.contains(file.inode()))
 		refusals.push_back({fmt::format("{} is a namespace other than bpfckpt's own", file.path()),
 				    "close it before the dump"});
-	if (file.kind() == "shm" && file.path() != "/dev/zero")
-		refusals.push_back({fmt::format("{} is a System V shared memory segment", file.path()),
-				    "detach it before the dump"});
+	if (file.kind() == "shm" && file.path() != "/dev/zero" && !file.hidden())
+		refusals.push_back({fmt::format("{} is a System V segment that is open through map_files", file.path()),
+				    "close it before the dump"});
 	if (file.kind() == "chardev" && !is_stateless_device(file.rdev()))
 		refusals.push_back({fmt::format("device {} ({}:{}) has state in its driver", file.path(),
 						major(file.rdev()), minor(file.rdev())),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/policy/leak.h"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <set>
@@ -108,6 +109,21 @@ static void suspect_files(const iterators::FileReader &reader, const collect::Fd
 	}
 }
 
+// Every mapping of a segment counts (ipc/shm.c: shm_nattch).
+static bool is_attached_outside(const collect::Context &ctx, uint64_t inode)
+{
+	const images::Document &document = *ctx.document;
+	auto object = std::ranges::find(document.shared_memory(), ctx.ids.shared_memory.find(inode),
+					&images::SharedMemory::id);
+	if (ctx.live || object == document.shared_memory().end() || !object->has_sysv())
+		return false;
+	uint64_t mappings = 0;
+	for (const images::Memory &memory : document.memory())
+		for (const images::Vma &vma : memory.vmas())
+			mappings += vma.kind() == images::Vma::SYSV_SHM && vma.shared_memory() == object->id();
+	return object->sysv().attached() > mappings;
+}
+
 static void suspect_memory(const iterators::FileReader &reader, const collect::FdIndex &fds,
 			   const collect::Context &ctx, Suspects &suspects)
 {
@@ -115,7 +131,8 @@ static void suspect_memory(const iterators::FileReader &reader, const collect::F
 		auto kind = iterators::kind_of(record);
 		if (kind == FILE_KIND_MEMFD || kind == FILE_KIND_SHM)
 			suspects[record.inode] = {fds.describe(record.file, ctx.ids.files.find(record.file)),
-						  "the memory of " + reader.path_of(record) + " is shared with", false};
+						  "the memory of " + reader.path_of(record) + " is shared with",
+						  is_attached_outside(ctx, record.inode)};
 	}
 }
 

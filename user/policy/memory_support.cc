@@ -15,8 +15,6 @@ static const char *obstacle_of(Vma::Kind kind)
 	switch (kind) {
 	case Vma::HUGETLB:
 		return "is huge page memory (hugetlbfs)";
-	case Vma::SYSV_SHM:
-		return "is a System V shared memory segment";
 	case Vma::DEVICE:
 		return "is the memory of a device";
 	case Vma::AIO_RING:
@@ -81,11 +79,52 @@ static void refuse_sealed_mappings(const images::Document &document, const image
 	}
 }
 
+// Why what an address space has of a segment cannot be attached again: shmat(2) maps all of it at once.
+static const char *obstacle_of(const images::Memory &memory, int index, const images::SharedMemory *object)
+{
+	constexpr uint32_t kLocked = 02000; // SHM_LOCKED
+	if (!object || !object->has_sysv())
+		return "is a System V segment of another IPC namespace";
+	if (object->sysv().mode() & kLocked)
+		return "is a System V segment that is locked in memory (SHM_LOCK)";
+	const Vma &vma = memory.vmas(index);
+	auto goes_on = [&](int first) {
+		return first >= 0 && first + 1 < memory.vmas_size() &&
+		       memory.vmas(first).shared_memory() == memory.vmas(first + 1).shared_memory() &&
+		       memory.vmas(first).end() == memory.vmas(first + 1).start() &&
+		       memory.vmas(first + 1).offset() ==
+			       memory.vmas(first).offset() + memory.vmas(first).end() - memory.vmas(first).start();
+	};
+	uint64_t size = (object->size() + 4095) & ~uint64_t{4095};
+	bool begins = !vma.offset() || goes_on(index - 1);
+	bool ends = vma.offset() + vma.end() - vma.start() == size || goes_on(index);
+	return begins && ends ? nullptr : "is a System V segment of which a part was unmapped, or moved";
+}
+
+static void refuse_segments(const images::Document &document, const images::Memory &memory, const std::string &owner,
+			    Findings &findings)
+{
+	for (int i = 0; i < memory.vmas_size(); i++) {
+		const Vma &vma = memory.vmas(i);
+		if (vma.kind() != Vma::SYSV_SHM)
+			continue;
+		auto object = std::ranges::find(document.shared_memory(), vma.shared_memory(), &images::SharedMemory::id);
+		const char *obstacle =
+			obstacle_of(memory, i, object == document.shared_memory().end() ? nullptr : &*object);
+		if (obstacle)
+			findings.push_back(Error(Code::kUnsupported, obstacle)
+						   .on(fmt::format("mapping {:x}-{:x} of {}", vma.start(), vma.end(),
+								   owner))
+						   .with_hint("detach it before the dump"));
+	}
+}
+
 void refuse_unsupported_memory(const images::Document &document, Findings &findings)
 {
 	for (const images::Memory &memory : document.memory()) {
 		std::string owner = owner_of(document, memory);
 		refuse_sealed_mappings(document, memory, owner, findings);
+		refuse_segments(document, memory, owner, findings);
 		for (const Vma &vma : memory.vmas())
 			refuse_mapping(vma, fmt::format("mapping {:x}-{:x} of {}", vma.start(), vma.end(), owner),
 				       findings);

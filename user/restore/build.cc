@@ -16,6 +16,7 @@
 #include "user/restore/memory_fork.h"
 #include "user/restore/ring.h"
 #include "user/restore/signal.h"
+#include "user/restore/sysv_shm.h"
 #include "user/restore/task.h"
 #include "user/restore/thread.h"
 #include "user/restore/timer.h"
@@ -67,6 +68,7 @@ private:
 	Tree tree_;
 	OpenFiles files_;
 	Rings rings_;
+	SysvSegments segments_;
 	std::vector<LentTimeout> lent_;
 	BuildStats stats_;
 };
@@ -238,6 +240,7 @@ Result<> Builder::go()
 			[this] {
 				for (pid_t pid : tree_.pids())
 					::kill(pid, SIGKILL);
+				segments_.remove();
 				if (!options_.pidfile.empty())
 					unlink(options_.pidfile.c_str());
 			},
@@ -249,7 +252,11 @@ Result<> Builder::go()
 	}));
 	for (LentTimeout &lent : lent_)
 		watch(lent);
-	TRY(tree_.detach(options_.leave_stopped, *guard));
+	segments_.hand_over();
+	Result<> gone = tree_.detach(options_.leave_stopped, *guard);
+	if (guard->committed())
+		segments_.keep();
+	TRY(std::move(gone));
 	guard->finish();
 	return {};
 }
@@ -257,12 +264,14 @@ Result<> Builder::go()
 Result<BuildStats> Builder::run()
 {
 	TRY(files_.open());
+	TRY(segments_.create(plan_, pages_));
 	log_.steps("files are open");
 	MemoryForks forks(plan_, files_, pages_);
 	TRY(tree_.create(forks));
 	log_.steps("processes are created");
 	TRY(restore_contents());
 	TRY(verify_pages());
+	TRY(segments_.mark());
 	TRY(check_time());
 	log_.steps("memory, files and threads are restored");
 	TRY(tree_.orphan_root());

@@ -228,7 +228,8 @@ Result<> OpenFiles::open()
 	std::unordered_map<uint32_t, const images::SharedMemory *> wanted;
 	for (const images::Memory &memory : plan_.document->memory())
 		for (const images::Vma &vma : memory.vmas())
-			if (vma.shared_memory() && (vma.kind() == images::Vma::ANON_SHARED || fd(vma.file()) < 0))
+			if (vma.shared_memory() && vma.kind() != images::Vma::SYSV_SHM &&
+			    (vma.kind() == images::Vma::ANON_SHARED || fd(vma.file()) < 0))
 				if (auto it = plan_.shared_memories.find(vma.shared_memory());
 				    it != plan_.shared_memories.end())
 					wanted.insert(*it);

@@ -45,6 +45,7 @@ public:
 	[[nodiscard]] int shared_memory_fd(uint32_t id) const;
 	// The same, or a memfd that is open for writing.
 	[[nodiscard]] int object_fd(uint32_t id) const;
+	[[nodiscard]] const Plan &plan() const { return plan_; }
 
 	// From `batch` on, `tool` names bpfckpt in the tracee: pidfd_open(2) as descriptor `at`.
 	static void add_tool(target::SyscallBatch &batch, int at);

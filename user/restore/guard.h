@@ -35,6 +35,7 @@ public:
 
 	// The point of no return: one store.
 	void commit() { committed_ = true; }
+	[[nodiscard]] bool committed() const { return committed_; }
 	// Has the rest done, and waits for it.
 	void finish();
 

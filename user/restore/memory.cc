@@ -13,6 +13,7 @@
 
 #include "iterators/vma_reader.h"
 #include "user/memory/page_map.h"
+#include "user/restore/sysv_shm.h"
 #include "user/restore/vdso.h"
 #include "user/target/batch.h"
 
@@ -207,9 +208,10 @@ Result<> AddressSpace::map_all()
 	// Where huge pages are for all, a page that is filled would bring its whole neighbourhood into being.
 	batch.add(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	map_vdso(batch);
+	attach_segments(batch, files_.plan(), memory_);
 	OpenFiles::add_tool(batch, 0);
 	for (const images::Vma &vma : memory_.vmas())
-		if (!is_special(vma))
+		if (!is_special(vma) && vma.kind() != images::Vma::SYSV_SHM)
 			TRY(map(batch, vma));
 	flush(batch);
 	if (int exe = files_.fd(memory_.layout().exe_file()); exe >= 0)
@@ -221,7 +223,8 @@ Result<> AddressSpace::map_all()
 void AddressSpace::finish(SyscallBatch &batch, const images::Vma &vma)
 {
 	uint64_t size = vma.end() - vma.start();
-	if (first_prot(vma) != vma.prot() || !early_parts(vma).empty())
+	bool attached = vma.kind() == images::Vma::SYSV_SHM; // as a whole, with the rights of the attachment
+	if (attached || first_prot(vma) != vma.prot() || !early_parts(vma).empty())
 		batch.add(SYS_mprotect, vma.start(), size, vma.prot());
 	add_advice(batch, vma);
 	for (const images::Range &guard : vma.guards())

@@ -50,7 +50,7 @@ static Result<> index(Plan &plan)
 	return {};
 }
 
-// Shared anonymous memory hangs on a file of its own (/dev/zero), which comes with the memory.
+// Shared anonymous memory hangs on a file of its own (/dev/zero), which comes with the memory; so does a segment.
 static void find_open_files(Plan &plan)
 {
 	std::unordered_set<uint32_t> needed;
@@ -62,7 +62,7 @@ static void find_open_files(Plan &plan)
 	for (const images::Memory &memory : plan.document->memory()) {
 		needed.insert(memory.layout().exe_file());
 		for (const images::Vma &vma : memory.vmas())
-			if (vma.kind() != images::Vma::ANON_SHARED)
+			if (vma.kind() != images::Vma::ANON_SHARED && vma.kind() != images::Vma::SYSV_SHM)
 				needed.insert(vma.file());
 	}
 	for (const images::File &file : plan.document->files())

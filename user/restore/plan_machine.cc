@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Images against this machine: what is in use here, what changed, what it lacks. Looks, touches nothing.
 #include "user/restore/plan.h"
+#include "user/restore/sysv_shm.h"
 
 #include <algorithm>
 #include <array>
@@ -144,6 +145,7 @@ void check_machine(Plan &plan, const MachineOptions &options, Findings &findings
 	check_registers(plan, findings);
 	check_vdso(plan, findings);
 	check_files(plan, findings);
+	check_segments(plan, findings);
 	check_timers(plan, options, findings);
 	check_rings(plan, options, findings);
 }
