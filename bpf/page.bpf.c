@@ -29,6 +29,9 @@ struct {
 
 __u32 page_inputs_count;
 
+/* The walk of a page cache did not come to its end. */
+__u32 page_cache_cut;
+
 static __always_inline __u64 input(__u32 index)
 {
 	__u64 *address = index < page_inputs_count ? bpf_map_lookup_elem(&page_inputs, &index) : NULL;
@@ -74,6 +77,14 @@ static long read_step(__u32 index, void *unused)
 	return 0;
 }
 
+/* What fallocate(2) has allocated, and nobody has used yet, is not cleared, and reads as zeros (mm/shmem.c). */
+static __always_inline int is_blank(__u64 folio)
+{
+	unsigned long flags = read_u64(folio); /* first of all in a struct page, by one type or another */
+
+	return !(flags >> bpf_core_enum_value(enum pageflags, PG_uptodate) & 1);
+}
+
 static long cache_step(__u32 step, void *unused)
 {
 	struct page_cache_record *record;
@@ -82,7 +93,7 @@ static long cache_step(__u32 step, void *unused)
 	if (xa.index >= xa.limit)
 		return 1;
 	entry = xa_next();
-	if (!entry)
+	if (!entry || (!(entry & 1) && is_blank(entry)))
 		return 0;
 	record = NEXT_RECORD(page_cache);
 	if (!record)
@@ -101,6 +112,7 @@ int walk_page_cache(void *unused)
 
 	xa_begin((__u64)BPF_CORE_READ(inode, i_mapping, i_pages.xa_head));
 	bpf_loop(MAX_PAGES, cache_step, NULL, 0);
+	page_cache_cut = xa.index < xa.limit;
 	return 0;
 }
 

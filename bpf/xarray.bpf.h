@@ -19,7 +19,7 @@ struct {
 
 #define XA_CHUNK_SHIFT 6
 #define XA_CHUNK_SIZE  (1 << XA_CHUNK_SHIFT)
-#define XA_MAX_DEPTH   4
+#define XA_MAX_DEPTH   11 /* 64 bits of index, 6 at a time */
 
 /* include/linux/xarray.h: xa_is_node() */
 static __always_inline int xa_is_node(__u64 entry)

@@ -91,6 +91,8 @@ Result<std::span<const page_cache_record>> PageReader::cache_of(uint64_t inode)
 	TRY(run_syscall_program(objects_->object->progs.walk_page_cache, {}));
 	if (objects_->cache.overflowed())
 		return Error(Code::kLimit, "a page cache has more pages than there is room for");
+	if (objects_->object->bss->page_cache_cut)
+		return Error(Code::kLimit, "a page cache is too sparse to be walked to its end");
 	return objects_->cache.records();
 }
 

@@ -35,6 +35,11 @@ struct page___size {
 	unsigned long flags;
 };
 
+/* include/linux/page-flags.h; its number differs. */
+enum pageflags {
+	PG_uptodate = 2,
+};
+
 struct folio {
 	struct address_space *mapping; /* bit 0: an anonymous page's struct anon_vma */
 };

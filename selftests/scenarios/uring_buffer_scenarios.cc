@@ -2,6 +2,8 @@
 // Registered buffers that the program's memory alone does not make again: cut off, moved, shared between rings.
 #include <set>
 
+#include <gmock/gmock.h>
+
 #include "selftests/scenarios/uring_json.h"
 
 namespace bpfckpt::selftests {
@@ -74,10 +76,12 @@ TEST(UringResized, old_queues_that_are_still_mapped_are_memory_of_the_program)
 
 TEST(UringCapacity, full_tables_of_files_buffers_and_personalities)
 {
+	// Half of the files where the limit of descriptors, which a table of files is held to, cannot rise to all of
+	// them.
 	run_scenario("uring_capacity", {.verify = [](const Json &document) {
 			     ASSERT_EQ(document["rings"].size(), 1u);
 			     const Json &ring = document["rings"][0];
-			     EXPECT_EQ(ring["fixed_files"].size(), 32768u);
+			     EXPECT_THAT(ring["fixed_files"].size(), testing::AnyOf(32768u, 16384u));
 			     EXPECT_EQ(ring["buffers"].size(), 1024u);
 			     EXPECT_EQ(ring["personalities"].size(), 16u);
 		     }});

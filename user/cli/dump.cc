@@ -150,7 +150,7 @@ Result<> Dump::read()
 		return std::move(result).error();
 	uring::DrainReport drained = result.value_or(uring::DrainReport());
 	// What came to its end meanwhile may have changed anything: the position of a file, the count of an eventfd.
-	if (drained.rounds > 1)
+	if (!result || drained.rounds > 1)
 		TRY(snapshot_->capture());
 	stats_.drain = Clock::now() - drain_start;
 	stats_.drain_rounds = drained.rounds;
@@ -158,11 +158,11 @@ Result<> Dump::read()
 	snapshot_->look_at_names();
 	contents_ = TRY(collect::Contents::capture(snapshot_->files()));
 	sections_ = collect::CriticalSections::read(snapshot_->tasks().tasks(), *tree_);
+	TRY(snapshot_->read_loose_pages());
 	if (pages_) {
 		memory::PageDump::Parents parents;
 		for (const target::FrozenProcess &process : tree_->processes())
 			parents[process.pid] = process.ppid;
-		TRY(snapshot_->read_loose_pages());
 		TRY(pages_->copy(snapshot_->vmas(), parents, snapshot_->shared_objects(), snapshot_->loose_pages()));
 	}
 	return interrupt_.check();

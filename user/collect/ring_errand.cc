@@ -53,7 +53,10 @@ Result<bool> RingErrands::run(const uring::Errand &errand)
 		done = tree_.let_sq_thread_run(static_cast<pid_t>(errand.tid), kSqThreadTurn);
 	} else {
 		auto task = std::ranges::find(tasks_.tasks(), errand.tid, &task_record::tid);
-		auto handle = task == tasks_.tasks().end() ? std::nullopt : handle_of(errand.ring, *task);
+		// A call that the program does not make itself may be none that it is allowed.
+		if (task == tasks_.tasks().end() || task->seccomp_mode || task->flags & TASK_DISPATCH)
+			return false;
+		auto handle = handle_of(errand.ring, *task);
 		if (!handle)
 			return false;
 		// Nothing is submitted and nothing waited for. It says EEXIST where the ring is another thread's; that

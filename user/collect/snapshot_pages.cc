@@ -162,15 +162,20 @@ Result<> Snapshot::find_hidden_objects()
 		for (const vma_record &vma : space.vmas)
 			hidden.erase(vma.inode);
 	for (const auto &[inode, file] : hidden) {
+		if (ring_checks_.loose.too_many())
+			break; // read_loose_pages() says so
 		learn_frames();
 		TRY(load_page_reader());
 		Result<std::span<const page_cache_record>> pages = page_reader_->cache_of(inode);
 		if (!pages || std::ranges::any_of(*pages, [](const auto &page) { return !page.page; }))
 			continue;
 		memory::SharedPages &object = hidden_objects_.emplace_back(memory::SharedPages{object_of(*file), {}});
-		for (const page_cache_record &page : *pages)
+		for (const page_cache_record &page : *pages) {
+			if (page.index * PAGE_CONTENT_BYTES >= file->size)
+				continue; // FALLOC_FL_KEEP_SIZE
 			object.runs.push_back({{page.index * PAGE_CONTENT_BYTES, (page.index + 1) * PAGE_CONTENT_BYTES},
 					       ring_checks_.loose.add(page.page)});
+		}
 	}
 	return {};
 }

@@ -2,6 +2,7 @@
 #include "user/restore/ring.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -300,16 +301,22 @@ Result<> RingBuilder::rearm()
 // io_uring is not woken any more (since v6.16; kernel/futex/core.c: futex_hash_allocate_default()). A worker is one.
 Result<> RingBuilder::prepare_works()
 {
-	auto work =
-		std::ranges::find_if(ring_.waiting, [](const uring::Chain &chain) { return uring::is_work(chain); });
-	if (work == ring_.waiting.end())
-		return {};
-	Tracee *thread = ring_.has_sq_thread() ? &ring_.maker : find_thread(tree_, work->front()->tid());
-	if (!thread)
-		return make_error(Code::kInternal, "thread {} is not there", work->front()->tid()).on(ring_.name());
-	SyscallBatch nothing;
-	nothing.add(SYS_getpid);
-	return tree_.run_in_helper(thread->pid(), nothing);
+	std::set<pid_t> processes;
+	for (const uring::Chain &chain : ring_.waiting) {
+		if (!uring::is_work(chain))
+			continue;
+		Tracee *thread = ring_.has_sq_thread() ? &ring_.maker : find_thread(tree_, chain.front()->tid());
+		if (!thread)
+			return make_error(Code::kInternal, "thread {} is not there", chain.front()->tid())
+				.on(ring_.name());
+		processes.insert(thread->pid());
+	}
+	for (pid_t pid : processes) {
+		SyscallBatch nothing;
+		nothing.add(SYS_getpid);
+		TRY(tree_.run_in_helper(pid, nothing));
+	}
+	return {};
 }
 
 // What a thread needs of bpfckpt it cannot have any more when it has its credentials.

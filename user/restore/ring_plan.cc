@@ -112,7 +112,12 @@ Result<> plan_rings(Plan &plan, Findings &findings)
 		if (ring.unsupported_size())
 			continue; // refused by check_support()
 		TRY(check_sizes(ring));
-		plan.ring_steps.push_back({&ring, holders.maker_of(ring), uring::counter_steps(ring)});
+		uring::Maker maker = holders.maker_of(ring);
+		if (maker.thread) // else refused by check_rings()
+			plan.ring_steps.push_back({&ring, maker, uring::counter_steps(ring)});
+		else if (findings.empty())
+			return make_error(Code::kCorrupt, "no thread can set it up")
+				.on(fmt::format("ring {}", ring.id()));
 	}
 	share_threads(plan);
 	origins_first(plan, findings);

@@ -41,7 +41,7 @@ std::vector<std::vector<const uring::Chain *>> by_thread(std::span<const uring::
 
 bool may_fail(const Request &request)
 {
-	return request.woken() || request.opcode() == images::IORING_OP_TIMEOUT ||
+	return request.woken() || uring::is_work(request) || request.opcode() == images::IORING_OP_TIMEOUT ||
 	       request.opcode() == images::IORING_OP_LINK_TIMEOUT;
 }
 

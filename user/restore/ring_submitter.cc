@@ -268,6 +268,7 @@ Result<> Submitter::wait_for_workers()
 {
 	using Clock = std::chrono::steady_clock;
 	constexpr std::chrono::milliseconds kPatience{500};
+	constexpr std::chrono::seconds kLimit{10};
 	constexpr timespec kPause = {.tv_sec = 0, .tv_nsec = 50'000};
 	if (!workers_)
 		return {};
@@ -276,6 +277,10 @@ Result<> Submitter::wait_for_workers()
 		std::vector<pid_t> now = TRY(sleeping_workers(thread_.pid()));
 		if (!now.empty() && now == before && (now.size() >= workers_ || Clock::now() > end))
 			return {};
+		if (Clock::now() > end + kLimit)
+			return make_error(Code::kTimeout, "workers of thread {} do not come to rest", thread_.tid())
+				.on(fmt::format("pid {}", thread_.pid()))
+				.with_hint("a limit of processes (RLIMIT_NPROC) may keep the kernel from making them");
 		before = std::move(now);
 		SyscallBatch batch;
 		batch.add(SYS_getpid);

@@ -30,13 +30,15 @@ std::string name_of(const images::SysvSegment &segment)
 	return fmt::format("System V segment {} (key {:#x})", segment.id(), static_cast<uint32_t>(segment.key()));
 }
 
-// The very one that was dumped: nobody has attached or changed it since.
-bool is_left(const SysvSegment &here, const images::SysvSegment &segment)
+// The very one that was dumped: nobody has attached or changed it since, but the tree, whose end detached it.
+bool is_left(const SysvSegment &here, const images::SysvSegment &segment,
+	     const std::unordered_map<pid_t, const images::Process *> &of_tree)
 {
 	return here.id == segment.id() && here.key == segment.key() && here.size == segment.size() &&
 	       here.mode == segment.mode() && here.uid == segment.uid() && here.gid == segment.gid() &&
 	       here.creator_uid == segment.creator_uid() && here.creator_gid == segment.creator_gid() &&
-	       here.creator_pid == segment.creator_pid() && here.change_time == segment.change_time() && !here.attached;
+	       here.creator_pid == segment.creator_pid() && here.change_time == segment.change_time() &&
+	       !here.attached && (here.last_pid == segment.last_pid() || of_tree.contains(here.last_pid));
 }
 
 // The id that the next segment gets (ipc/util.c: ipc_idr_alloc()); the value of others is put back.
@@ -184,7 +186,7 @@ struct SysvSegments::Watched {
 };
 
 // Shares nothing with bpfckpt but `watched`; what is sent to bpfckpt's process group must not end it.
-Result<> SysvSegments::watch_over(size_t count)
+Result<> SysvSegments::watch_over(const Plan &plan, size_t count)
 {
 	watched_ = TRY(Mapping::create(sizeof(Watched) + count * sizeof(int), PROT_READ | PROT_WRITE,
 				       MAP_SHARED | MAP_ANONYMOUS));
@@ -195,7 +197,14 @@ Result<> SysvSegments::watch_over(size_t count)
 	sigset_t before;
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
-	child_ = ::fork();
+	// Its number must not be one that the tree needs.
+	do {
+		child_ = ::fork();
+		if (child_ > 0 && plan.processes.contains(child_)) {
+			::kill(child_, SIGKILL);
+			::waitpid(child_, nullptr, 0);
+		}
+	} while (child_ > 0 && plan.processes.contains(child_));
 	int error = errno;
 	if (child_ == 0) {
 		::setsid();
@@ -237,7 +246,7 @@ SysvSegments::~SysvSegments()
 	::waitpid(child_, nullptr, 0);
 }
 
-Result<> SysvSegments::create(const images::SharedMemory &object, const PageImage &pages)
+Result<> SysvSegments::create(const Plan &plan, const images::SharedMemory &object, const PageImage &pages)
 {
 	const images::SysvSegment &segment = object.sysv();
 	std::vector<SysvSegment> here = TRY(list_sysv_segments());
@@ -246,7 +255,7 @@ Result<> SysvSegments::create(const images::SharedMemory &object, const PageImag
 		TRY(make(segment));
 		add(segment.id());
 		TRY(set_owner(segment));
-	} else if (!is_left(*left, segment)) {
+	} else if (!is_left(*left, segment, plan.processes)) {
 		return Error(Code::kMismatch, "its id is in use").on(name_of(segment)).with_hint("see ipcs -m");
 	}
 	if (segment.mode() & kSegmentRemoved)
@@ -260,10 +269,10 @@ Result<> SysvSegments::create(const Plan &plan, const PageImage &pages)
 	auto count = std::ranges::count_if(plan.document->shared_memory(), is_segment);
 	if (!count)
 		return {};
-	TRY(watch_over(static_cast<size_t>(count)));
+	TRY(watch_over(plan, static_cast<size_t>(count)));
 	for (const images::SharedMemory &object : plan.document->shared_memory())
 		if (object.has_sysv())
-			TRY(create(object, pages));
+			TRY(create(plan, object, pages));
 	return {};
 }
 
@@ -311,9 +320,11 @@ void check_segments(const Plan &plan, Findings &findings)
 			findings.push_back(
 				Error(Code::kMismatch, message)
 					.on(name_of(segment))
-					.with_hint("the program that was dumped may still run; see ipcs -m"));
+					.with_hint("the program that was dumped may still run, or others have used the "
+						   "segment since: "
+						   "see ipcs -m; ipcrm -m removes one, and restore makes it again"));
 		};
-		if (same != here->end() && !is_left(*same, segment))
+		if (same != here->end() && !is_left(*same, segment, plan.processes))
 			refuse(fmt::format("its id is in use: {} have it attached", same->attached));
 		else if (segment.key() != IPC_PRIVATE && key != here->end() && key->id != segment.id())
 			refuse(fmt::format("its key is in use by segment {}", key->id));

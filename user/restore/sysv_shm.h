@@ -38,8 +38,8 @@ public:
 
 private:
 	struct Watched; // shared with the child
-	Result<> create(const images::SharedMemory &object, const PageImage &pages);
-	Result<> watch_over(size_t count);
+	Result<> create(const Plan &plan, const images::SharedMemory &object, const PageImage &pages);
+	Result<> watch_over(const Plan &plan, size_t count);
 	void add(int id);
 
 	std::vector<int> made_;

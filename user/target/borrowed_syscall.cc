@@ -54,8 +54,11 @@ private:
 Result<> run_to_syscall_stop(pid_t pid, pid_t tid)
 {
 	int status = PTRACE_EVENT_STOP << 16;
-	while (status >> 16 == PTRACE_EVENT_STOP) {
-		if (::ptrace(PTRACE_SYSCALL, tid, 0, 0) < 0)
+	// SIGSTOP cannot be blocked: it is passed on, and acts when the thread is let go.
+	auto is_signal = [](int stop) { return WIFSTOPPED(stop) && !(stop >> 16) && WSTOPSIG(stop) == SIGSTOP; };
+	while (status >> 16 == PTRACE_EVENT_STOP || is_signal(status)) {
+		long signal = is_signal(status) ? WSTOPSIG(status) : 0;
+		if (::ptrace(PTRACE_SYSCALL, tid, 0, signal) < 0)
 			return errno_error(errno, "cannot go on").on(name(pid, tid));
 		while (::waitpid(tid, &status, __WALL) < 0) {
 			if (errno != EINTR)

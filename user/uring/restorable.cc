@@ -298,6 +298,13 @@ void RingCheck::check_clone(const images::Ring &ring, const images::FixedBuffer 
 		       fmt::format("buffer {} is shared with ring {}, of which another thread is the issuer",
 				   buffer.slot(), origin->second.ring->id()),
 		       "clone buffers between rings of one thread");
+	// Whoever has set up a ring pays for its buffers, and only those of one user are cloned (io_uring/rsrc.c:
+	// io_clone_buffers()); a ring with an SQ thread is set up with the credentials of that thread.
+	if (ring.has_sq_thread() != origin->second.ring->has_sq_thread())
+		refuse(name_of(ring),
+		       fmt::format("buffer {} is shared with ring {}, and only one of them has a submission thread",
+				   buffer.slot(), origin->second.ring->id()),
+		       "clone buffers between rings of one kind");
 	if (buffer.tag())
 		refuse(name_of(ring), fmt::format("buffer {} is a clone with a tag", buffer.slot()), "report it");
 }
@@ -432,7 +439,8 @@ void RingCheck::check(const images::Ring &ring)
 {
 	if (!ring.file())
 		return refuse(name_of(ring), "its file could not be described", "report it");
-	if (!holders_.maker_of(ring).thread && !ring.submitter_dead() && (ring.submitter_tid() || !ring.buffers_size()))
+	if (!holders_.maker_of(ring).thread && !ring.submitter_dead() &&
+	    (ring.submitter_tid() || std::ranges::none_of(ring.buffers(), is_of_unknown)))
 		refuse(name_of(ring), "the thread that may submit to it is outside of the tree",
 		       "dump the tree of that thread");
 	check_place(ring);

@@ -11,6 +11,7 @@ namespace bpfckpt::uring {
 
 namespace {
 
+constexpr uint64_t kVmShared = 0x8; // VM_SHARED (include/linux/mm.h)
 constexpr uint64_t kPage = 4096;
 constexpr uint64_t kFrameMask = (1ULL << 55) - 1; // Documentation/admin-guide/mm/pagemap.rst
 constexpr uint64_t kPresent = 1ULL << 63;
@@ -49,6 +50,8 @@ std::vector<StaleMapping> stale_mappings(const iterators::UringRecords &records,
 			continue;
 		PageMapWindow map(static_cast<unsigned>(space.tid));
 		for (const vma_record &vma : space.vmas) {
+			if (!(vma.flags & kVmShared))
+				continue; // what it has written are pages of its own
 			auto ring = vma.file ? rings.find(ring_of(vma.file)) : rings.end();
 			uint64_t page = ring == rings.end() ? 0 : first_page(*ring->second, vma.pgoff * kPage);
 			uint64_t entry = page ? map.entry(vma.start / kPage) : 0;
