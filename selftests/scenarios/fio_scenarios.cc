@@ -51,9 +51,18 @@ public:
 	// Slow enough to be met in the middle of its work.
 	bool start(const Args &options)
 	{
-		Args command{"/usr/bin/fio",     "--name=job",       "--ioengine=io_uring",    "--iodepth=16",
-			     "--size=16m",       "--bs=4k",          "--rw=randwrite",         "--verify=crc32c",
-			     "--do_verify=1",    "--rate_iops=300",  "--verify_state_save=0", "--output=result",
+		Args command{"/usr/bin/fio",
+			     "--name=job",
+			     "--ioengine=io_uring",
+			     "--iodepth=16",
+			     "--size=16m",
+			     "--bs=4k",
+			     "--rw=randwrite",
+			     "--verify=crc32c",
+			     "--do_verify=1",
+			     "--rate_iops=300",
+			     "--verify_state_save=0",
+			     "--output=result",
 			     "--filename=" + dir_ + "/data"};
 		command.insert(command.end(), options.begin(), options.end());
 		pid_ = spawn_isolated(command, dir_, dir_ + "/log");
@@ -169,13 +178,12 @@ TEST_P(FioTest, ends_without_an_error)
 	EXPECT_NE(fio.result().find("err= 0"), std::string::npos) << fio.result();
 }
 
-INSTANTIATE_TEST_SUITE_P(
-	Programs, FioTest,
-	testing::Values(FioJob{"direct", {"--direct=1"}}, FioJob{"buffered", {"--direct=0"}},
-			FioJob{"fixed", {"--direct=1", "--fixedbufs", "--registerfiles"}},
-			FioJob{"fixed_buffered", {"--direct=0", "--fixedbufs", "--registerfiles"}},
-			FioJob{"sqpoll", {"--direct=1", "--sqthread_poll"}},
-			FioJob{"sqpoll_buffered", {"--direct=0", "--sqthread_poll"}}),
-	[](const auto &test) { return std::string(test.param.name); });
+INSTANTIATE_TEST_SUITE_P(Programs, FioTest,
+			 testing::Values(FioJob{"direct", {"--direct=1"}}, FioJob{"buffered", {"--direct=0"}},
+					 FioJob{"fixed", {"--direct=1", "--fixedbufs", "--registerfiles"}},
+					 FioJob{"fixed_buffered", {"--direct=0", "--fixedbufs", "--registerfiles"}},
+					 FioJob{"sqpoll", {"--direct=1", "--sqthread_poll"}},
+					 FioJob{"sqpoll_buffered", {"--direct=0", "--sqthread_poll"}}),
+			 [](const auto &test) { return std::string(test.param.name); });
 
 } // namespace bpfckpt::selftests

@@ -45,11 +45,13 @@ void SysvSegments::add_to(Context &context) const
 	for (const images::Memory &memory : context.document->memory()) {
 		for (const images::Vma &vma : memory.vmas()) {
 			auto object = objects.find(vma.shared_memory());
-			if (vma.kind() != images::Vma::SYSV_SHM || object == objects.end() || object->second->has_sysv())
+			if (vma.kind() != images::Vma::SYSV_SHM || object == objects.end() ||
+			    object->second->has_sysv())
 				continue;
-			auto segment = std::ranges::find(segments_, object->second->inode(), [](const SysvSegment &one) {
-				return static_cast<uint64_t>(static_cast<uint32_t>(one.id));
-			});
+			auto segment =
+				std::ranges::find(segments_, object->second->inode(), [](const SysvSegment &one) {
+					return static_cast<uint64_t>(static_cast<uint32_t>(one.id));
+				});
 			if (segment != segments_.end())
 				describe(*segment, *object->second->mutable_sysv());
 		}

@@ -30,7 +30,8 @@ UringIndex::UringIndex(const iterators::UringRecords &records_in, const iterator
 	  layout(layout_in),
 	  checks(checks_in),
 	  disk_files(disk_files_of(file_records)),
-	  workers(records, layout, [this](const uring_request_record &request) { return disk_files.contains(request.file); })
+	  workers(records, layout,
+		  [this](const uring_request_record &request) { return disk_files.contains(request.file); })
 {
 	add_all(counts, records.counts, &uring_count_record::ring);
 	add_all(attachments, records.attachments, &uring_attachment_record::ring);

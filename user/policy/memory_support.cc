@@ -108,14 +108,15 @@ static void refuse_segments(const images::Document &document, const images::Memo
 		const Vma &vma = memory.vmas(i);
 		if (vma.kind() != Vma::SYSV_SHM)
 			continue;
-		auto object = std::ranges::find(document.shared_memory(), vma.shared_memory(), &images::SharedMemory::id);
+		auto object =
+			std::ranges::find(document.shared_memory(), vma.shared_memory(), &images::SharedMemory::id);
 		const char *obstacle =
 			obstacle_of(memory, i, object == document.shared_memory().end() ? nullptr : &*object);
 		if (obstacle)
-			findings.push_back(Error(Code::kUnsupported, obstacle)
-						   .on(fmt::format("mapping {:x}-{:x} of {}", vma.start(), vma.end(),
-								   owner))
-						   .with_hint("detach it before the dump"));
+			findings.push_back(
+				Error(Code::kUnsupported, obstacle)
+					.on(fmt::format("mapping {:x}-{:x} of {}", vma.start(), vma.end(), owner))
+					.with_hint("detach it before the dump"));
 	}
 }
 
