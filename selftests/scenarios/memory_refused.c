@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/shm.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -57,18 +56,6 @@ static void register_userfault(void)
 	SCENARIO_REQUIRE(ioctl(fd, UFFDIO_REGISTER, &wanted) == 0, "%s", strerror(errno));
 }
 
-/* Marked for removal at once: it goes with the last process that has it. */
-static void attach_segment(void)
-{
-	int id = shmget(IPC_PRIVATE, SIZE, 0600);
-	void *memory = id < 0 ? (void *)-1 : shmat(id, NULL, 0);
-
-	if (id >= 0)
-		shmctl(id, IPC_RMID, NULL);
-	if (memory == (void *)-1)
-		scenario_skip("System V memory: %s", strerror(errno));
-}
-
 static void make_aio_context(void)
 {
 	aio_context_t context = 0;
@@ -106,9 +93,9 @@ static void map_droppable(void)
 }
 
 static const struct scenario_state states[] = {
-	{"sealed", map_sealed},      {"hugetlb", map_huge_pages}, {"userfault", register_userfault},
-	{"segment", attach_segment}, {"aio", make_aio_context},   {"secret", map_secret},
-	{"mbind", bind_to_node},     {"pkey", take_key},          {"droppable", map_droppable},
+	{"sealed", map_sealed},    {"hugetlb", map_huge_pages},  {"userfault", register_userfault},
+	{"aio", make_aio_context}, {"secret", map_secret},       {"mbind", bind_to_node},
+	{"pkey", take_key},        {"droppable", map_droppable},
 };
 
 int main(int argc, char **argv)

@@ -281,7 +281,6 @@ TEST_P(MemoryRefused, by_name)
 INSTANTIATE_TEST_SUITE_P(Memory, MemoryRefused,
 			 testing::Values(RefusedMemory{"hugetlb", "huge page memory"},
 					 RefusedMemory{"userfault", "is registered with a userfaultfd"},
-					 RefusedMemory{"segment", "System V shared memory"},
 					 RefusedMemory{"aio", "AIO context"}, RefusedMemory{"secret", "secret memory"},
 					 RefusedMemory{"mbind", "mbind"}, RefusedMemory{"pkey", "pkey_alloc"},
 					 RefusedMemory{"droppable", "MAP_DROPPABLE"},
