@@ -69,11 +69,11 @@ public:
 		return pid_ > 0 && eventually([&] { return jobs_have_rings(); }, kDeadline);
 	}
 
-	// The blocks that it has written so far.
-	bool goes_on() const
+	// It submits more requests.
+	[[nodiscard]] bool goes_on() const
 	{
-		uint64_t before = io_bytes();
-		return eventually([&] { return io_bytes() > before + (64 << 10); }, kDeadline);
+		uint64_t before = submitted();
+		return eventually([&] { return submitted() >= before + 16; }, kDeadline);
 	}
 
 	bool dump(const Args &options)
@@ -84,7 +84,7 @@ public:
 		Output output = bpfckpt(args);
 		EXPECT_EQ(output.exit, 0) << output.err;
 		if (options.empty() && output.exit == 0)
-			waitpid(pid_, nullptr, 0);
+			reap();
 		return output.exit == 0;
 	}
 
@@ -112,17 +112,29 @@ public:
 	[[nodiscard]] std::string result() const { return slurp(dir_ + "/result") + slurp(dir_ + "/log"); }
 
 private:
-	// wchar of /proc/PID/io counts what was written, by whatever way.
-	[[nodiscard]] uint64_t io_bytes() const
+	// The jobs, too, are children of ours by then.
+	static void reap()
 	{
-		uint64_t bytes = 0;
-		for (pid_t pid : family(pid_, dir_)) {
-			std::string text = slurp("/proc/" + std::to_string(pid) + "/io");
-			for (const char *name : {"rchar: ", "wchar: "})
-				if (size_t at = text.find(name); at != std::string::npos)
-					bytes += std::stoull(text.substr(at + 7));
-		}
-		return bytes;
+		EXPECT_TRUE(eventually(
+			[] {
+				pid_t ended = 0;
+				while ((ended = waitpid(-1, nullptr, WNOHANG | __WALL)) > 0)
+					;
+				return ended < 0;
+			},
+			kDeadline));
+	}
+
+	// I/O by io_uring is not counted in /proc/PID/io.
+	[[nodiscard]] uint64_t submitted() const
+	{
+		Output output = bpfckpt({"inspect", "-t", std::to_string(pid_), "--rings", "--json"});
+		Json document = Json::parse(output.out, nullptr, false);
+		uint64_t sum = 0;
+		if (output.exit == 0 && document.contains("rings"))
+			for (const Json &ring : document["rings"])
+				sum += number(ring["sq_head"]);
+		return sum;
 	}
 
 	[[nodiscard]] bool jobs_have_rings() const
