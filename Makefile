@@ -72,15 +72,25 @@ $(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
 # Generated headers count as system headers (no warnings of ours); -MD rather than -MMD still tracks them.
 # --- bpfckpt -------------------------------------------------------------------------------------------------------
 
-# Protobuf's own code does not pass our warnings.
-$(B)/%.pb.o: $(B)/%.pb.cc $(PROTO_H)
-	$(say) CXX $<
-	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -w -MD -MP -c $< -o $@
+# GCC and clang each look for what they have compiled beside the header that is named.
+PCH     := $(B)/precompiled.h
+PCH_BIN := $(PCH)$(if $(findstring clang,$(CXX)),.pch,.gch)
 
-$(B)/%.o: %.cc | $(PROTO_H) $(SKELS)
+$(PCH_BIN): user/util/precompiled.h
+	$(say) PCH $<
+	@mkdir -p $(@D)
+	$(Q)grep -v '#pragma once' $< > $(PCH)
+	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -x c++-header $(PCH) -o $@
+
+# Protobuf's own code does not pass our warnings.
+$(B)/%.pb.o: $(B)/%.pb.cc $(PROTO_H) $(PCH_BIN)
+	$(say) CXX $<
+	$(Q)$(CXX) -include $(PCH) $(CPPFLAGS) $(CXXFLAGS) -w -MD -MP -c $< -o $@
+
+$(B)/%.o: %.cc $(PCH_BIN) | $(PROTO_H) $(SKELS)
 	$(say) CXX $<
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(WARN) -MD -MP -c $< -o $@
+	$(Q)$(CXX) -include $(PCH) $(CPPFLAGS) $(CXXFLAGS) $(WARN) -Winvalid-pch -MD -MP -c $< -o $@
 
 $(B)/libbpfckpt.a: $(LIB_O)
 	$(say) AR $@
