@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Runs test programs and plain commands one after the other and prints the sum.
 #
-#	run.sh RESULTS_DIR ITEM...	ITEM: gtest:PROGRAM, or NAME=COMMAND (exit 0 passed, 4 skipped as in kselftest, else failed)
+#	run.sh RESULTS_DIR ITEM...	ITEM: gtest:PROGRAM, or NAME=COMMAND (exit 0 passed, 4 skipped as in kselftest, else failed);
+#					beside:NAME=COMMAND: at the same time as its neighbours of that kind, one for each processor
 #
 # FILTER: the tests to run, as in --gtest_filter; a plain command runs if its name matches. TEST_TIMEOUT: seconds per item.
 set -u
@@ -61,12 +62,19 @@ run_command() { # name, command
 	mv "$results/$1.log" "$results/.$1.log"
 }
 
+beside=0
 for item; do
+	case $item in beside:*) [ $beside -lt "$(nproc)" ] ;; *) [ $beside -eq 0 ] ;; esac || { wait; beside=0; }
 	case $item in
 	gtest:*) run_gtest "${item#gtest:}" ;;
+	beside:*)
+		item=${item#beside:}
+		run_command "${item%%=*}" "${item#*=}" &
+		beside=$((beside + 1)) ;;
 	*) run_command "${item%%=*}" "${item#*=}" ;;
 	esac
 done
+wait
 set -- "$results"/*
 [ -e "$1" ] || set -- /dev/null
 exec awk -f "$(dirname "$0")/summary.awk" "$@"

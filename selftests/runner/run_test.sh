@@ -38,6 +38,11 @@ expect "a crash counts what did not end" "1 passed, 2 failed, 0 skipped" 1 "gtes
 expect "a program without results" "0 passed, 1 failed, 0 skipped" 1 "gtest:$dir/silent"
 expect "a program that fails without a failed test" "1 passed, 1 failed, 0 skipped" 1 "gtest:$dir/odd"
 expect "commands" "1 passed, 1 failed, 1 skipped" 1 "a=true" "b=exit 3" "c=echo why; exit 4"
+expect "commands beside each other" "2 passed, 1 failed, 0 skipped" 1 "beside:a=true" "beside:b=exit 3" "beside:c=true"
+# Each waits for the other's file: one after the other they would fail.
+meet() { echo "beside:$1=touch $dir/$1; timeout 10 sh -c 'until [ -e $dir/$2 ]; do sleep 0.05; done'"; }
+[ "$(nproc)" -eq 1 ] || expect "they run at the same time" "2 passed, 0 failed, 0 skipped" 0 "$(meet x y)" "$(meet y x)"
+expect "what follows waits for them" "2 passed, 0 failed, 0 skipped" 0 "beside:a=sleep 0.3; touch $dir/done" "b=[ -e $dir/done ]"
 expect "the sum over all" "2 passed, 0 failed, 0 skipped" 0 "gtest:$dir/good" "a=true"
 expect "nothing at all" "0 passed, 0 failed, 0 skipped" 1
 filter='a*:x' expect "a filter" "1 passed, 0 failed, 0 skipped" 0 "abc=true" "b=false"
