@@ -116,7 +116,7 @@ static const std::string kCallAndExit("\x0f\x05\x89\xc7\xb8\xe7\x00\x00\x00\x0f\
 TEST_F(RestoreBuildTest, code_data_and_registers_are_there)
 {
 	content(kCode, kExitWithByte);
-	content(kData, std::string(100, '\0') + "\x2a");
+	content(kData, std::string(100, '\0').append("\x2a"));
 	regs_.rbx = kData + 100;
 	Result<> built = build();
 	ASSERT_TRUE(built) << built.error().object << ": " << built.error().message;
