@@ -202,6 +202,9 @@ Result<> file_is_valid(const File &file, const Ids &ids)
 		if (item.fd() > kMaxDescriptor)
 			return corrupt(object, "watches descriptor {}", item.fd());
 	}
+	for (const FileLock &lock : file.locks())
+		if (lock.start() > lock.end() || lock.end() > INT64_MAX)
+			return corrupt(object, "has a lock from byte {} to {}", lock.start(), lock.end());
 	for (const InotifyWatch &watch : file.inotify().watches())
 		TRY(is_path(watch.path(), object));
 	if (file.pipe().data().size() > file.pipe().size() && file.pipe().data().size() > file.pipe().queued())

@@ -4,9 +4,11 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 
 #include "selftests/scenarios/file_json.h"
+#include "user/util/unique_fd.h"
 
 namespace bpfckpt::selftests {
 
@@ -230,11 +232,48 @@ TEST(File, ten_thousand_eventfds)
 	});
 }
 
-TEST(File, locks_are_refused_by_kind)
+TEST(File, locks_are_taken_again)
 {
-	run_refusal("file_lock", "POSIX WRITE lock", {}, {"posix"});
-	run_refusal("file_lock", "OFD WRITE lock", {}, {"ofd"});
-	run_refusal("file_lock", "FLOCK WRITE lock", {}, {"flock"});
+	run_scenario("file_lock");
+}
+
+static struct flock to_the_end_from(off_t start)
+{
+	struct flock lock = {};
+	lock.l_type = F_WRLCK;
+	lock.l_whence = SEEK_SET;
+	lock.l_start = start;
+	return lock;
+}
+
+TEST(File, locks_that_others_have_taken_are_named)
+{
+	Scenario scenario;
+	SCENARIO_START(scenario, "file_lock");
+	DumpResult dumped = scenario.dump({});
+	ASSERT_EQ(dumped.exit, 0);
+	auto refused = [&](const std::string &text) {
+		Output output = bpfckpt({"restore", "-d", "-D", dumped.dir});
+		EXPECT_EQ(output.exit, 6) << output.err;
+		EXPECT_NE(output.err.find(text), std::string::npos) << output.err;
+	};
+	UniqueFd file(open((scenario.work_dir() + "/posix").c_str(), O_RDWR | O_CLOEXEC));
+	struct flock lock = to_the_end_from(1 << 20);
+	ASSERT_EQ(fcntl(file.get(), F_SETLK, &lock), 0);
+	refused(fmt::format("its POSIX WRITE lock on all from byte 1000 on cannot be taken again: pid {} "
+			    "(scenario_tests) has a lock",
+			    getpid()));
+	file.reset();
+	file = UniqueFd(open((scenario.work_dir() + "/ofd").c_str(), O_RDWR | O_CLOEXEC));
+	lock = to_the_end_from(9);
+	ASSERT_EQ(fcntl(file.get(), F_OFD_SETLK, &lock), 0);
+	refused("its OFD READ lock on bytes 7 to 9 cannot be taken again: somebody has a lock of an open file");
+	file = UniqueFd(open((scenario.work_dir() + "/whole").c_str(), O_RDWR | O_CLOEXEC));
+	ASSERT_EQ(flock(file.get(), LOCK_SH), 0);
+	refused("its FLOCK WRITE lock on the whole file cannot be taken again: pid");
+	file.reset();
+	ASSERT_TRUE(scenario.restore());
+	ASSERT_TRUE(scenario.go());
 }
 
 struct RefusedFile {

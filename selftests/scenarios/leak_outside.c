@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Shares something with a process that is no descendant any more: the first argument says what, pipe, socket, eventfd,
-// memory (shared anonymous), files (the fd table) or flight (an eventfd on its way between two sockets of the other
+// memory (shared anonymous), files (the fd table), lock (an open file with a flock) or flight (an eventfd on its way between two sockets of the other
 // process). The other process ends when this one does.
 #include "selftests/scenarios/scenario.h"
 
@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -104,6 +105,9 @@ int main(int argc, char **argv)
 		SCENARIO_REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0, "errno %d", errno);
 	else if (!strcmp(what, "eventfd") || in_flight)
 		SCENARIO_REQUIRE((ends[0] = eventfd(0, 0)) >= 0, "errno %d", errno);
+	else if (!strcmp(what, "lock"))
+		SCENARIO_REQUIRE((ends[0] = open("locked", O_CREAT | O_RDWR, 0600)) >= 0 && !flock(ends[0], LOCK_EX),
+				 "errno %d", errno);
 	else if (!strcmp(what, "memory"))
 		SCENARIO_REQUIRE(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) !=
 					 MAP_FAILED,

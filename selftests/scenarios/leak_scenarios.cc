@@ -32,7 +32,7 @@ TEST(Leak, descriptors_on_their_way_between_sockets_of_others_are_counted)
 	EXPECT_TRUE(s.go());
 }
 
-INSTANTIATE_TEST_SUITE_P(Leak, LeakKind, testing::Values("pipe", "socket", "eventfd", "memory", "files"),
+INSTANTIATE_TEST_SUITE_P(Leak, LeakKind, testing::Values("pipe", "socket", "eventfd", "memory", "files", "lock"),
 			 [](const auto &test) { return std::string(test.param); });
 
 } // namespace bpfckpt::selftests

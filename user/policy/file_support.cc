@@ -31,8 +31,8 @@ struct Descriptor {
 };
 
 struct Tree {
-	std::unordered_set<uint32_t> processes;
-	std::unordered_set<uint32_t> pids;                   // and tids
+	std::unordered_map<uint32_t, const images::Process *> processes; // by pid
+	std::unordered_set<uint32_t> pids;                               // and tids
 	std::unordered_map<uint32_t, Descriptor> open_files; // those that an fd names, and the first of them
 	std::unordered_set<uint64_t> own_namespaces;         // bpfckpt's, by inode
 	std::unordered_set<uint32_t> unprivileged;           // files of processes that may less than restore
@@ -55,7 +55,7 @@ static Tree index_tree(const images::Document &document)
 {
 	Tree tree;
 	for (const images::Process &process : document.processes()) {
-		tree.processes.insert(process.pid());
+		tree.processes.emplace(process.pid(), &process);
 		tree.pids.insert(process.pid());
 		for (const images::Thread &thread : process.threads())
 			tree.pids.insert(thread.tid());
@@ -220,11 +220,25 @@ static void refuse_privileged(const images::File &file, const Tree &tree, Refusa
 			 "close it before the dump"});
 }
 
+static bool has_open(const Tree &tree, uint32_t pid, uint32_t file)
+{
+	auto it = tree.processes.find(pid);
+	return it != tree.processes.end() &&
+	       std::ranges::any_of(it->second->files(),
+				   [&](const images::FdEntry &entry) { return entry.file() == file; });
+}
+
 static void refuse_locks(const images::File &file, const Tree &tree, Refusals &refusals)
 {
-	for (const images::FileLock &lock : file.locks())
-		refusals.push_back({fmt::format("{} {} lock on {}", lock.kind(), lock.type(), file.path()),
-				    "unlock it before the dump: restoring file locks is not done yet"});
+	for (const images::FileLock &lock : file.locks()) {
+		std::string what = fmt::format("{} {} lock on {}", lock.kind(), lock.type(), file.path());
+		if (lock.kind() == "LEASE")
+			refusals.push_back({std::move(what), "give it up before the dump (F_SETLEASE, F_UNLCK)"});
+		else if (lock.kind() == "POSIX" && !has_open(tree, lock.pid(), file.id()))
+			refusals.push_back(
+				{what + fmt::format(", taken through a descriptor that pid {} has no more", lock.pid()),
+				 "unlock it before the dump"});
+	}
 	if (file.has_owner() && file.owner().pid() && !tree.pids.contains(file.owner().pid()) &&
 	    file.owner().type() < 2)
 		refusals.push_back({fmt::format("F_SETOWN names pid {}, outside of the tree", file.owner().pid()),

@@ -93,15 +93,26 @@ private:
 
 } // namespace
 
+// flock(2) and F_OFD_SETLK lock for a struct file: who shares it has the lock, too, and keeps it when the tree ends.
+static std::unordered_set<uint64_t> locked_files(const iterators::FileReader &reader)
+{
+	std::unordered_set<uint64_t> files;
+	for (const lock_record &lock : reader.records().locks)
+		if (lock.kind == LOCK_FLOCK || (lock.kind == LOCK_POSIX && lock.owner == lock.file))
+			files.insert(lock.file);
+	return files;
+}
+
 // Of a running tree a thread inside a system call may hold one more for that moment.
 static void suspect_files(const iterators::FileReader &reader, const collect::FdIndex &fds, const collect::Context &ctx,
 			  Suspects &suspects)
 {
 	KnownReferences known(*ctx.document);
+	std::unordered_set<uint64_t> locked = locked_files(reader);
 	for (const file_record &record : reader.files()) {
 		uint32_t slots = fds.slots_of(record.file);
 		if (slots == 0 || suspects.contains(record.inode) || record.count <= slots ||
-		    may_be_shared(iterators::kind_of(record)))
+		    (may_be_shared(iterators::kind_of(record)) && !locked.contains(record.file)))
 			continue;
 		uint32_t id = ctx.ids.files.find(record.file);
 		suspects[record.file] = {fds.describe(record.file, id), reader.path_of(record) + " is shared with",

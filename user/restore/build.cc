@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "user/restore/file.h"
+#include "user/restore/file_lock.h"
 #include "user/restore/guard.h"
 #include "user/restore/interrupted.h"
 #include "user/restore/memory.h"
@@ -172,6 +173,7 @@ Result<> Builder::restore_stopped()
 	for (Member *member : members | std::views::reverse | std::views::filter(is_stopped)) {
 		TRY(restore_attributes(*member));
 		TRY(restore_threads({&member, 1}));
+		TRY(take_locks(plan_, *member));
 		TRY(finish(*member));
 		TRY(tree_.stop(*member));
 	}
@@ -281,6 +283,9 @@ Result<BuildStats> Builder::run()
 	for (Member *member : others)
 		TRY(restore_attributes(*member));
 	TRY(restore_threads(others));
+	for (Member *member : others)
+		TRY(take_locks(plan_, *member));
+	TRY(take_locks_of_rings(plan_, files_));
 	TRY(rings_.rearm_works());
 	for (Member *member : others)
 		TRY(finish(*member));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Images against this machine: what is in use here, what changed, what it lacks. Looks, touches nothing.
+#include "user/restore/file_lock.h"
 #include "user/restore/plan.h"
 #include "user/restore/sysv_shm.h"
 
@@ -145,6 +146,7 @@ void check_machine(Plan &plan, const MachineOptions &options, Findings &findings
 	check_registers(plan, findings);
 	check_vdso(plan, findings);
 	check_files(plan, findings);
+	check_locks(plan, findings);
 	check_segments(plan, findings);
 	check_timers(plan, options, findings);
 	check_rings(plan, options, findings);
