@@ -30,6 +30,10 @@ _bpfckpt() {
 		mapfile -t COMPREPLY < <(compgen -W 'all=ignore' -- "$cur")
 		return
 		;;
+	--allow-inexact)
+		mapfile -t COMPREPLY < <(compgen -W 'waitall timeout all' -- "$cur")
+		return
+		;;
 	--cpu-cap)
 		mapfile -t COMPREPLY < <(compgen -W 'fpu none' -- "$cur")
 		return
@@ -40,11 +44,11 @@ _bpfckpt() {
 	esac
 	local candidates
 	case ${words[1]} in
-	check) candidates='-t --tree --json --tcp-established --ghost-limit' ;;
+	check) candidates='-t --tree --json --tcp-established --allow-inexact --ghost-limit' ;;
 	inspect) candidates="-t --tree $sections --watch" ;;
 	dump)
 		candidates='-t --tree -D --images-dir -W --work-dir -o --log-file -v --verbose -R --leave-running -s --leave-stopped'
-		candidates+=' --timeout --drain --drain-timeout --tcp-established --ghost-limit --forensic --leak --stats --dry-run'
+		candidates+=' --timeout --drain --drain-timeout --tcp-established --allow-inexact --ghost-limit --forensic --leak --stats --dry-run'
 		;;
 	show)
 		candidates=$sections

@@ -42,7 +42,7 @@ of_zsh() { # command
 			print
 			for (name in text)
 				if ($0 ~ "\\$" name) print text[name]
-		}' docs/completions/_bpfckpt | tr "{},['" '\n' | grep -xE -e '--?[A-Za-z][-a-z]*' | without_help
+		}' docs/completions/_bpfckpt | tr "{},['*" '\n' | grep -xE -e '--?[A-Za-z][-a-z]*' | without_help
 }
 
 of_fish() { # command

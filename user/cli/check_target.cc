@@ -33,7 +33,9 @@ Result<Findings> find_obstacles(const CheckTargetOptions &options)
 	collect::Context context;
 	context.document = &document;
 	context.live = true;
-	policy::Options policy = {.tcp_established = options.tcp_established, .ghost_limit = options.ghost_limit};
+	policy::Options policy = {.tcp_established = options.tcp_established,
+				  .inexact = options.inexact,
+				  .ghost_limit = options.ghost_limit};
 	TRY(build_tree_document(snapshot, policy, {}, context));
 	if (!is_there(document, options.pid))
 		return Error(Code::kGone, "exited meanwhile").on(fmt::format("pid {}", options.pid));

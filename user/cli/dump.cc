@@ -20,6 +20,7 @@
 #include "user/cli/tree_document.h"
 #include "user/memory/vdso.h"
 #include "user/target/sleep_deadline.h"
+#include "user/uring/inexact.h"
 #include "user/util/interrupt.h"
 #include "user/util/log.h"
 #include "user/util/urgency.h"
@@ -54,6 +55,7 @@ private:
 	{
 		return {.tcp_established = options_.tcp_established,
 			.leak_ignore_all = options_.ignore_leaks,
+			.inexact = options_.inexact,
 			.ghost_limit = options_.ghost_limit};
 	}
 	[[nodiscard]] std::chrono::milliseconds drain_limit() const
@@ -213,6 +215,7 @@ void Dump::count_objects()
 		stats_.rings.push_back({.id = context_.ids.rings.find(drain.ring), .drain = drain});
 	for (const images::Ring &ring : document_.rings())
 		stats_.requests += ring.in_flight_size();
+	stats_.accepted = uring::accepted_in(document_);
 	stats_.page_bytes = pages_ ? pages_->bytes() : 0;
 	stats_.fixed_syscalls = tree_->stats().fixed_syscalls;
 }
@@ -362,7 +365,7 @@ int run_dump(const DumpOptions &options)
 	if (options.stats == StatsFormat::kJson)
 		fmt::print("{}", json_of(stats));
 	else
-		fmt::print("{}{}", summary_of(stats, options),
+		fmt::print("{}{}{}", summary_of(stats, options), accepted_of(stats),
 			   options.stats == StatsFormat::kText ? drains_of(stats) : "");
 	// While signals are held back: what is done is said.
 	std::fflush(stdout);

@@ -4,6 +4,8 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include "user/uring/inexact.h"
+
 namespace bpfckpt::cli {
 
 using std::chrono::duration_cast;
@@ -47,12 +49,26 @@ std::string json_of(const DumpStats &stats)
 	std::vector<std::string> drains;
 	for (const RingStats &ring : stats.rings)
 		drains.push_back(ring_json(stats, ring));
+	std::vector<std::string> accepted;
+	for (const auto &[kind, count] : stats.accepted)
+		accepted.push_back(fmt::format("\"{}\":{}", kind, count));
 	return fmt::format("{{\"version\":1,\"command\":\"dump\",\"frozen_us\":{},\"wall_us\":{},\"drain_us\":{},"
 			   "\"drain_rounds\":{},\"processes\":{},\"threads\":{},\"rings\":{},\"requests\":{},"
-			   "\"page_bytes\":{},\"injected_syscalls\":{},\"fixed_syscalls\":{},\"drains\":[{}]}}\n",
+			   "\"page_bytes\":{},\"injected_syscalls\":{},\"fixed_syscalls\":{},\"accepted\":{{{}}},"
+			   "\"drains\":[{}]}}\n",
 			   microseconds_of(stats.frozen), microseconds_of(stats.wall), microseconds_of(stats.drain),
 			   stats.drain_rounds, stats.processes, stats.threads, stats.rings.size(), stats.requests,
-			   stats.page_bytes, stats.injected_syscalls, stats.fixed_syscalls, fmt::join(drains, ","));
+			   stats.page_bytes, stats.injected_syscalls, stats.fixed_syscalls, fmt::join(accepted, ","),
+			   fmt::join(drains, ","));
+}
+
+std::string accepted_of(const DumpStats &stats)
+{
+	std::string text;
+	for (const auto &[name, count] : stats.accepted)
+		if (const uring::InexactKind *kind = uring::inexact_kind(name))
+			text += fmt::format("accepted: {} x {}: {}\n", count, name, kind->seen);
+	return text;
 }
 
 std::string drains_of(const DumpStats &stats)

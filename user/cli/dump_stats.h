@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -30,12 +31,15 @@ struct DumpStats {
 	std::chrono::nanoseconds drain{};
 	unsigned drain_rounds = 0;
 	std::vector<RingStats> rings;
-	collect::BarrierReport barriers; // --drain=nop
+	std::map<std::string, unsigned> accepted; // --allow-inexact: objects by kind
+	collect::BarrierReport barriers;          // --drain=nop
 };
 
 // "requests", "their thread", "the count": what a ring was waited for; "nothing" if it was at rest.
 std::string needs_of(const uring::RingDrain &drain);
 std::string json_of(const DumpStats &stats);
+// A line for each kind that was accepted.
+std::string accepted_of(const DumpStats &stats);
 // A line for each ring.
 std::string drains_of(const DumpStats &stats);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // The command line: parses it into one options struct per command and calls the command.
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <string>
@@ -18,6 +19,7 @@
 #include "user/cli/restore.h"
 #include "user/cli/show.h"
 #include "user/cli/usage.h"
+#include "user/uring/inexact.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::cli {
@@ -41,6 +43,24 @@ CLI::Option *add_ghost_limit(CLI::App *app, uint64_t &bytes)
 		->transform(size_in_bytes())
 		->capture_default_str()
 		->type_name("SIZE");
+}
+
+// Kinds, with commas or again and again.
+CLI::Option *add_inexact(CLI::App *app, std::vector<std::string> &kinds, const std::string &what)
+{
+	std::vector<std::string> words;
+	for (const uring::InexactKind &kind : uring::inexact_kinds())
+		words.emplace_back(kind.name);
+	words.emplace_back("all");
+	auto take = [&kinds, words](const std::vector<std::string> &given) {
+		bool all = std::ranges::find(given, "all") != given.end();
+		kinds.assign(all ? words.begin() : given.begin(), all ? words.end() : given.end());
+	};
+	return app->add_option_function<std::vector<std::string>>("--allow-inexact", take, what)
+		->delimiter(',')
+		->check(one_of(words))
+		->allow_extra_args(false)
+		->type_name("KIND");
 }
 
 CLI::Option *add_pid(CLI::App *app, pid_t &pid, const std::string &what)
@@ -70,6 +90,7 @@ void add_check(CLI::App &app, Command &command, CheckTargetOptions &options)
 	check->add_flag("--json", options.json, "One JSON document");
 	check->add_flag("--tcp-established", options.tcp_established, "Ask as for a dump with --tcp-established")
 		->needs("--tree");
+	add_inexact(check, options.inexact, "Ask as for a dump with --allow-inexact")->needs("--tree");
 	add_ghost_limit(check, options.ghost_limit)->needs("--tree");
 	check->footer("Examples:\n"
 		      "  bpfckpt check                 what this kernel has, and what depends on it\n"
@@ -143,6 +164,7 @@ void add_dump(CLI::App &app, Command &command, DumpOptions &options)
 	add_drain(dump, options.drain);
 	add_duration(dump, "--drain-timeout", options.drain_timeout_seconds, "Limit for bounded requests to complete");
 	dump->add_flag("--tcp-established", options.tcp_established, "Capture connected TCP sockets");
+	add_inexact(dump, options.inexact, "What may come back otherwise than it was");
 	add_ghost_limit(dump, options.ghost_limit);
 	dump->add_flag("--forensic", options.forensic,
 		       "Write all that can be read even where restore cannot rebuild it");

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include <sys/types.h>
 
@@ -35,6 +36,7 @@ struct CheckTargetOptions {
 	pid_t pid = 0;
 	bool json = false;
 	bool tcp_established = false;
+	std::vector<std::string> inexact; // --allow-inexact
 	uint64_t ghost_limit = policy::kGhostLimit;
 };
 
@@ -52,6 +54,7 @@ struct DumpOptions {
 	bool forensic = false;
 	bool tcp_established = false;
 	bool ignore_leaks = false;
+	std::vector<std::string> inexact; // --allow-inexact
 	uint64_t ghost_limit = policy::kGhostLimit;
 	double timeout_seconds = 10;
 	uring::DrainMode drain = uring::DrainMode::kAuto;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/cli/tree_document.h"
 
+#include <algorithm>
+#include <iterator>
 #include <unordered_map>
 #include <vector>
 
@@ -10,6 +12,8 @@
 #include "user/policy/memory_support.h"
 #include "user/policy/task_support.h"
 #include "user/restore/plan.h"
+#include "user/uring/inexact.h"
+#include "user/uring/restorable.h"
 
 namespace bpfckpt::cli {
 namespace {
@@ -50,6 +54,8 @@ Result<> build_tree_document(collect::Snapshot &snapshot, const policy::Options 
 		frozen.sections->add_to(*context.document);
 	if (frozen.contents)
 		frozen.contents->add_to(context);
+	uring::accept_inexact(options.inexact, *context.document);
+	std::ranges::move(uring::check_rings(*context.document), std::back_inserter(context.findings));
 	for (Error &obstacle : restore::find_tree_obstacles(*context.document))
 		context.findings.push_back(std::move(obstacle));
 	policy::refuse_unsupported_tasks(*context.document, context.findings);

@@ -55,6 +55,8 @@ std::string request_detail(const View &view, const Request &request)
 		add(fmt::format("then #{}", request.link()));
 	if (request.class_() == Request::COMPLETED)
 		add(fmt::format("completed with {}", errno_name(request.result())));
+	if (!request.accepted().empty())
+		add(fmt::format("accepted as inexact: {}", printable(request.accepted())));
 	return text;
 }
 

@@ -15,7 +15,6 @@
 #include "user/collect/uring_works.h"
 #include "user/collect/watches.h"
 #include "user/memory/vma_kind.h"
-#include "user/uring/restorable.h"
 
 namespace bpfckpt::collect {
 
@@ -280,7 +279,6 @@ Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 	}
 	link_rings(context);
 	check_opens(*context.document);
-	std::ranges::move(uring::check_rings(*context.document), std::back_inserter(context.findings));
 	return {};
 }
 

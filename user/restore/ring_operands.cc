@@ -6,6 +6,8 @@
 
 #include <linux/openat2.h>
 
+#include "user/uring/rearm.h"
+
 namespace bpfckpt::restore {
 
 using images::Request;
@@ -149,9 +151,10 @@ void Operands::add(const Request &request, io_uring_sqe &sqe)
 	default:
 		break;
 	}
+	// One that repeats takes its period with it.
+	bool whole = sqe.timeout_flags & IORING_TIMEOUT_ABS || uring::is_repeating_timeout(request);
 	if (is_timeout(request))
-		sqe.addr = put_time(sqe.timeout_flags & IORING_TIMEOUT_ABS ? request.timeout_ns()
-									   : request.remaining_ns());
+		sqe.addr = put_time(whole ? request.timeout_ns() : request.remaining_ns());
 	if (request.iovecs_size())
 		sqe.addr = put_iovecs(request);
 	if (request.futexes_size())

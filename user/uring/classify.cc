@@ -141,10 +141,14 @@ bool waits_without_bound(const RequestSource &source, bool disk)
 bool is_for_its_thread(const RequestSource &source, bool large_completions)
 {
 	const uring_request_record &record = *source.record;
-	return large_completions || record.link || is_direct_write(source) || record.opcode == images::IORING_OP_NOP ||
-	       record.opcode == images::IORING_OP_FUTEX_WAITV || record.opcode == images::IORING_OP_SEND_ZC ||
-	       record.opcode == images::IORING_OP_SENDMSG_ZC || record.opcode == images::IORING_OP_URING_CMD ||
-	       source.has_flag("REQ_F_BUFFER_SELECT") || source.has_flag("REQ_F_MULTISHOT");
+	constexpr uint64_t kTimeoutMultishot = 1 << 6;
+	bool is_repeating = record.opcode == images::IORING_OP_TIMEOUT &&
+			    source.async_data("io_timeout_data").get("flags") & kTimeoutMultishot;
+	return large_completions || record.link || is_repeating || is_direct_write(source) ||
+	       record.opcode == images::IORING_OP_NOP || record.opcode == images::IORING_OP_FUTEX_WAITV ||
+	       record.opcode == images::IORING_OP_SEND_ZC || record.opcode == images::IORING_OP_SENDMSG_ZC ||
+	       record.opcode == images::IORING_OP_URING_CMD || source.has_flag("REQ_F_BUFFER_SELECT") ||
+	       source.has_flag("REQ_F_MULTISHOT");
 }
 
 void classify(const RequestSource &source, const Sighting &sighting, std::string_view work, bool bounded,

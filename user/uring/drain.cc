@@ -139,9 +139,24 @@ private:
 		if (mode_ == DrainMode::kEnter)
 			return true;
 		source_.record = &record;
+		source_.async = record.opcode == images::IORING_OP_TIMEOUT ? async_of(record.request)
+									   : std::span<const uint8_t>();
 		bool large = setup_.contains(record.ring) && setup_.at(record.ring)->flags & IORING_SETUP_CQE32;
 		return !is_message(record) && !std::ranges::binary_search(armed_, record.request) &&
 		       is_for_its_thread(source_, large);
+	}
+
+	// The first piece, which has all of a timeout.
+	std::span<const uint8_t> async_of(uint64_t request)
+	{
+		if (async_.empty())
+			for (const uring_blob_record &blob : records_.blobs)
+				if (blob.kind == URING_BLOB_ASYNC && !blob.offset)
+					async_.emplace(blob.request, &blob);
+		auto blob = async_.find(request);
+		if (blob == async_.end())
+			return {};
+		return {blob->second->data, std::min<size_t>(blob->second->length, URING_BLOB_BYTES)};
 	}
 
 	void lend(const uring_request_record &record, Unsettled &ring)
@@ -160,6 +175,7 @@ private:
 	DrainMode mode_;
 	RequestSource source_;
 	std::vector<uint64_t> armed_; // struct io_kiocb
+	std::unordered_map<uint64_t, const uring_blob_record *> async_;
 	std::unordered_map<uint64_t, const uring_ring_record *> setup_;
 	std::map<std::pair<uint64_t, uint64_t>, const uring_attachment_record *> threads_;
 };

@@ -63,7 +63,7 @@ std::string poll_obstacle(const Request &request, const images::File *file)
 
 std::string timeout_obstacle(const Request &request)
 {
-	if (request.multishot())
+	if (is_repeating_timeout(request) && request.accepted() != "timeout")
 		return "it repeats, and its period would begin anew";
 	if (request.op_flags() & ~kTimeoutFlags)
 		return fmt::format("its flags {:#x} are not known", request.op_flags());
@@ -290,6 +290,12 @@ std::string completion_obstacle(const images::Ring &ring, const Request &request
 	if (ring.layout().cqe_size() != sizeof(io_uring_cqe))
 		return "its completion has 32 bytes";
 	return {};
+}
+
+bool is_repeating_timeout(const Request &request)
+{
+	return request.opcode() == images::IORING_OP_TIMEOUT && request.multishot() &&
+	       is_at(request, URING_PLACE_TIMEOUT) && request.repeats() != 1;
 }
 
 bool is_work(const Request &request)

@@ -20,6 +20,10 @@ namespace bpfckpt::uring {
 // A poll for edges tells at once what is ready when it is submitted, which this one told before.
 [[nodiscard]] bool may_report_again(const images::Request &request);
 
+// A timeout that has begun, and expires more than once more: only a period from now, or once (io_uring/timeout.c:
+// io_timeout_complete()).
+[[nodiscard]] bool is_repeating_timeout(const images::Request &request);
+
 // A work of io-wq: one that a worker executes or that waits for one.
 [[nodiscard]] bool is_work(const images::Request &request);
 // The first.

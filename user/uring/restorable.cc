@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "user/uring/clones.h"
+#include "user/uring/inexact.h"
 #include "user/uring/provided.h"
 #include "user/uring/rearm.h"
 #include "user/uring/worker_limits.h"
@@ -196,6 +197,7 @@ private:
 	[[nodiscard]] bool can_map(uint32_t shared_memory) const;
 	void check_requests(const images::Ring &ring);
 	[[nodiscard]] std::string obstacle_of(const images::Ring &ring, const images::Request &request) const;
+	[[nodiscard]] std::string hint_for(const images::Ring &ring, const images::Request &request) const;
 	void check_held_file(const images::Ring &ring, uint32_t id, const std::string &what);
 	void check(const images::Memory &memory, const images::Vma &vma);
 	[[nodiscard]] bool has_buffer_ring(const images::Vma &vma) const;
@@ -387,26 +389,42 @@ bool shares_a_header(const Chain &chain)
 	       }) != headers.end();
 }
 
+// What lets it pass, if the user says so: nothing else stands in the way.
+std::string RingCheck::hint_for(const images::Ring &ring, const images::Request &request) const
+{
+	const InexactKind *kind = inexact_kind_of(ring, request);
+	images::Request accepted = request;
+	if (kind)
+		accept(*kind, accepted);
+	return kind && obstacle_of(ring, accepted).empty() ? hint_of(*kind)
+							   : "dump --forensic keeps what can be read of it";
+}
+
 // Each obstacle once: there may be thousands of one kind.
 void RingCheck::check_requests(const images::Ring &ring)
 {
-	std::map<std::string, std::pair<unsigned, uint64_t>> refused; // how many, and the user_data of the first
+	struct Refused {
+		unsigned count = 0;
+		uint64_t user_data = 0; // of the first
+		std::string hint = {};
+	};
+	std::map<std::string, Refused> refused;
 	for (const images::Request &request : ring.in_flight()) {
 		std::string obstacle = obstacle_of(ring, request);
 		if (!obstacle.empty())
 			refused.try_emplace(fmt::format("{} waits in it that cannot be submitted again: {}",
 							images::Opcode_Name(request.opcode()), obstacle),
-					    0, request.user_data())
-				.first->second.first++;
+					    Refused{0, request.user_data(), hint_for(ring, request)})
+				.first->second.count++;
 		else if (request.file() && !(request.flags() & IOSQE_FIXED_FILE))
 			check_held_file(ring, request.file(),
 					fmt::format("the file of user_data {:#x}", request.user_data()));
 	}
 	for (const auto &[obstacle, which] : refused)
 		refuse(name_of(ring),
-		       fmt::format("{} (user_data {:#x}{})", obstacle, which.second,
-				   which.first > 1 ? fmt::format(", and {} more", which.first - 1) : ""),
-		       "dump --forensic keeps what can be read of it");
+		       fmt::format("{} (user_data {:#x}{})", obstacle, which.user_data,
+				   which.count > 1 ? fmt::format(", and {} more", which.count - 1) : ""),
+		       which.hint);
 	if (std::ranges::any_of(waiting_chains(ring), shares_a_header))
 		refuse(name_of(ring), "two messages of one chain are received into one header",
 		       "give each request of a chain a struct msghdr of its own");

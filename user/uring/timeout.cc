@@ -39,8 +39,11 @@ std::string decode_timeout(const RequestSource &source, images::Request &request
 	request.set_op_flags(flags);
 	request.set_clock_id(clock_of(flags));
 	request.set_timeout_ns(nanoseconds(data));
-	request.set_multishot(flags & kTimeoutMultishot);
-	request.set_repeats(static_cast<uint32_t>(timeout.get("repeats")));
+	// A linked one takes the flag, and expires once.
+	request.set_multishot(sqe.opcode == images::IORING_OP_TIMEOUT && flags & kTimeoutMultishot);
+	// An update makes it repeat without end, and leaves the number (io_timeout_update(), io_timeout_finish()).
+	if (timeout.get("off"))
+		request.set_repeats(static_cast<uint32_t>(timeout.get("repeats")));
 
 	bool armed = source.record->place == URING_PLACE_TIMEOUT || source.record->place == URING_PLACE_LINK_TIMEOUT;
 	if (armed)
