@@ -206,6 +206,7 @@ static void read_numbers(struct task_record *record, const struct own_pidns *own
 
 	record->tid = own_pid_nr(own, pid);
 	record->pid = own_pid_nr(own, BPF_CORE_READ(task, group_leader, thread_pid));
+	record->parent_tid = own_pid_nr(own, BPF_CORE_READ(task, real_parent, thread_pid));
 	record->tracer = record->flags & TASK_PTRACED ? own_pid_nr(own, BPF_CORE_READ(task, parent, thread_pid)) : 0;
 	record->nested_count = level > own->level ? level - own->level : 0;
 	for (int i = 0; i < TASK_NESTED_MAX; i++)
@@ -326,7 +327,6 @@ static void read_thread(struct task_record *record, const struct own_pidns *own,
 	record->restart_function = (__u64)BPF_CORE_READ(task, restart_block.fn);
 	record->restart_rmtp = (__u64)BPF_CORE_READ(task, restart_block.nanosleep.rmtp);
 	record->restart_clock = BPF_CORE_READ(task, restart_block.nanosleep.clockid);
-	record->reserved = 0;
 	/* Waiting with a temporary mask; stale otherwise (kernel/signal.c: set_user_sigmask()). */
 	if (BPF_CORE_READ_BITFIELD(task, restore_sigmask))
 		record->blocked = task->saved_sigmask.sig[0];

@@ -159,7 +159,7 @@ Result<> threads_are_valid(const Process &process, const Ids &ids, Name object)
 Result<> process_is_valid(const Process &process, const Ids &ids)
 {
 	Name object = {"pid", process.pid()};
-	for (uint32_t id : {process.pid(), process.ppid(), process.pgid(), process.sid()})
+	for (uint32_t id : {process.pid(), process.ppid(), process.parent_tid(), process.pgid(), process.sid()})
 		if (id > kMaxPid)
 			return corrupt(object, "has PID {}, a number that no kernel gives", id);
 	if (process.exit_signal() > kMaxSignal)

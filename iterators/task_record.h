@@ -150,7 +150,7 @@ struct task_record {
 	__u64 restart_function; /* these three: meaningful when a system call was stopped with ERESTART_RESTARTBLOCK */
 	__u64 restart_rmtp;     /* nanosleep: where what remains is written */
 	__s32 restart_clock;    /* nanosleep */
-	__u32 reserved;
+	__u32 parent_tid;       /* real_parent, which may be any thread */
 	struct task_attributes attributes;
 	__u64 cpus[TASK_CPU_WORDS];
 	char comm[TASK_COMM_SIZE];

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Sessions and groups whose leaders are gone, a child that was forked before its parent led a session, and an orphan of
-// a session whose leader lives.
+// Sessions and groups whose leaders are gone, a child that was forked before its parent led a session, an orphan of
+// a session whose leader lives, and a session that two parents have left, in which their children are.
 #include "selftests/scenarios/scenario.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -13,6 +14,7 @@ static struct {
 	volatile pid_t of_dead_session, dead_session;
 	volatile pid_t of_dead_group, dead_group;
 	volatile pid_t leader, before, orphan;
+	volatile pid_t left, left_by[2], children[2];
 } *family;
 
 static void wait_for_ever(void)
@@ -72,6 +74,60 @@ static void late_leader(void)
 	wait_for_ever();
 }
 
+/* Two processes that have children in a session, and have left it. */
+static void session_that_two_have_left(void)
+{
+	pid_t child;
+
+	if (fork())
+		return;
+	setsid();
+	family->left = getpid();
+	for (int i = 0; i < 2; i++) {
+		if (fork())
+			continue;
+		child = fork();
+		if (child == 0)
+			wait_for_ever();
+		family->children[i] = child;
+		setsid();
+		family->left_by[i] = getpid();
+		wait_for_ever();
+	}
+	while (!family->left_by[0] || !family->left_by[1])
+		scenario_sleep_ms(1);
+	_exit(0);
+}
+
+static pid_t parent_of(pid_t pid)
+{
+	char path[64];
+	pid_t parent = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "r");
+	if (!file || fscanf(file, "%*d (%*[^)]) %*c %d", &parent) != 1)
+		parent = 0;
+	if (file)
+		fclose(file);
+	return parent;
+}
+
+static void check_left_session(void)
+{
+	SCENARIO_CHECK(kill(family->left, 0) < 0, "the leader that had ended is alive");
+	for (int i = 0; i < 2; i++) {
+		SCENARIO_CHECK(getsid(family->left_by[i]) == family->left_by[i] &&
+				       parent_of(family->left_by[i]) == getpid(),
+			       "session %d, parent %d", getsid(family->left_by[i]), parent_of(family->left_by[i]));
+		SCENARIO_CHECK(getsid(family->children[i]) == family->left &&
+				       parent_of(family->children[i]) == family->left_by[i],
+			       "session %d instead of %d, parent %d", getsid(family->children[i]), family->left,
+			       parent_of(family->children[i]));
+	}
+}
+
 static void check(int round)
 {
 	(void)round;
@@ -88,6 +144,7 @@ static void check(int round)
 	SCENARIO_CHECK(waitid(P_PID, (id_t)family->orphan, NULL, WEXITED | WNOHANG) == 0,
 		       "the orphan is not our child");
 	SCENARIO_CHECK(kill(family->dead_session, 0) < 0, "the dead leader is alive");
+	check_left_session();
 	SCENARIO_CHECK(waitpid(-1, NULL, WNOHANG) == 0, "a child has ended");
 }
 
@@ -99,6 +156,9 @@ int main(void)
 	dead_session();
 	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(family->of_dead_session, 10), "no session");
 	waitpid(family->dead_session, NULL, 0);
+	session_that_two_have_left();
+	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(family->left_by[0] && family->left_by[1], 10), "no second session");
+	waitpid(family->left, NULL, 0);
 	dead_group();
 	late_leader();
 	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(family->leader && family->orphan, 10), "no leader");

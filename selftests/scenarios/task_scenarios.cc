@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include <fcntl.h>
 #include <sched.h>
@@ -281,6 +282,20 @@ TEST(Task, a_process_goes_on_without_its_first_thread)
 			     EXPECT_EQ(process["umask"], 0123);
 			     EXPECT_GE(process["files"].size(), 8u);
 			     EXPECT_NE(process["address_space"], 0);
+		     }});
+}
+
+TEST(Task, children_are_those_of_their_thread)
+{
+	run_scenario("task_parents", {.verify = [](const Json &document) {
+			     const Json &root = document["processes"][0];
+			     std::set<unsigned> parents;
+			     for (const Json &process : document["processes"])
+				     if (process["ppid"] == root["pid"])
+					     parents.insert(process.value("parent_tid", 0U));
+			     // Of the leader, of the third and of the fourth thread; the second has none.
+			     EXPECT_EQ(parents,
+				       (std::set<unsigned>{0, root["threads"][2]["tid"], root["threads"][3]["tid"]}));
 		     }});
 }
 

@@ -24,6 +24,7 @@ protected:
 		process.set_pgid(pgid);
 		process.set_sid(sid);
 		process.set_comm("p");
+		process.set_exit_signal(SIGCHLD);
 		process.set_address_space(pid);
 		document_.add_memory()->set_id(pid);
 		images::Thread &thread = *process.add_threads();
@@ -77,18 +78,54 @@ TEST_F(RestorePlanTest, a_dead_session_leader_is_stood_for)
 	EXPECT_EQ(at(p, TreeStep::kExit, 101), static_cast<ptrdiff_t>(p.tree.size()) - 1);
 }
 
-// It was a child of both in turn, which cannot be had again.
+TEST_F(RestorePlanTest, parents_that_left_a_dead_leaders_session_are_born_in_it)
+{
+	add(100, 1, 100, 100);
+	images::Process &first = add(101, 100, 101, 101);
+	add(102, 100, 102, 102);
+	add(104, 101, 103, 103);
+	add(105, 102, 103, 103);
+	Plan p = plan();
+	EXPECT_TRUE(findings_.empty());
+	EXPECT_LT(at(p, TreeStep::kSetsid, 103), at(p, TreeStep::kFork, 101, 103));
+	EXPECT_LT(at(p, TreeStep::kFork, 104, 101), at(p, TreeStep::kSetsid, 101));
+	EXPECT_LT(at(p, TreeStep::kFork, 105, 102), at(p, TreeStep::kSetsid, 102));
+	EXPECT_LT(at(p, TreeStep::kReaperOn, 100), at(p, TreeStep::kExit, 103, 100));
+	first.set_exit_signal(SIGUSR1); // who changes its parent gets SIGCHLD
+	plan();
+	ASSERT_EQ(findings_.size(), 1u);
+	EXPECT_EQ(findings_[0].object, "pid 101 (p)");
+}
+
 TEST_F(RestorePlanTest, a_dead_session_leader_cannot_be_stood_for_below_two_parents)
 {
 	add(100, 1, 100, 100);
-	add(101, 100, 101, 101);
+	add(101, 100, 100, 100);
 	add(102, 100, 102, 102);
 	add(104, 101, 103, 103);
 	add(105, 102, 103, 103);
 	(void)plan();
 	ASSERT_EQ(findings_.size(), 1u);
-	EXPECT_NE(findings_[0].object.find("105"), std::string::npos) << findings_[0].object;
-	EXPECT_NE(findings_[0].message.find("so is a child of pid 101"), std::string::npos) << findings_[0].message;
+	EXPECT_NE(findings_[0].object.find("104"), std::string::npos) << findings_[0].object;
+	EXPECT_NE(findings_[0].message.find("so is a child of pid 100"), std::string::npos) << findings_[0].message;
+}
+
+TEST_F(RestorePlanTest, a_child_is_that_of_a_thread_that_its_parent_has)
+{
+	add(100, 1, 100, 100).add_threads()->set_tid(110);
+	images::Process &leader = add(101, 100, 101, 101);
+	images::Process &child = add(102, 100, 100, 100);
+	child.set_parent_tid(110);
+	leader.set_parent_tid(110);
+	plan();
+	EXPECT_EQ(findings_.size(), 1u); // thread 110 has no registers
+	findings_.clear();
+	add(103, 100, 101, 101).set_parent_tid(110); // an orphan comes to the first thread
+	plan();
+	ASSERT_EQ(findings_.size(), 2u);
+	EXPECT_NE(findings_[0].message.find("is a child of thread 110 of pid 100"), std::string::npos);
+	child.set_parent_tid(111);
+	EXPECT_THROW(plan(), std::runtime_error);
 }
 
 TEST_F(RestorePlanTest, a_dead_group_leader_is_stood_for_until_all_members_joined)

@@ -251,6 +251,8 @@ static void collect_process(const process_record &process, const TaskIndex &inde
 	message->set_pid(process.pid);
 	message->set_comm(leader.comm, strnlen(leader.comm, sizeof(leader.comm)));
 	message->set_ppid(process.ppid);
+	if (leader.parent_tid != process.ppid)
+		message->set_parent_tid(leader.parent_tid);
 	message->set_pgid(process.pgid);
 	message->set_sid(process.sid);
 	for (uint32_t i = 0; i < std::min<uint32_t>(leader.nested_count, TASK_NESTED_MAX); i++)

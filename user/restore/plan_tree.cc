@@ -7,8 +7,11 @@
 // the session's leader if it is a zombie, else a helper that the leader forks.
 #include "user/restore/plan.h"
 
+#include <algorithm>
+#include <csignal>
 #include <map>
 #include <optional>
+#include <set>
 
 #include <sched.h>
 
@@ -27,12 +30,14 @@ private:
 
 	// The session that a process has to be forked in; nothing: it starts its own and no child of it needs another.
 	std::optional<uint32_t> inherits(const images::Process &process, int depth = 0) const;
+	void find_spread_sessions();
 	void fork(const images::Process &child, uint32_t creator, bool creator_is_helper);
 	uint32_t add_nameless_helper(uint32_t parent);
 	void visit(const images::Process &process, uint32_t inherited);
 	void plan_foreign(const images::Process &parent, uint32_t session, const Kids &kids);
 	void plan_groups();
 	void plan_group_of(const images::Process &process);
+	Result<> check_parent(const images::Process &process);
 	void check_shared(uint32_t (images::Process::*table)() const, const char *what);
 	bool descends(const images::Process *process, uint32_t ancestor) const;
 	const images::Process *find(uint32_t pid) const;
@@ -45,6 +50,7 @@ private:
 	std::map<uint32_t, uint32_t> creator_; // of each process; 0: a helper
 	std::map<uint32_t, uint32_t> helpers_; // pid -> parent that reaps it
 	std::vector<uint32_t> helper_order_;
+	std::set<uint32_t> spread_; // sessions of leaders that are gone, with children of several parents in other ones
 	uint32_t outer_group_ = 0;
 	pid_t nameless_ = 0; // PID of the last helper whose PID does not matter
 };
@@ -81,12 +87,30 @@ std::optional<uint32_t> TreePlanner::inherits(const images::Process &process, in
 		return std::nullopt;
 	for (const images::Process *child : kids->second) {
 		std::optional<uint32_t> session = inherits(*child, depth + 1);
-		if (session && *session != process.sid() && !find(*session))
+		if (session && *session != process.sid() && !find(*session)) {
+			if (spread_.contains(*session))
+				return session;
 			continue; // a leader that is gone: its helper is made below `process`
+		}
 		if (session && *session != process.sid() && !descends(find(*session), process.pid()))
 			return session;
 	}
 	return std::nullopt;
+}
+
+// One process stands for a leader that is gone, and only below it are processes born in its session: so parents of such
+// children were, too, and left it for a session of their own.
+void TreePlanner::find_spread_sessions()
+{
+	std::map<uint32_t, uint32_t> parents;
+	for (const images::Process &process : plan_.document->processes()) {
+		const images::Process *parent = find(process.ppid());
+		if (!parent || parent->sid() == process.sid() || find(process.sid()))
+			continue;
+		auto [known, first] = parents.emplace(process.sid(), parent->pid());
+		if (!first && known->second != parent->pid())
+			spread_.insert(process.sid());
+	}
 }
 
 void TreePlanner::fork(const images::Process &child, uint32_t creator, bool creator_is_helper)
@@ -226,6 +250,31 @@ void TreePlanner::check_shared(uint32_t (images::Process::*table)() const, const
 	}
 }
 
+// Orphans come to the first thread that is there when all is done, with SIGCHLD; others to the thread that creates
+// them.
+Result<> TreePlanner::check_parent(const images::Process &process)
+{
+	const images::Process *parent = find(process.ppid());
+	if (!parent)
+		return {};
+	bool orphan = !creator_[process.pid()];
+	if (orphan && process.exit_signal() != SIGCHLD)
+		refuse(process,
+		       fmt::format("ends with signal {}, and is in session {}, which its parent {} never was in",
+				   process.exit_signal(), process.sid(), parent->pid()));
+	if (!process.parent_tid())
+		return {};
+	auto thread = std::ranges::find(parent->threads(), process.parent_tid(), &images::Thread::tid);
+	if (thread == parent->threads().end() || !is_user(*thread))
+		return make_error(Code::kCorrupt, "is a child of thread {}, which pid {} does not have",
+				  process.parent_tid(), parent->pid())
+			.on(name_of(process));
+	if (orphan && &*std::ranges::find_if(parent->threads(), is_user) != &*thread)
+		refuse(process, fmt::format("is a child of thread {} of pid {}, in a session that it never was in",
+					    thread->tid(), parent->pid()));
+	return {};
+}
+
 Result<> TreePlanner::run()
 {
 	for (const images::Process &process : plan_.document->processes())
@@ -235,6 +284,7 @@ Result<> TreePlanner::run()
 	plan_.outer_session = root.sid() != root.pid();
 	if (root.pgid() != root.pid() && !find(root.pgid()))
 		outer_group_ = root.pgid();
+	find_spread_sessions();
 	visit(root, plan_.outer_session ? root.sid() : 0);
 	plan_groups();
 	for (uint32_t helper : helper_order_)
@@ -243,6 +293,8 @@ Result<> TreePlanner::run()
 				      .other = static_cast<pid_t>(helpers_[helper])});
 	if (creator_.size() + 1 != plan_.processes.size() && findings_.empty())
 		return Error(Code::kCorrupt, "not every process descends from the root");
+	for (const images::Process &process : plan_.document->processes())
+		TRY(check_parent(process));
 	check_shared(&images::Process::fd_table, "descriptors");
 	check_shared(&images::Process::fs, "working directory");
 	return {};

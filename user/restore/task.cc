@@ -23,23 +23,26 @@ void add_process_attributes(SyscallBatch &batch, const images::Process &process)
 	batch.add(SYS_umask, process.umask());
 }
 
-// Only a task itself can set it. What is as it shall be needs no privilege, nor a kernel with audit.
+// Only a task itself can set it; threads that are not there yet inherit it. What is as it shall be needs no privilege,
+// nor a kernel with audit.
 Result<> restore_login_uid(Member &member)
 {
 	Result<std::string> own = read_file("/proc/self/loginuid");
 	if (!own || !member.image->has_loginuid() || *own == std::to_string(member.image->loginuid()))
 		return {};
 	std::string text = std::to_string(member.image->loginuid());
-	SyscallBatch batch;
-	batch.add(SYS_openat, AT_FDCWD, batch.text("/proc/self/loginuid"), O_WRONLY); // 0: the table is empty
-	batch.add(SYS_write, 0, batch.text(text), text.size());
-	batch.add(SYS_close, 0);
-	Result<> done = batch.run(member.leader);
-	if (!done)
-		return make_error(done.error().code, "cannot set the login uid to {}", text)
-			.on(name_of(*member.image))
-			.with_hint("restore in a session of that login, or with CAP_AUDIT_CONTROL")
-			.because(std::move(done).error());
+	for (auto &[image, tracee] : member.all_threads()) {
+		SyscallBatch batch;
+		batch.add(SYS_openat, AT_FDCWD, batch.text("/proc/thread-self/loginuid"), O_WRONLY);
+		batch.add(SYS_write, 0, batch.text(text), text.size()); // 0: the table is empty
+		batch.add(SYS_close, 0);
+		Result<> done = batch.run(*tracee);
+		if (!done)
+			return make_error(done.error().code, "cannot set the login uid to {}", text)
+				.on(name_of(*member.image))
+				.with_hint("restore in a session of that login, or with CAP_AUDIT_CONTROL")
+				.because(std::move(done).error());
+	}
 	return {};
 }
 

@@ -178,6 +178,19 @@ static target::Blob clone_blob(SyscallBatch &batch, uint64_t flags, int exit_sig
 			  {{offsetof(clone_args, set_tid), offsetof(CloneArgs, tid)}});
 }
 
+// A child is that of one thread of its parent: with its end comes the parent death signal, and others may not wait for
+// it (__WNOTHREAD). Threads keep their order, so all are made when the first is needed.
+Result<Tracee *> Tree::creating_thread(Member &creator, const images::Process *child)
+{
+	uint32_t tid = child ? child->parent_tid() : 0;
+	if (!tid || !creator.image || creator.image->pid() != child->ppid())
+		return &creator.leader;
+	TRY(create_threads_of(creator));
+	auto thread = std::ranges::find(creator.threads, static_cast<pid_t>(tid),
+					[](const ThreadMember &member) { return member.tracee.tid(); });
+	return thread == creator.threads.end() ? &creator.leader : &thread->tracee;
+}
+
 Result<> Tree::fork(const TreeStep &step)
 {
 	Member &creator = member(step.other);
@@ -185,15 +198,16 @@ Result<> Tree::fork(const TreeStep &step)
 	const images::Process *process = image == plan_.processes.end() ? nullptr : image->second;
 	if (process)
 		TRY(hooks_->before_fork(creator, *process));
+	Tracee &thread = *TRY(creating_thread(creator, process));
 	SyscallBatch batch;
 	pid_t pid = step.pid > 0 ? step.pid : free_pid(plan_);
 	batch.add(SYS_clone3, clone_blob(batch, step.flags, process ? exit_signal_of(*process) : SIGCHLD, pid),
 		  sizeof(clone_args));
-	if (Result<> done = batch.run(creator.leader); !done)
+	if (Result<> done = batch.run(thread); !done)
 		return clone_error(std::move(done).error(), pid);
 	order_.push_back(pid);
 	Tracee tracee(pid, pid, stub_, stub_.main_slot());
-	tracee.take_registers_of(creator.leader);
+	tracee.take_registers_of(thread);
 	TRY(tracee.wait_first_stop());
 	auto it = members_.emplace(step.pid, new_member(process, std::move(tracee)));
 	return hooks_->after_fork(creator, *it.first->second);
@@ -262,7 +276,7 @@ Result<> Tree::create_threads_of(Member &member)
 	for (int i = 1; i < member.image->threads_size(); i++)
 		if (is_user(member.image->threads(i)))
 			wanted.push_back(&member.image->threads(i));
-	if (wanted.empty())
+	if (wanted.empty() || !member.threads.empty())
 		return {};
 	SyscallBatch batch;
 	for (const images::Thread *thread : wanted)
@@ -321,7 +335,8 @@ Result<> Tree::run_in_helper(pid_t pid, SyscallBatch &batch)
 	clone.flags = kThreadFlags | CLONE_PTRACE;
 	SyscallBatch create;
 	size_t created = create.add(SYS_clone3, create.value(clone), sizeof(clone));
-	TRY(create.run(member.leader));
+	if (Result<> done = create.run(member.leader); !done)
+		return clone_error(std::move(done).error(), pid);
 	auto tid = static_cast<pid_t>(create.result(created));
 	Tracee helper(pid, tid, stub_, stub_.thread_slot(static_cast<size_t>(member.image->threads_size() - 1)));
 	helper.take_registers_of(member.leader);

@@ -63,7 +63,7 @@ public:
 
 	// Carries out plan.tree: processes, sessions, groups. Each has nothing but the stub and what `hooks` give it.
 	Result<> create(ForkHooks &hooks);
-	// CLONE_THREAD in every process that has threads.
+	// CLONE_THREAD in every process that has threads, unless they are there because one of them has children.
 	Result<> create_threads();
 	// Calls of a thread of the process that is there for them only.
 	Result<> run_in_helper(pid_t pid, target::SyscallBatch &batch);
@@ -95,6 +95,7 @@ private:
 	Result<> end_helper(const TreeStep &step);
 	Result<> end_zombie(Member &member);
 	Result<> create_threads_of(Member &member);
+	Result<target::Tracee *> creating_thread(Member &creator, const images::Process *child);
 	Result<> end_leader(Member &member);
 	void kill_all();
 
