@@ -267,6 +267,50 @@ TEST_F(FaultRestore, a_limit_of_files_is_named)
 	expect_restorable();
 }
 
+// One call that never succeeds, as if what it makes had no room: in bpfckpt, or in the tree that it builds.
+struct FullTable {
+	const char *call;
+	long number;
+	int error;
+	const char *program;
+	const char *message;
+};
+
+class FaultFull : public FaultRestore, public testing::WithParamInterface<FullTable> {};
+
+TEST_P(FaultFull, is_named_and_leaves_nothing)
+{
+	const FullTable &full = GetParam();
+	ASSERT_TRUE(dumped(full.program));
+	fs::path fault_errno = fs::read_symlink("/proc/self/exe").parent_path() / "fault_errno";
+	Args args{fault_errno, std::to_string(full.number), std::to_string(full.error)};
+	Args restore = command();
+	args.insert(args.end(), restore.begin(), restore.end());
+	expect_error(run_command(args), 1, full.message);
+	expect_nothing_left();
+	expect_restorable();
+	end_tree();
+}
+
+INSTANTIATE_TEST_SUITE_P(
+	FaultRestore, FaultFull,
+	testing::Values(FullTable{"clone3", SYS_clone3, EAGAIN, "restore_tree", "limit of processes"},
+			FullTable{"eventfd2", SYS_eventfd2, ENFILE, "file_eventfd", "eventfd"},
+			FullTable{"eventfds", SYS_eventfd2, ENFILE, "file_many", "eventfd2("},
+			FullTable{"signalfd4", SYS_signalfd4, EMFILE, "file_signalfd", "signalfd"},
+			FullTable{"pipe2", SYS_pipe2, ENFILE, "file_pipe", "pipe"},
+			FullTable{"timerfd", SYS_timerfd_create, EMFILE, "file_timerfd", "timerfd"},
+			FullTable{"epoll", SYS_epoll_create1, EMFILE, "file_epoll", "eventpoll"},
+			FullTable{"socketpair", SYS_socketpair, ENFILE, "socket_pair", "socketpair("},
+			FullTable{"memfd", SYS_memfd_create, ENFILE, "memory_shared", "memfd"},
+			FullTable{"inotify", SYS_inotify_init1, EMFILE, "file_inotify", "inotify"},
+			FullTable{"getfd", SYS_pidfd_getfd, EMFILE, "harness_idle", "pidfd_getfd("},
+			FullTable{"pidfd", SYS_pidfd_open, EMFILE, "harness_idle", "pidfd_open("},
+			FullTable{"listen", SYS_listen, ENOMEM, "restore_roots", "listen"},
+			FullTable{"timer", SYS_timer_create, EAGAIN, "timer_posix", "cannot be made on CLOCK_"},
+			FullTable{"ring", SYS_io_uring_setup, ENOMEM, "uring_fixed", "no ring can be set up"}),
+	[](const auto &test) { return std::string(test.param.call); });
+
 TEST_F(FaultRestore, a_limit_of_memory_is_named)
 {
 #ifdef __SANITIZE_ADDRESS__

@@ -2,6 +2,7 @@
 #include "user/cli/report.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include <unistd.h>
 
@@ -27,6 +28,27 @@ std::string with_object(const Error &error)
 	return fmt::format("{}: {}", printable(error.object), printable(error.message));
 }
 
+// What helps against a limit of the system does not depend on who reached it.
+std::string hint_of(const Error &error)
+{
+	if (!error.hint.empty())
+		return error.hint;
+	const Error *reason = &error;
+	while (!reason->sys_errno && reason->cause)
+		reason = reason->cause.get();
+	switch (reason->sys_errno) {
+	case EMFILE:
+		return "bpfckpt may open no more files: raise its RLIMIT_NOFILE (ulimit -n), or give it "
+		       "CAP_SYS_RESOURCE";
+	case ENFILE:
+		return "the system has no room for more open files: see fs.file-max and /proc/sys/fs/file-nr";
+	case ENOMEM:
+		return "see free, memory.max of the cgroup, ulimit -v and vm.max_map_count";
+	default:
+		return {};
+	}
+}
+
 } // namespace
 
 std::string error_text(std::string_view severity, const Error &error)
@@ -34,8 +56,8 @@ std::string error_text(std::string_view severity, const Error &error)
 	std::string text = fmt::format("bpfckpt: {}: {}\n", severity, with_object(error));
 	for (const Error *cause = error.cause.get(); cause; cause = cause->cause.get())
 		text += fmt::format("  because: {}\n", with_object(*cause));
-	if (!error.hint.empty())
-		text += fmt::format("  hint: {}\n", printable(error.hint));
+	if (std::string hint = hint_of(error); !hint.empty())
+		text += fmt::format("  hint: {}\n", printable(hint));
 	return text;
 }
 
@@ -47,8 +69,8 @@ std::string findings_text(const Findings &findings)
 	std::string text;
 	for (const Error &finding : findings) {
 		text += fmt::format("  {:{}}  {}\n", printable(finding.object), width, printable(finding.message));
-		if (!finding.hint.empty())
-			text += fmt::format("  {:{}}    hint: {}\n", "", width, printable(finding.hint));
+		if (std::string hint = hint_of(finding); !hint.empty())
+			text += fmt::format("  {:{}}    hint: {}\n", "", width, printable(hint));
 	}
 	return text;
 }
@@ -62,7 +84,7 @@ std::string findings_json(std::string_view command, int pid, const Findings &fin
 	for (const Error &finding : findings) {
 		text += fmt::format("{}  {{\"code\": {}, \"object\": {}, \"message\": {}, \"hint\": {}}}", separator,
 				    json_string(name_of(finding.code)), json_string(finding.object),
-				    json_string(finding.message), json_string(finding.hint));
+				    json_string(finding.message), json_string(hint_of(finding)));
 		separator = ",\n";
 	}
 	return text + (findings.empty() ? "]\n}\n" : "\n ]\n}\n");

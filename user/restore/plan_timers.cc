@@ -54,10 +54,11 @@ static void check_clocks(const Plan &plan, Findings &findings)
 				continue;
 			}
 			refused.insert(timer.clock_id());
-			findings.push_back(
-				errno_error(errno, "cannot be made on {} here", timer.clock())
-					.on(fmt::format("timer {} of {}", timer.id(), name_of(process)))
-					.with_hint("alarm clocks need CAP_WAKE_ALARM and a real-time clock"));
+			const char *hint = errno == EAGAIN ? "raise RLIMIT_SIGPENDING (ulimit -i)"
+							   : "alarm clocks need CAP_WAKE_ALARM and a real-time clock";
+			findings.push_back(errno_error(errno, "cannot be made on {} here", timer.clock())
+						   .on(fmt::format("timer {} of {}", timer.id(), name_of(process)))
+						   .with_hint(hint));
 		}
 	}
 }

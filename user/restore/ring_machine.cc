@@ -53,9 +53,10 @@ static std::optional<io_uring_params> own_layout(Findings &findings)
 	UniqueFd fd(static_cast<int>(syscall(SYS_io_uring_setup, 1, &params)));
 	if (fd.valid())
 		return params;
-	findings.push_back(errno_error(errno, "no ring can be set up here")
-				   .on("io_uring")
-				   .with_hint("sysctl kernel.io_uring_disabled must be 0, or 1 with CAP_SYS_ADMIN"));
+	Error error = errno_error(errno, "no ring can be set up here").on("io_uring");
+	if (error.sys_errno == EPERM || error.sys_errno == ENOSYS)
+		error.hint = "sysctl kernel.io_uring_disabled must be 0, or 1 with CAP_SYS_ADMIN";
+	findings.push_back(std::move(error));
 	return std::nullopt;
 }
 
