@@ -283,10 +283,10 @@ Result<BuildStats> Builder::run()
 	for (Member *member : others)
 		TRY(restore_attributes(*member));
 	TRY(restore_threads(others));
+	TRY(rings_.rearm_works()); // closes descriptors, and with them a process's locks
 	for (Member *member : others)
 		TRY(take_locks(plan_, *member));
 	TRY(take_locks_of_rings(plan_, files_));
-	TRY(rings_.rearm_works());
 	for (Member *member : others)
 		TRY(finish(*member));
 	TRY(check_time());
