@@ -53,6 +53,16 @@ TEST(File, eventfd_counts_and_modes)
 	});
 }
 
+TEST(File, signalfd_masks_and_signals_that_wait)
+{
+	run_with_facts("file_signalfd", [](const Json &document, const Facts &fact) {
+		Json queued = file_at(document, fact("queued"));
+		EXPECT_EQ(queued["kind"], "signalfd");
+		EXPECT_EQ(number_at(queued["signalfd"], "mask"), 1ULL << (SIGRTMIN - 1));
+		EXPECT_EQ(number_at(file_at(document, fact("changed"))["signalfd"], "mask"), 1ULL << SIGRTMIN);
+	});
+}
+
 TEST(File, timerfd_remaining_interval_and_ticks)
 {
 	run_with_facts("file_timerfd", [](const Json &document, const Facts &fact) {

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #define SIZE           (2UL << 20)
-#define DROPPABLE_MAP  0x08 /* MAP_DROPPABLE (v6.11) */
 #define MPOL_BIND_MODE 2
 
 static void check(int round)
@@ -87,15 +86,10 @@ static void take_key(void)
 		scenario_skip("pkey_alloc: %s", strerror(errno));
 }
 
-static void map_droppable(void)
-{
-	map(DROPPABLE_MAP | MAP_ANONYMOUS, -1);
-}
-
 static const struct scenario_state states[] = {
-	{"sealed", map_sealed},    {"hugetlb", map_huge_pages},  {"userfault", register_userfault},
-	{"aio", make_aio_context}, {"secret", map_secret},       {"mbind", bind_to_node},
-	{"pkey", take_key},        {"droppable", map_droppable},
+	{"sealed", map_sealed},    {"hugetlb", map_huge_pages}, {"userfault", register_userfault},
+	{"aio", make_aio_context}, {"secret", map_secret},      {"mbind", bind_to_node},
+	{"pkey", take_key},
 };
 
 int main(int argc, char **argv)

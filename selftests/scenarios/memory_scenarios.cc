@@ -2,9 +2,11 @@
 // Address spaces: what is saved, what is not, and that the program cannot tell.
 #include <fstream>
 #include <optional>
+#include <sstream>
 
 #include "selftests/scenarios/driver.h"
 #include "selftests/scenarios/page_pattern.h"
+#include "selftests/scenarios/process.h"
 #include "selftests/scenarios/zero_page.h"
 
 namespace bpfckpt::selftests {
@@ -267,6 +269,52 @@ TEST(Memory, pages_that_fork_left_shared_are_shared_again)
 	EXPECT_LT(number(dump.stats["page_bytes"]), 70u << 20);
 }
 
+TEST(Memory, auxiliary_vector_arguments_and_names_of_mappings)
+{
+	run_scenario("memory_names");
+}
+
+TEST(Memory, droppable_memory_comes_back_without_its_pages)
+{
+	run_scenario("memory_droppable", {.verify = [](const Json &document) {
+			     for (const Json &memory : document["memory"])
+				     for (const Json &vma : memory["vmas"])
+					     if (has_advice(vma, "dp"))
+						     return;
+			     FAIL() << "no droppable mapping";
+		     }});
+}
+
+// Of a tree, its share of what others have too: pages of programs and libraries come when they are touched.
+static uint64_t resident_kib(const Scenario &s)
+{
+	uint64_t sum = 0;
+	for (pid_t pid : family(s.pid(), s.work_dir())) {
+		std::istringstream lines(slurp(fmt::format("/proc/{}/smaps_rollup", pid)));
+		for (std::string line; std::getline(lines, line);)
+			if (line.starts_with("Pss_Anon:") || line.starts_with("Pss_Shmem:"))
+				sum += std::stoul(line.substr(line.find(':') + 1));
+	}
+	return sum;
+}
+
+TEST(Memory, a_restored_tree_is_as_large_as_it_was)
+{
+	if (!restore_obstacle().empty())
+		GTEST_SKIP() << restore_obstacle();
+	for (const char *program : {"memory_fork", "memory_shared", "memory_private"}) {
+		SCOPED_TRACE(program);
+		Scenario s;
+		SCENARIO_START(s, program, program == std::string("memory_fork") ? Args{"64"} : Args{});
+		auto before = static_cast<double>(resident_kib(s));
+		ASSERT_GT(before, 0);
+		ASSERT_EQ(s.dump({}).exit, 0);
+		ASSERT_TRUE(s.restore());
+		EXPECT_NEAR(static_cast<double>(resident_kib(s)), before, before / 20);
+		EXPECT_TRUE(s.go(milliseconds(60000)));
+	}
+}
+
 struct RefusedMemory {
 	const char *state, *message;
 };
@@ -283,7 +331,6 @@ INSTANTIATE_TEST_SUITE_P(Memory, MemoryRefused,
 					 RefusedMemory{"userfault", "is registered with a userfaultfd"},
 					 RefusedMemory{"aio", "AIO context"}, RefusedMemory{"secret", "secret memory"},
 					 RefusedMemory{"mbind", "mbind"}, RefusedMemory{"pkey", "pkey_alloc"},
-					 RefusedMemory{"droppable", "MAP_DROPPABLE"},
 					 RefusedMemory{"sealed", "F_SEAL_FUTURE_WRITE"}),
 			 [](const auto &test) { return std::string(test.param.state); });
 

@@ -32,7 +32,7 @@ constexpr NamedFlag kAdvice[] = {
 	{memory::kVmHugePage, "hg"},  {memory::kVmNoHugePage, "nh"},  {memory::kVmMergeable, "mg"},
 	{memory::kVmRandRead, "rr"},  {memory::kVmSeqRead, "sr"},     {memory::kVmAccount, "ac"},
 	{memory::kVmNoReserve, "nr"}, {memory::kVmUffdMissing, "um"}, {memory::kVmUffdWp, "uw"},
-	{memory::kVmSealed, "sl"},    {memory::kVmShadowStack, "ss"},
+	{memory::kVmSealed, "sl"},    {memory::kVmShadowStack, "ss"}, {memory::kVmDroppable, "dp"},
 };
 
 class Collector {
@@ -279,7 +279,6 @@ void Collector::check_vma(const vma_record &record, Vma::Kind kind, const std::s
 	bool from_kernel = kind == Vma::VDSO || kind == Vma::VVAR || kind == Vma::VVAR_VCLOCK;
 	refuse(record.flags & memory::kVmProtectionKey, "has a memory protection key",
 	       "give it key 0 again (pkey_mprotect) before the dump");
-	refuse(record.flags & memory::kVmDroppable, "is droppable memory (MAP_DROPPABLE)", "unmap it before the dump");
 	refuse(record.anon_vma && from_kernel, "is a vDSO that was written to",
 	       "detach the debugger or tracer that did it");
 }

@@ -87,8 +87,9 @@ bool has_private_pages(const vma_record &vma, Vma::Kind kind)
 	case Vma::STACK:
 	case Vma::HEAP:
 	case Vma::FILE_PRIVATE:
-		// A read of a missing page of a userfaultfd waits for a handler that is stopped.
-		return !vma.uffd;
+		// A read of a missing page of a userfaultfd waits for a handler that is stopped. What may be dropped
+		// at any time is dropped: random state (getrandom in the vDSO) shall not come back twice.
+		return !vma.uffd && !(vma.flags & kVmDroppable);
 	default:
 		return false;
 	}

@@ -29,6 +29,7 @@ static constexpr int kSetMdwe = 65;           // PR_SET_MDWE (v6.3)
 static constexpr int kSetMemoryMerge = 67;    // PR_SET_MEMORY_MERGE (v6.4)
 static constexpr int kFutexHash = 78;         // PR_FUTEX_HASH (v6.16)
 static constexpr int kFutexHashSetSlots = 1;  // PR_FUTEX_HASH_SET_SLOTS
+static constexpr int kMapDroppable = 8;       // MAP_DROPPABLE (v6.11), in place of MAP_PRIVATE
 static constexpr uint64_t kVmLocked = 0x2000; // VM_LOCKED (include/linux/mm.h)
 static constexpr uint64_t kVmLockOnFault = 0x80000;
 
@@ -142,6 +143,8 @@ void AddressSpace::map_part(SyscallBatch &batch, const images::Vma &vma, Range p
 {
 	int source = source_of(vma);
 	int flags = MAP_FIXED | (vma.shared() ? MAP_SHARED : MAP_PRIVATE);
+	if (has_flag(vma, "dp"))
+		flags = MAP_FIXED | kMapDroppable;
 	if (has_flag(vma, "gd"))
 		flags |= MAP_GROWSDOWN;
 	if (has_flag(vma, "nr"))

@@ -10,12 +10,14 @@
 
 #include <cpuid.h>
 #include <linux/capability.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "user/util/io.h"
+#include "user/util/mapping.h"
 #include "user/util/xstate.h"
 
 namespace bpfckpt::restore {
@@ -136,6 +138,24 @@ static void check_registers(const Plan &plan, Findings &findings)
 						"restore on a CPU with the same features");
 }
 
+static void check_droppable(const Plan &plan, Findings &findings)
+{
+	static constexpr int kMapDroppable = 8; // MAP_DROPPABLE (v6.11)
+	auto is_droppable = [](const images::Vma &vma) {
+		return std::ranges::find(vma.advice(), "dp") != vma.advice().end();
+	};
+	for (const images::Memory &memory : plan.document->memory()) {
+		auto vma = std::ranges::find_if(memory.vmas(), is_droppable);
+		if (vma == memory.vmas().end())
+			continue;
+		if (!Mapping::create(4096, PROT_READ, kMapDroppable | MAP_ANONYMOUS))
+			mismatch(findings, fmt::format("mapping {:x}-{:x}", vma->start(), vma->end()),
+				 "is droppable memory (MAP_DROPPABLE), which this kernel lacks",
+				 "restore on Linux 6.11 or newer");
+		return;
+	}
+}
+
 void check_machine(Plan &plan, const MachineOptions &options, Findings &findings)
 {
 	check_pids(plan, findings);
@@ -145,6 +165,7 @@ void check_machine(Plan &plan, const MachineOptions &options, Findings &findings
 		check_cpu(plan, findings);
 	check_registers(plan, findings);
 	check_vdso(plan, findings);
+	check_droppable(plan, findings);
 	check_files(plan, findings);
 	check_locks(plan, findings);
 	check_segments(plan, findings);
