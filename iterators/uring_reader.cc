@@ -194,6 +194,11 @@ static void size_maps(uring_bpf &ring, uring_request_bpf &request, const UringCa
 	at_least_one(request.maps.uring_counts, capacity.rings * 2);
 }
 
+UringReader UringReader::when_needed()
+{
+	return UringReader(nullptr);
+}
+
 Result<UringReader> UringReader::load(const UringCapacity &capacity)
 {
 	auto ring = TRY(BpfObject<uring_bpf>::open());
@@ -221,6 +226,10 @@ Result<> UringReader::run(std::span<const uint64_t> rings)
 	std::ranges::sort(unique);
 	unique.erase(std::ranges::unique(unique).begin(), unique.end());
 
+	if (!objects_ && unique.empty())
+		return {};
+	if (!objects_)
+		*this = TRY(load());
 	Objects &o = *objects_;
 	o.clear();
 	wanted_rings_ = static_cast<uint32_t>(unique.size());
@@ -245,6 +254,8 @@ Result<> UringReader::run(std::span<const uint64_t> rings)
 
 UringCapacity UringReader::needed() const
 {
+	if (!objects_)
+		return {};
 	const Objects &o = *objects_;
 	return {
 		.rings = std::max(wanted_rings_, o.rings.needed()),
@@ -268,6 +279,8 @@ UringCapacity UringReader::needed() const
 
 UringRecords UringReader::records() const
 {
+	if (!objects_)
+		return {};
 	const Objects &o = *objects_;
 	return {
 		.rings = o.rings.records(),
@@ -293,6 +306,8 @@ UringRecords UringReader::records() const
 
 std::vector<uint64_t> UringReader::referenced_files() const
 {
+	if (!objects_)
+		return {};
 	std::unordered_set<uint64_t> wanted;
 	for (const auto &record : objects_->rings.records())
 		wanted.insert(record.ring);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 // UringReader: all of a set of io_uring instances, read from kernel memory in one go.
 //
-// load() before the freeze, run() inside it, the spans and the proof afterwards. Rings are given by address:
-// private_data of a struct file whose kind is io_uring, wherever that file was found.
+// load() before the freeze, run() inside it, the spans and the proof afterwards: when_needed() and a run() on the live
+// tree do for load(), and cost nothing where there are no rings. Rings are given by address: private_data of a struct
+// file whose kind is io_uring, wherever that file was found.
 #pragma once
 
 #include <cstdint>
@@ -63,12 +64,16 @@ class UringReader {
 public:
 	// Loads the BPF objects. Errors: those of BpfObject::load().
 	static Result<UringReader> load(const UringCapacity &capacity = {});
+	// The first run() that is given a ring loads them: a third of what the verifier does for all objects of
+	// bpfckpt.
+	static UringReader when_needed();
+	[[nodiscard]] bool is_loaded() const { return objects_ != nullptr; }
 	UringReader(UringReader &&) noexcept;
 	UringReader &operator=(UringReader &&) noexcept;
 	~UringReader();
 
 	// Reads these instances (struct io_ring_ctx), each once however often it is named. Errors: kLimit when a map is
-	// full; then load() anew with needed().
+	// full; then load() anew with needed(). Those of load(), if nothing is loaded yet.
 	Result<> run(std::span<const uint64_t> rings);
 	// What the last run() would have needed.
 	[[nodiscard]] UringCapacity needed() const;
@@ -81,7 +86,7 @@ public:
 private:
 	struct Objects;
 	explicit UringReader(std::unique_ptr<Objects> objects);
-	std::unique_ptr<Objects> objects_;
+	std::unique_ptr<Objects> objects_; // NULL: nobody has asked for a ring yet
 	uint32_t wanted_rings_ = 0;
 };
 

@@ -27,13 +27,12 @@ Result<Snapshot> Snapshot::load()
 	auto tasks = std::async(std::launch::async, [] { return iterators::TaskReader::load({}); });
 	auto timers = std::async(std::launch::async, [] { return iterators::TimerReader::load({}); });
 	auto vmas = std::async(std::launch::async, [] { return iterators::VmaReader::load(1 << 12); });
-	auto rings = std::async(std::launch::async, [] { return iterators::UringReader::load({}); });
 	auto files = iterators::FileReader::load({});
 	snapshot.files_ = TRY(std::move(files));
 	snapshot.tasks_ = TRY(tasks.get());
 	snapshot.timers_ = TRY(timers.get());
 	snapshot.vmas_ = TRY(vmas.get());
-	snapshot.rings_ = TRY(rings.get());
+	snapshot.rings_ = iterators::UringReader::when_needed();
 	return snapshot;
 }
 
@@ -200,7 +199,8 @@ Result<> Snapshot::grow()
 	tasks_ = TRY(iterators::TaskReader::load(tasks_->needed()));
 	timers_ = TRY(iterators::TimerReader::load(timers_->needed()));
 	vmas_ = TRY(iterators::VmaReader::load(std::max(vmas_->needed(), 1U << 12) * 2));
-	rings_ = TRY(iterators::UringReader::load(iterators::UringCapacity{}.grown_to(rings_->needed())));
+	if (rings_->is_loaded())
+		rings_ = TRY(iterators::UringReader::load(iterators::UringCapacity{}.grown_to(rings_->needed())));
 	return attach(std::vector<pid_t>(pids_.begin(), pids_.end()));
 }
 

@@ -38,7 +38,8 @@ namespace bpfckpt::collect {
 
 class Snapshot {
 public:
-	// Loads the BPF objects, several at a time. Errors: those of BpfObject::load().
+	// Loads the BPF objects, several at a time; those for rings come with the first ring that capture() finds.
+	// Errors: those of BpfObject::load().
 	static Result<Snapshot> load();
 
 	// The processes of the tree, by one pass over all tasks; zombies too. Errors: kGone.
