@@ -54,8 +54,10 @@ run_command() { # name, command
 	timeout -k 10 "${TEST_TIMEOUT:-1200}" sh -c "$2" >"$results/$1.log" 2>&1
 	status=$?
 	took="$(($(date +%s) - start)) s"
+	# Of a command that runs tests itself.
+	sum=$(tail -n 1 "$results/$1.log" | grep -E '^[0-9]+ passed, ')
 	case $status in
-	0) echo "ok      $1 ($took)"; record "$1" passed "$1" "" ;;
+	0) echo "ok      $1 ($took)${sum:+: $sum}"; record "$1" passed "$1" "" ;;
 	4) reason=$(tail -n 1 "$results/$1.log"); echo "skip    $1: $reason"; record "$1" skipped "$1" "$reason" ;;
 	*) tail -n 60 "$results/$1.log"; echo "FAILED  $1 (exit $status, $took)"; record "$1" failed "$1" "" ;;
 	esac

@@ -135,11 +135,14 @@ int patience()
 
 bool eventually(const std::function<bool()> &condition, std::chrono::milliseconds deadline)
 {
-	auto end = std::chrono::steady_clock::now() + deadline * patience();
+	using std::chrono::milliseconds;
+	auto start = std::chrono::steady_clock::now();
 	while (!condition()) {
-		if (std::chrono::steady_clock::now() > end)
+		auto waited = std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - start);
+		if (waited > deadline * patience())
 			return condition();
-		std::this_thread::sleep_for(std::chrono::milliseconds(1));
+		// What is waited for may need the only processor, and a look is not free in emulation.
+		std::this_thread::sleep_for(std::clamp(waited / 16, milliseconds(1), milliseconds(20)));
 	}
 	return true;
 }

@@ -29,6 +29,16 @@ static bool deferred, armed;
 static unsigned long long sequence; /* of the first request that is not told yet */
 static char data[CHAINS][SIZE], back[CHAINS][SIZE];
 
+static bool needs_submitter(void)
+{
+	return *ring.sq.kflags & IORING_SQ_TASKRUN;
+}
+
+static bool all_told(void)
+{
+	return io_uring_cq_ready(&ring) == 2 * CHAINS;
+}
+
 /* A write and the read of what it has written, each by a worker. */
 static void submit_chains(void)
 {
@@ -46,7 +56,10 @@ static void submit_chains(void)
 		sqe->user_data = sequence + 2 * i + 1;
 	}
 	ring_submit(&ring, 2 * CHAINS);
-	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(*ring.sq.kflags & IORING_SQ_TASKRUN, 15), "no worker is done");
+	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(needs_submitter() || all_told(), 15), "no worker is done");
+	/* A worker of 6.1 posts the completion itself, and goes on with what is linked (io_wq_free_work()). */
+	if (!needs_submitter())
+		scenario_skip("workers of this kernel end such chains without their submitter");
 }
 
 static void reap_chains(void)

@@ -4,6 +4,7 @@
 #include <linux/time_types.h>
 #include <poll.h>
 
+#include "selftests/scenarios/process.h"
 #include "selftests/unit/child.h"
 #include "selftests/unit/raw_ring.h"
 #include "user/target/frozen_tree.h"
@@ -153,7 +154,7 @@ TEST(TargetUringTest, a_borrowed_enter_posts_completions_and_leaves_no_trace)
 	EXPECT_EQ(child->errors, 0);
 	EXPECT_EQ(child->rounds % 1000, 101);
 	EXPECT_GE(child->rounds / 1000, kSleepMs);
-	EXPECT_LE(child->rounds / 1000, kSleepMs + 150);
+	EXPECT_LE(child->rounds / 1000, kSleepMs + 150 * selftests::patience());
 	::close(fds[0]);
 	::close(fds[1]);
 }

@@ -32,7 +32,7 @@ export GUEST_SECONDS=95 GUEST_MEMORY=1G
 # A guest that died is started again: 6.12 was seen crashing at random under TCG.
 for attempt in 1 2; do
 	"$here/run.sh" "$1" "build/bpfckpt check &&
-		FILTER=UringZoo.* TEST_PATIENCE=3 \
+		FILTER=UringZoo.* TEST_PATIENCE=3 TEST_BRIEF=1 \
 		selftests/runner/run.sh /tmp/results gtest:build/selftests/scenarios/scenario_tests" >"$log" 2>&1 </dev/null
 	status=$?
 	cat "$log"
