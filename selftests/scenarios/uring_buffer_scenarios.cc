@@ -13,6 +13,21 @@ TEST(UringBuffers, a_ring_keeps_pages_that_are_no_longer_at_their_addresses)
 	run_scenario("uring_pinned");
 }
 
+TEST(UringBuffers, pages_that_only_rings_have_stay_one_within_a_process)
+{
+	run_scenario("uring_pinned_shared", {.args = {"rings"}});
+}
+
+TEST(UringBuffers, pages_that_only_rings_of_two_processes_have_are_refused_by_name)
+{
+	run_refusal("uring_pinned_shared", "that a buffer of another process has, too", {}, {"processes"});
+}
+
+TEST(UringBuffers, pages_that_cannot_be_brought_back_to_their_address_are_refused_by_name)
+{
+	run_refusal("uring_pinned_shared", "in memory that can no longer be moved", {}, {"sealed"});
+}
+
 TEST(UringBuffers, pages_that_are_elsewhere_are_shown)
 {
 	Scenario scenario;
@@ -43,7 +58,7 @@ TEST(UringBuffers, cloned_buffers_stay_one)
 									      slots++;
 								      }
 						      EXPECT_EQ(objects.size(), 5u);
-						      EXPECT_EQ(slots, 12u);
+						      EXPECT_EQ(slots, 14u);
 					      }});
 	}
 }
@@ -59,6 +74,12 @@ TEST(UringRegion, registered_memory_is_registered_again)
 		SCOPED_TRACE(kind);
 		run_scenario("uring_region", {.args = {kind}});
 	}
+}
+
+TEST(UringRegion, registered_memory_that_cannot_be_written_to_any_more_is_refused_by_name)
+{
+	run_refusal("uring_region", "its memory region is in memory that can no longer be written to", {},
+		    {"user protected"});
 }
 
 TEST(UringRegion, busy_polling_is_set_again)

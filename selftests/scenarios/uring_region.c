@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Memory registered with a ring as a whole (IORING_REGISTER_MEM_REGION), the program's or the kernel's, for the
-// arguments of waits or for nothing; and busy polling (IORING_REGISTER_NAPI).
+// arguments of waits or for nothing, also protected against writing; and busy polling (IORING_REGISTER_NAPI).
 #include <errno.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -47,7 +47,7 @@ struct napi {
 
 static struct io_uring ring;
 static char *memory;
-static int of_user, for_waits;
+static int of_user, for_waits, is_protected;
 
 static void register_region(void)
 {
@@ -110,8 +110,12 @@ static void check(int round)
 
 	if (!memory)
 		return check_napi();
+	if (is_protected)
+		round = 1;
 	sprintf(text, "round %d", round - 1);
 	SCENARIO_CHECK(!strcmp(memory, text), "'%.20s' in place of '%s'", memory, text);
+	if (is_protected)
+		return;
 	sprintf(memory, "round %d", round);
 	if (for_waits)
 		check_wait(round);
@@ -140,6 +144,9 @@ int main(int argc, char **argv)
 	if (for_waits)
 		SCENARIO_REQUIRE(!syscall(SYS_io_uring_register, ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0),
 				 "%m");
+	is_protected = strstr(kind, "protected") != NULL;
+	if (is_protected)
+		SCENARIO_REQUIRE(!mprotect(memory, 4096, PROT_READ), "%m");
 	scenario_tell("ring", "%d", ring.ring_fd);
 	return scenario_main(check);
 }

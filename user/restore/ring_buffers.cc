@@ -2,6 +2,7 @@
 #include "user/restore/ring_buffers.h"
 
 #include <algorithm>
+#include <set>
 
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -42,11 +43,6 @@ target::Blob buffer_blob(SyscallBatch &batch, const images::FixedBuffer &buffer)
 			   {offsetof(BufferUpdate, update.tags), offsetof(BufferUpdate, tag)}});
 }
 
-bool is_whole_table(const images::Ring &ring, const images::Ring &from, uint32_t count)
-{
-	return count == ring.buffer_slots() && count == from.buffer_slots();
-}
-
 } // namespace
 
 bool RingBuffers::is_origin(const images::Ring &ring, const images::FixedBuffer &buffer) const
@@ -55,19 +51,13 @@ bool RingBuffers::is_origin(const images::Ring &ring, const images::FixedBuffer 
 	return origin == origins_.end() || (origin->second.ring == &ring && origin->second.slot == buffer.slot());
 }
 
-// A process that has the pages; otherwise it does not matter whose they were.
 Member *RingBuffers::owner_of(const images::Ring &ring, const images::FixedBuffer &buffer) const
 {
-	Member *maker = nullptr;
 	for (const RingStep &step : plan_.ring_steps)
-		if (step.ring == &ring && step.maker.process)
-			maker = &tree_.member(static_cast<pid_t>(step.maker.process->pid()));
-	if (!maker || !buffer.address_space() || maker->image->address_space() == buffer.address_space())
-		return maker;
-	for (Member *member : tree_.living())
-		if (member->image->address_space() == buffer.address_space())
-			return member;
-	return maker;
+		if (step.ring == &ring)
+			if (const images::Process *owner = holders_.owner_of(buffer, step.maker.process))
+				return &tree_.member(static_cast<pid_t>(owner->pid()));
+	return nullptr;
 }
 
 Result<> RingBuffers::prepare()
@@ -139,8 +129,36 @@ std::vector<RingBuffers::Clones> RingBuffers::clones_of(const images::Ring &ring
 	return all;
 }
 
-// The kernel wants both rings to be charged to one process, and asks the issuer of the other one for itself. A whole
-// table is what v6.12 can clone, too.
+// A whole table is what v6.12 can clone, too, into a ring that has none yet: what differs is put in its place later.
+const images::Ring *RingBuffers::whole_of(const images::Ring &ring, std::span<const Clones> clones)
+{
+	if (clones.empty())
+		return nullptr;
+	const images::Ring *from = clones.front().from;
+	bool whole = from != &ring && from->buffer_slots() == ring.buffer_slots() &&
+		     std::ranges::all_of(clones,
+					 [&](const Clones &one) { return one.from == from && one.first == one.slot; });
+	return whole ? from : nullptr;
+}
+
+// Of a table that was cloned as a whole, what is not there in this ring.
+Result<> RingBuffers::clear_slots(const NewRing &ring, const images::Ring &from)
+{
+	std::set<uint32_t> used;
+	for (const images::FixedBuffer &buffer : ring.image.buffers())
+		used.insert(buffer.slot());
+	SyscallBatch batch;
+	images::FixedBuffer none;
+	for (const images::FixedBuffer &buffer : from.buffers()) {
+		none.set_slot(buffer.slot());
+		if (!used.contains(buffer.slot()))
+			batch.add(SYS_io_uring_register, ring.number, IORING_REGISTER_BUFFERS_UPDATE,
+				  buffer_blob(batch, none), sizeof(io_uring_rsrc_update2));
+	}
+	return batch.run(ring.maker);
+}
+
+// The kernel wants both rings to be charged to one process, and asks the issuer of the other one for itself.
 Result<> RingBuffers::clone(const NewRing &ring, const Clones &clones) const
 {
 	int source = ring.number;
@@ -151,7 +169,7 @@ Result<> RingBuffers::clone(const NewRing &ring, const Clones &clones) const
 	}
 	CloneArguments arguments = {};
 	arguments.source = static_cast<uint32_t>(source);
-	if (clones.from == &ring.image || !is_whole_table(ring.image, *clones.from, clones.count)) {
+	if (clones.count) {
 		arguments.flags = kReplace;
 		arguments.source_slot = clones.first;
 		arguments.slot = clones.slot;
@@ -168,16 +186,19 @@ Result<> RingBuffers::register_all(const NewRing &ring)
 	if (!ring.image.buffer_slots())
 		return {};
 	std::vector<Clones> clones = clones_of(ring.image);
-	bool whole = clones.size() == 1 && clones[0].from != &ring.image &&
-		     is_whole_table(ring.image, *clones[0].from, clones[0].count);
-	if (whole)
-		return clone(ring, clones[0]);
-	SyscallBatch batch;
-	io_uring_rsrc_register table = {};
-	table.nr = ring.image.buffer_slots();
-	table.flags = kSparse;
-	batch.add(SYS_io_uring_register, ring.number, IORING_REGISTER_BUFFERS2, batch.value(table), sizeof(table));
-	TRY(batch.run(ring.maker));
+	if (const images::Ring *from = whole_of(ring.image, clones)) {
+		clones.clear();
+		TRY(clone(ring, {.from = from}));
+		TRY(clear_slots(ring, *from));
+	} else {
+		SyscallBatch batch;
+		io_uring_rsrc_register table = {};
+		table.nr = ring.image.buffer_slots();
+		table.flags = kSparse;
+		batch.add(SYS_io_uring_register, ring.number, IORING_REGISTER_BUFFERS2, batch.value(table),
+			  sizeof(table));
+		TRY(batch.run(ring.maker));
+	}
 	std::map<Member *, std::vector<const images::FixedBuffer *>> own;
 	for (const images::FixedBuffer &buffer : ring.image.buffers())
 		if (is_origin(ring.image, buffer))

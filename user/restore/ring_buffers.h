@@ -8,13 +8,19 @@
 #include "user/restore/pinned_memory.h"
 #include "user/restore/ring_parts.h"
 #include "user/uring/clones.h"
+#include "user/uring/holders.h"
 
 namespace bpfckpt::restore {
 
 class RingBuffers {
 public:
 	RingBuffers(Tree &tree, const Plan &plan, const OpenFiles &files, const PageImage &pages)
-		: tree_(tree), plan_(plan), files_(files), pages_(pages), origins_(uring::clone_origins(*plan.document))
+		: tree_(tree),
+		  plan_(plan),
+		  files_(files),
+		  pages_(pages),
+		  holders_(*plan.document),
+		  origins_(uring::clone_origins(*plan.document))
 	{
 	}
 	// When all processes have their memory.
@@ -24,7 +30,7 @@ public:
 	Result<> finish();
 
 private:
-	// Slots that one call clones.
+	// Slots that one call clones; none: the whole table.
 	struct Clones {
 		const images::Ring *from = nullptr;
 		uint32_t first = 0; // there
@@ -37,12 +43,15 @@ private:
 	Result<> register_own(const NewRing &ring, Member &owner, std::span<const images::FixedBuffer *const> buffers);
 	Result<> add_calls(std::span<const images::FixedBuffer *const> buffers, Member &owner, int number,
 			   target::SyscallBatch &batch);
+	static const images::Ring *whole_of(const images::Ring &ring, std::span<const Clones> clones);
 	Result<> clone(const NewRing &ring, const Clones &clones) const;
+	static Result<> clear_slots(const NewRing &ring, const images::Ring &from);
 
 	Tree &tree_;
 	const Plan &plan_;
 	const OpenFiles &files_;
 	const PageImage &pages_;
+	uring::RingHolders holders_;
 	std::unordered_map<uint32_t, uring::BufferSlot> origins_; // by FixedBuffer.object
 	std::map<Member *, PinnedMemory> pinned_;
 };
