@@ -155,4 +155,9 @@ TEST(UringRestore, a_wait_for_completions_goes_on)
 	ASSERT_TRUE(scenario.go());
 }
 
+TEST(UringRestore, workers_are_as_many_as_the_process_was_allowed)
+{
+	run_scenario("uring_nproc");
+}
+
 } // namespace bpfckpt::selftests

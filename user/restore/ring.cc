@@ -5,6 +5,7 @@
 #include <set>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -351,10 +352,23 @@ Rings::Rings(Tree &tree, const Plan &plan, OpenFiles &files, const PageImage &pa
 
 Rings::~Rings() = default;
 
+// A thread's first ring takes the limit of its workers from this one (io_uring/io-wq.c: io_wq_create()).
+static Result<> limit_processes(const Member &member)
+{
+	for (const images::ResourceLimit &limit : member.image->limits()) {
+		rlimit wanted = {.rlim_cur = limit.soft(), .rlim_max = limit.hard()};
+		if (limit.resource() == RLIMIT_NPROC && prlimit(member.pid(), RLIMIT_NPROC, &wanted, nullptr))
+			return errno_error(errno, "cannot set its limit of processes").on(name_of(*member.image));
+	}
+	return {};
+}
+
 Result<> Rings::restore()
 {
 	if (plan_.ring_steps.empty())
 		return {};
+	for (const Member *member : tree_.living())
+		TRY(limit_processes(*member));
 	parts_->builders.reserve(plan_.ring_steps.size());
 	RingBuffers buffers(tree_, plan_, files_, pages_);
 	TRY(buffers.prepare());
