@@ -27,14 +27,7 @@ RECORD_MAP(fds, fd_record);
 RECORD_MAP(files, file_record);
 
 /* The struct files to describe. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} wanted_files SEC(".maps");
-__u32 wanted_files_count;
+INPUT_MAP(wanted_files);
 
 /* Copies of the object at hand. */
 __u64 file_copy[64];
@@ -218,7 +211,7 @@ static __always_inline struct inode *copy_inode(struct inode *inode)
 
 static long describe_one(__u32 index, void *unused)
 {
-	__u64 *address = bpf_map_lookup_elem(&wanted_files, &index);
+	__u64 address = INPUT(wanted_files, index);
 	struct file *copy = (void *)file_copy;
 	struct file_record *record;
 	struct inode *inode;
@@ -229,9 +222,9 @@ static long describe_one(__u32 index, void *unused)
 	record = NEXT_RECORD(files);
 	if (!record)
 		return 0;
-	bpf_probe_read_kernel(file_copy, bpf_core_type_size(struct file), (void *)*address);
+	bpf_probe_read_kernel(file_copy, bpf_core_type_size(struct file), (void *)address);
 	__builtin_memset(record, 0, sizeof(*record));
-	record->file = *address;
+	record->file = address;
 	record->f_op = (__u64)copy->f_op;
 	record->private_data = (__u64)copy->private_data;
 	record->inode = (__u64)copy->f_inode;
@@ -249,7 +242,7 @@ static long describe_one(__u32 index, void *unused)
 		if (copy->f_owner)
 			describe_owner(record, copy->f_owner);
 	} else {
-		struct file___v611 *older = (void *)*address;
+		struct file___v611 *older = (void *)address;
 
 		describe_owner(record, &older->f_owner);
 	}

@@ -19,32 +19,17 @@ RECORD_MAP(page_contents, page_content_record);
 RECORD_MAP(page_cache, page_cache_record);
 
 /* Addresses, written by user space before a program runs: of struct pages, or of what is in them. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} page_inputs SEC(".maps");
-
-__u32 page_inputs_count;
+INPUT_MAP(page_inputs);
 
 /* The walk of a page cache did not come to its end. */
 __u32 page_cache_cut;
-
-static __always_inline __u64 input(__u32 index)
-{
-	__u64 *address = index < page_inputs_count ? bpf_map_lookup_elem(&page_inputs, &index) : NULL;
-
-	return address ? *address : 0;
-}
 
 /* include/linux/page-flags.h: FOLIO_MAPPING_FLAGS */
 #define MAPPING_FLAGS 3ULL
 
 static long describe_step(__u32 index, void *unused)
 {
-	__u64 page = input(index), mapping;
+	__u64 page = INPUT(page_inputs, index), mapping;
 	struct page_record *record;
 	struct address_space *cache;
 	struct folio *folio;
@@ -66,7 +51,7 @@ static long describe_step(__u32 index, void *unused)
 static long read_step(__u32 index, void *unused)
 {
 	struct page_content_record *record;
-	__u64 address = input(index);
+	__u64 address = INPUT(page_inputs, index);
 
 	if (!address)
 		return 1;
@@ -108,7 +93,7 @@ static long cache_step(__u32 step, void *unused)
 SEC("syscall")
 int walk_page_cache(void *unused)
 {
-	struct inode___pages *inode = (void *)input(0);
+	struct inode___pages *inode = (void *)INPUT(page_inputs, 0);
 
 	xa_begin((__u64)BPF_CORE_READ(inode, i_mapping, i_pages.xa_head));
 	bpf_loop(MAX_PAGES, cache_step, NULL, 0);

@@ -28,6 +28,26 @@
 	} name SEC(".maps");                       \
 	__u32 name##_count
 
+/* Declares map `name` and counter `name_count` for addresses that user space has written before a program runs
+ * (iterators/input_map.h). max_entries is set before the load. */
+#define INPUT_MAP(name)                            \
+	struct {                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);  \
+		__uint(map_flags, BPF_F_MMAPABLE); \
+		__uint(max_entries, 1);            \
+		__type(key, __u32);                \
+		__type(value, __u64);              \
+	} name SEC(".maps");                       \
+	__u32 name##_count
+
+/* Number `index` of them; 0 behind the last. */
+#define INPUT(name, index)                                                                                      \
+	({                                                                                                      \
+		__u32 input_index_ = (index);                                                                   \
+		__u64 *input_ = input_index_ < name##_count ? bpf_map_lookup_elem(&name, &input_index_) : NULL; \
+		input_ ? *input_ : 0;                                                                           \
+	})
+
 /* The next free record, or NULL if the map is full. What is in it is left from an earlier round: set every field. */
 #define NEXT_RECORD(name)                                   \
 	({                                                  \

@@ -206,14 +206,10 @@ static long personality_step(__u32 step, void *unused)
 static long ring_step(__u32 index, void *unused)
 {
 	struct uring_ring_record *record;
-	__u64 *input;
 
-	if (index >= uring_inputs_count)
+	ring = INPUT(uring_inputs, index);
+	if (!ring)
 		return 1;
-	input = bpf_map_lookup_elem(&uring_inputs, &index);
-	if (!input)
-		return 1;
-	ring = *input;
 	truncated = 0;
 	record = NEXT_RECORD(uring_rings);
 	if (!record)

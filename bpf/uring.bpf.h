@@ -25,15 +25,7 @@ __u64 ring;
 __u32 truncated;
 
 /* Addresses to walk, written by user space before the program runs. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} uring_inputs SEC(".maps");
-
-__u32 uring_inputs_count;
+INPUT_MAP(uring_inputs);
 
 /* With each node of a walk and its number, one walk at a time: whether it has left its list for a circle. */
 static __always_inline int is_lost(__u64 node, __u32 index)

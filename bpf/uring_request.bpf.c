@@ -21,16 +21,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* --- programs -------------------------------------------------------------------------------------------------------
  */
 
-static __always_inline __u64 input_at(__u32 index)
-{
-	__u64 *input = index < uring_inputs_count ? bpf_map_lookup_elem(&uring_inputs, &index) : NULL;
-
-	return input ? *input : 0;
-}
-
 static long ring_step(__u32 index, void *unused)
 {
-	ring = input_at(index);
+	ring = INPUT(uring_inputs, index);
 	if (!ring)
 		return 1;
 	walk_polls();
@@ -53,7 +46,7 @@ static long count_step(__u32 index, void *unused)
 {
 	struct uring_count_record *record;
 
-	ring = input_at(index);
+	ring = INPUT(uring_inputs, index);
 	if (!ring)
 		return 1;
 	record = NEXT_RECORD(uring_counts);
@@ -74,7 +67,7 @@ static long task_step(__u32 index, void *unused)
 {
 	struct uring_task_record *record;
 
-	tctx = input_at(index);
+	tctx = INPUT(uring_inputs, index);
 	if (!tctx)
 		return 1;
 	record = NEXT_RECORD(uring_tasks);

@@ -15,11 +15,18 @@ RECORD_MAP(uring_tasks, uring_task_record);
 /* The thread being walked. */
 __u64 tctx;
 
-/* TASK_INTERRUPTIBLE (include/linux/sched.h). Between taking a work and beginning with it a worker is in that state,
- * too (io_uring/io-wq.c: io_worker_handle_work()), and on a CPU. */
+/*
+ * TASK_INTERRUPTIBLE (include/linux/sched.h). Between taking a work and beginning with it a worker is in that state,
+ * too (io_uring/io-wq.c: io_worker_handle_work()), on a CPU, or waiting for one. A task that has gone to sleep may stay
+ * on its queue for a while (kernel/sched/fair.c: dequeue_entity(), since v6.12).
+ */
 static __always_inline __u32 is_asleep(struct task_struct *task)
 {
-	return BPF_CORE_READ(task, __state) & 1 && !BPF_CORE_READ(task, on_cpu);
+	if (!(BPF_CORE_READ(task, __state) & 1) || BPF_CORE_READ(task, on_cpu))
+		return 0;
+	if (!BPF_CORE_READ(task, on_rq))
+		return 1;
+	return bpf_core_field_exists(task->se.sched_delayed) && BPF_CORE_READ(task, se.sched_delayed);
 }
 
 static long worker_step(__u32 index, void *unused)

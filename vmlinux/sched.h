@@ -76,7 +76,8 @@ enum syscall_work_bit {
 };
 
 struct sched_entity {
-	unsigned char custom_slice; /* v6.12, 857b158dc5e8 */
+	unsigned char sched_delayed; /* v6.12, 152e11f6df29: asleep, and on its queue still */
+	unsigned char custom_slice;  /* v6.12, 857b158dc5e8 */
 	__u64 sum_exec_runtime;
 	__u64 slice; /* v6.6 */
 };
@@ -133,6 +134,7 @@ struct task_struct {
 	unsigned int flags;
 	unsigned int ptrace;
 	int on_cpu;
+	int on_rq; /* 0: it sleeps, and its queue has let go of it */
 	int prio;
 	int static_prio;
 	unsigned int rt_priority;
