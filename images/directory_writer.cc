@@ -324,7 +324,7 @@ Result<> DirectoryWriter::add(const Document &document)
 	return {};
 }
 
-Result<Manifest> DirectoryWriter::commit(Manifest manifest)
+Result<Manifest> DirectoryWriter::commit(Manifest manifest, const std::function<Result<>()> &last)
 {
 	std::unique_ptr<State> state = std::move(state_);
 	manifest.MergeFrom(state->counts);
@@ -333,6 +333,7 @@ Result<Manifest> DirectoryWriter::commit(Manifest manifest)
 		if (Result<> result = state->finish_file(file, manifest); !result)
 			return std::move(result).error().on(state->path_of(file.name));
 	}
+	TRY(last());
 	if (Result<> result = state->publish(manifest); !result)
 		return std::move(result).error().on(state->path_of(kManifestName));
 	return manifest;

@@ -44,7 +44,7 @@ public:
 	// Syncs and checksums every file, then publishes the manifest. The caller gives what only it knows (root_pid,
 	// times, frozen_ns, xstate_size, vdso_hash); version, architecture, files and counts are filled in. Returns
 	// what was written. On an error nothing is left of the checkpoint.
-	Result<Manifest> commit(Manifest manifest);
+	Result<Manifest> commit(Manifest manifest, const std::function<Result<>()> &last = [] { return Result<>(); });
 
 private:
 	struct State;

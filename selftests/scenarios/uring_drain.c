@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/*
- * Rings as a drain meets them, by argv[1]:
- *
- *	defer     chains of disk I/O that workers execute: with IORING_SETUP_DEFER_TASKRUN each step is done when a
- *worker is, and told, and followed by the next, when the submitter enters the ring, which it does in a round only idle
- *nothing in flight, and likewise single    with IORING_SETUP_SINGLE_ISSUER sqpoll    with IORING_SETUP_SQPOLL armed
- *with a poll that waits
- */
+// Rings as a drain meets them, by argv[1]. "defer": chains of disk I/O that workers execute: with
+// IORING_SETUP_DEFER_TASKRUN each step is done when a worker is, and told, and followed by the next, when the submitter
+// enters the ring, which it does in a round only. "faulting": the same, and what is read goes to memory that another
+// thread provides (userfaultfd). "idle": nothing in flight; likewise "single", with IORING_SETUP_SINGLE_ISSUER,
+// "sqpoll", with IORING_SETUP_SQPOLL, and "seccomp", under a filter. "armed": with a poll that waits.
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "selftests/scenarios/uring_ring.h"
@@ -25,9 +30,46 @@
 
 static struct io_uring ring;
 static int file, event[2];
-static bool deferred, armed;
+static bool deferred, armed, faulting;
 static unsigned long long sequence; /* of the first request that is not told yet */
-static char data[CHAINS][SIZE], back[CHAINS][SIZE];
+static char data[CHAINS][SIZE], (*back)[SIZE];
+
+static void *provide(void *arg)
+{
+	int faults = *(int *)arg;
+	struct uffd_msg message;
+
+	while (read(faults, &message, sizeof(message)) == sizeof(message)) {
+		struct uffdio_zeropage page = {.range = {message.arg.pagefault.address & ~(SIZE - 1ULL), SIZE}};
+
+		ioctl(faults, UFFDIO_ZEROPAGE, &page);
+	}
+	return NULL;
+}
+
+static void register_faults(void)
+{
+	static int faults;
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register range = {.range = {(unsigned long)back, CHAINS * SIZE},
+					.mode = UFFDIO_REGISTER_MODE_MISSING};
+	pthread_t thread;
+
+	faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (faults < 0)
+		scenario_skip("no userfaultfd(2): %m");
+	SCENARIO_REQUIRE(!ioctl(faults, UFFDIO_API, &api) && !ioctl(faults, UFFDIO_REGISTER, &range), "%m");
+	SCENARIO_REQUIRE(!pthread_create(&thread, NULL, provide, &faults), "%m");
+}
+
+static void filter_calls(void)
+{
+	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog program = {1, &allow};
+
+	SCENARIO_REQUIRE(
+		!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), "%m");
+}
 
 static bool needs_submitter(void)
 {
@@ -46,13 +88,13 @@ static void submit_chains(void)
 		struct io_uring_sqe *sqe = ring_sqe(&ring);
 
 		memset(data[i], (int)(sequence + i), SIZE);
-		memset(back[i], 0, SIZE);
+		SCENARIO_REQUIRE(!madvise(back[i], SIZE, MADV_DONTNEED), "%m");
 		io_uring_prep_write(sqe, file, data[i], SIZE, (unsigned long long)i * SIZE);
 		sqe->flags |= IOSQE_ASYNC | IOSQE_IO_LINK;
 		sqe->user_data = sequence + 2 * i;
 		sqe = ring_sqe(&ring);
 		io_uring_prep_read(sqe, file, back[i], SIZE, (unsigned long long)i * SIZE);
-		sqe->flags |= IOSQE_ASYNC;
+		sqe->flags |= faulting ? 0 : IOSQE_ASYNC;
 		sqe->user_data = sequence + 2 * i + 1;
 	}
 	ring_submit(&ring, 2 * CHAINS);
@@ -126,16 +168,23 @@ int main(int argc, char **argv)
 	int err;
 
 	scenario_init();
-	deferred = !strcmp(what, "defer");
+	faulting = !strcmp(what, "faulting");
+	deferred = faulting || !strcmp(what, "defer");
 	armed = !strcmp(what, "armed");
 	if (deferred)
 		flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
-	else if (!strcmp(what, "single"))
+	else if (!strcmp(what, "single") || !strcmp(what, "seccomp"))
 		flags = IORING_SETUP_SINGLE_ISSUER;
 	else if (!strcmp(what, "sqpoll"))
 		flags = IORING_SETUP_SQPOLL;
 	file = open("file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	SCENARIO_REQUIRE(file >= 0 && !pipe2(event, O_CLOEXEC), "%m");
+	back = mmap(NULL, CHAINS * SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	SCENARIO_REQUIRE(back != MAP_FAILED, "%m");
+	if (faulting)
+		register_faults();
+	if (!strcmp(what, "seccomp"))
+		filter_calls();
 	err = io_uring_queue_init(4 * CHAINS, &ring, flags);
 	SCENARIO_REQUIRE(!err, "%s", strerror(-err));
 	scenario_tell("ring", "%d", ring.ring_fd);

@@ -61,6 +61,19 @@ TEST(UringDrain, without_lending_threads_such_chains_are_refused)
 	ASSERT_TRUE(scenario.go());
 }
 
+// The other thread is stopped, too.
+TEST(UringDrain, a_thread_that_waits_for_another_while_it_is_lent_is_let_go)
+{
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_drain", {"faulting"});
+	for (const char *how : {"-R", "--forensic"}) {
+		DumpResult refused = scenario.dump({how, "--drain", "enter", "--drain-timeout", "0.5"}, 7);
+		EXPECT_NE(refused.err.find("does not come back from a system call"), std::string::npos) << refused.err;
+		ASSERT_TRUE(scenario.check_target());
+		ASSERT_TRUE(scenario.go());
+	}
+}
+
 TEST(UringDrain, off_names_what_is_under_way)
 {
 	run_refusal("uring_blocked_write", "requests have not finished: IORING_OP_WRITE x 5", {"--drain", "off"});
@@ -108,6 +121,15 @@ TEST(UringDrain, a_barrier_is_not_sent_where_it_would_wait)
 	EXPECT_EQ(drain_of(dump)["barrier"], "not asked: requests wait in it") << dump.out;
 	ASSERT_TRUE(scenario.restore());
 	ASSERT_TRUE(scenario.go());
+}
+
+TEST(UringDrain, a_barrier_is_not_sent_by_a_thread_that_may_not_make_every_call)
+{
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_drain", {"seccomp"});
+	DumpResult dump = scenario.dump({"--forensic", "--drain", "nop"});
+	ASSERT_EQ(dump.exit, 0);
+	EXPECT_EQ(drain_of(dump)["barrier"], "not asked: the tree is dumped for inspection only") << dump.out;
 }
 
 // 8 rings with 128 requests each, in constant use.

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <linux/time_types.h>
 #include <poll.h>
+#include <sys/rseq.h>
+#include <sys/syscall.h>
 
 #include "selftests/scenarios/process.h"
 #include "selftests/unit/child.h"
@@ -40,6 +42,30 @@ const FrozenThread *thread_of_role(const FrozenTree &tree, images::Thread::Role 
 int64_t milliseconds_since(std::chrono::steady_clock::time_point start)
 {
 	return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Is in a restartable sequence for ever.
+[[noreturn]] void spin(rseq *area)
+{
+	for (;;)
+		__asm__ volatile("1: .pushsection __rseq_cs, \"aw\"\n\t"
+				 ".balign 32\n\t"
+				 "3: .long 0, 0\n\t"
+				 ".quad 1b, 2f - 1b, 4f\n\t"
+				 ".popsection\n\t"
+				 "leaq 3b(%%rip), %%rax\n\t"
+				 "movq %%rax, %0\n\t"
+				 "pause\n\t"
+				 "jmp 1b\n\t"
+				 "2: nop\n\t"
+				 ".pushsection __rseq_failure, \"ax\"\n\t"
+				 ".byte 0x0f, 0xb9, 0x3d\n\t"
+				 ".long 0x53053053\n\t"
+				 "4: jmp 1b\n\t"
+				 ".popsection\n\t"
+				 : "=m"(area->rseq_cs)
+				 :
+				 : "rax", "memory", "cc");
 }
 
 } // namespace
@@ -157,6 +183,25 @@ TEST(TargetUringTest, a_borrowed_enter_posts_completions_and_leaves_no_trace)
 	EXPECT_LE(child->rounds / 1000, kSleepMs + 150 * selftests::patience());
 	::close(fds[0]);
 	::close(fds[1]);
+}
+
+// Should bpfckpt be killed meanwhile, nobody would send it to its abort handler.
+TEST(TargetUringTest, a_thread_in_a_restartable_sequence_is_not_lent)
+{
+	if (!__rseq_size)
+		GTEST_SKIP() << "the C library has not registered restartable sequences";
+	Child child([](Shared &shared) {
+		shared.ready = true;
+		spin(reinterpret_cast<rseq *>(static_cast<char *>(__builtin_thread_pointer()) + __rseq_offset));
+	});
+	ASSERT_TRUE(eventually([&] { return child->ready.load(); }));
+	std::this_thread::sleep_for(10ms);
+	auto tree = freeze(child.pid());
+	ASSERT_OK(tree);
+	auto result = tree->borrow(child.pid(), {.nr = SYS_getpid, .args = {}});
+	ASSERT_FALSE(result);
+	EXPECT_EQ(result.error().code, Code::kUnsupported);
+	EXPECT_EQ(result.error().message, "is in a restartable sequence");
 }
 
 } // namespace bpfckpt::target

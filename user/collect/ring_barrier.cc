@@ -122,18 +122,23 @@ Holder holder_of(const images::Document &document, const images::Ring &ring)
 }
 
 // Whoever may: the submitter of a ring that has one, the SQ thread, or we.
-Result<> submit(const images::Ring &ring, const Holder &holder, int fd, target::FrozenTree &tree)
+Result<> submit(const images::Ring &ring, const Holder &holder, int fd, target::FrozenTree &tree,
+		std::chrono::milliseconds limit)
 {
 	if (ring.has_sq_thread())
-		return tree.let_sq_thread_run(static_cast<pid_t>(ring.sq_thread().tid()), kTurn);
+		return tree.let_sq_thread_run(static_cast<pid_t>(ring.sq_thread().tid()), kTurn, limit);
 	if (!(ring.flags() & kSingleIssuer)) {
 		if (::syscall(SYS_io_uring_enter, fd, 1, 0, IORING_ENTER_GETEVENTS, nullptr, 0) != 1)
 			return errno_error(errno, "cannot submit to it");
 		return {};
 	}
 	std::array<uint64_t, 6> args = {holder.fd, 1, 0, IORING_ENTER_GETEVENTS, 0, 0};
-	int64_t done = TRY(tree.borrow(static_cast<pid_t>(holder.submitter->tid()),
-				       {.nr = SYS_io_uring_enter, .args = args, .signal_stack = 0}));
+	const images::AlternateStack &stack = holder.submitter->altstack();
+	int64_t done = TRY(tree.borrow(static_cast<pid_t>(holder.submitter->tid()), {.nr = SYS_io_uring_enter,
+										     .args = args,
+										     .signal_stack = stack.sp(),
+										     .signal_stack_size = stack.size(),
+										     .limit = limit}));
 	if (done != 1)
 		return errno_error(static_cast<int>(-done), "cannot submit to it");
 	return {};
@@ -149,7 +154,7 @@ Result<> wait_for(const images::Ring &ring, const Queues &queues, target::Frozen
 			return Error(Code::kTimeout, "a request that waits for all before it does not end")
 				.with_hint("report it; the program's next submission to this ring may be lost");
 		if (ring.has_sq_thread())
-			TRY(tree.let_sq_thread_run(static_cast<pid_t>(ring.sq_thread().tid()), kTurn));
+			TRY(tree.let_sq_thread_run(static_cast<pid_t>(ring.sq_thread().tid()), kTurn, limit));
 		else
 			std::this_thread::sleep_for(std::chrono::microseconds(100));
 	}
@@ -161,6 +166,9 @@ Result<> wait_for(const images::Ring &ring, const Queues &queues, target::Frozen
 Result<std::string> ask(const images::Document &document, const images::Ring &ring, target::FrozenTree &tree,
 			std::chrono::milliseconds limit)
 {
+	// Its threads may not make every call (seccomp).
+	if (document.not_restorable_size())
+		return std::string("the tree is dumped for inspection only");
 	std::string obstacle = obstacle_of(ring);
 	if (!obstacle.empty())
 		return obstacle;
@@ -173,7 +181,7 @@ Result<std::string> ask(const images::Document &document, const images::Ring &ri
 		return errno_error(errno, "cannot take over descriptor {}", holder.fd);
 	Queues queues = TRY(Queues::map(ring, fd.get()));
 	queues.put_barrier();
-	TRY(submit(ring, holder, fd.get(), tree));
+	TRY(submit(ring, holder, fd.get(), tree, limit));
 	TRY(wait_for(ring, queues, tree, limit));
 	return std::string();
 }

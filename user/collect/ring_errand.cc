@@ -15,17 +15,6 @@ constexpr uint32_t kRegisteredRing = 1U << 4; // IORING_ENTER_REGISTERED_RING
 // One turn of an SQ thread's loop takes microseconds; it must get a CPU, too.
 constexpr std::chrono::microseconds kSqThreadTurn{200};
 
-// As the kernel chooses it for a signal (kernel/signal.c: sas_ss_flags()).
-uint64_t signal_stack_of(const target::FrozenTree &tree, const task_record &task)
-{
-	for (const target::FrozenProcess &process : tree.processes())
-		for (const target::FrozenThread &thread : process.threads)
-			if (static_cast<uint32_t>(thread.tid) == task.tid &&
-			    thread.regs.rsp - task.altstack_sp < task.altstack_size)
-				return 0;
-	return task.altstack_size ? task.altstack_sp + task.altstack_size : 0;
-}
-
 } // namespace
 
 std::optional<RingErrands::Handle> RingErrands::handle_of(uint64_t ring, const task_record &task) const
@@ -50,7 +39,7 @@ Result<bool> RingErrands::run(const uring::Errand &errand)
 {
 	Result<> done;
 	if (errand.sq_thread) {
-		done = tree_.let_sq_thread_run(static_cast<pid_t>(errand.tid), kSqThreadTurn);
+		done = tree_.let_sq_thread_run(static_cast<pid_t>(errand.tid), kSqThreadTurn, limit_);
 	} else {
 		auto task = std::ranges::find(tasks_.tasks(), errand.tid, &task_record::tid);
 		// A call that the program does not make itself may be none that it is allowed.
@@ -62,9 +51,12 @@ Result<bool> RingErrands::run(const uring::Errand &errand)
 		// Nothing is submitted and nothing waited for. It says EEXIST where the ring is another thread's; that
 		// thread's task work has run by then all the same, on the way out.
 		std::array<uint64_t, 6> args = {handle->number, 0, 0, IORING_ENTER_GETEVENTS | handle->flags, 0, 0};
-		Result<int64_t> called = tree_.borrow(
-			static_cast<pid_t>(errand.tid),
-			{.nr = SYS_io_uring_enter, .args = args, .signal_stack = signal_stack_of(tree_, *task)});
+		Result<int64_t> called =
+			tree_.borrow(static_cast<pid_t>(errand.tid), {.nr = SYS_io_uring_enter,
+								      .args = args,
+								      .signal_stack = task->altstack_sp,
+								      .signal_stack_size = task->altstack_size,
+								      .limit = limit_});
 		if (!called)
 			done = std::move(called).error();
 	}

@@ -11,11 +11,14 @@ namespace bpfckpt::collect {
 
 class RingErrands {
 public:
-	RingErrands(target::FrozenTree &tree, const iterators::FileReader &files, const iterators::TaskReader &tasks)
-		: tree_(tree), files_(files), tasks_(tasks)
+	// `limit`: for each.
+	RingErrands(target::FrozenTree &tree, const iterators::FileReader &files, const iterators::TaskReader &tasks,
+		    std::chrono::milliseconds limit)
+		: tree_(tree), files_(files), tasks_(tasks), limit_(limit)
 	{
 	}
-	// False: the thread is not of the tree, or has no way to the ring, or none back from the call.
+	// False: the thread is not of the tree, or has no way to the ring, or none back from the call. Errors:
+	// kTimeout, and the tree runs again.
 	Result<bool> run(const uring::Errand &errand);
 
 private:
@@ -28,6 +31,7 @@ private:
 	target::FrozenTree &tree_;
 	const iterators::FileReader &files_;
 	const iterators::TaskReader &tasks_;
+	std::chrono::milliseconds limit_;
 };
 
 } // namespace bpfckpt::collect

@@ -145,7 +145,7 @@ Result<uring::DrainReport> Snapshot::drain(uring::DrainMode mode, std::chrono::m
 	if (rings.empty())
 		return uring::DrainReport{};
 	TRY(load_layout());
-	RingErrands errands(tree, *files_, *tasks_);
+	RingErrands errands(tree, *files_, *tasks_, limit);
 	const uring::DrainOptions options = {
 		.mode = mode,
 		.limit = limit,

@@ -7,6 +7,7 @@
 // that remains of an interrupted nanosleep(2). bpfckpt may be killed at any moment of it (return_frame.h).
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <span>
 
@@ -20,10 +21,13 @@ namespace bpfckpt::target {
 struct BorrowedCall {
 	long nr = 0;
 	std::span<const uint64_t> args;
-	uint64_t signal_stack = 0; // the end of the thread's alternate signal stack, if it is not on it; 0: none
+	uint64_t signal_stack = 0; // the thread's alternate one
+	uint64_t signal_stack_size = 0;
+	std::chrono::milliseconds limit = std::chrono::seconds(5);
 };
 
-// Gives the call's result. Errors: kUnsupported (nothing was done), kGone.
+// Gives the call's result. Errors: kUnsupported (nothing was done: not inside of a restartable sequence, which the call
+// would leave without its abort handler), kGone, kTimeout: it did not stop again, and must be let go.
 Result<int64_t> borrow_syscall(pid_t pid, pid_t tid, const ThreadState &state, const ReturnPath &path,
 			       const BorrowedCall &call);
 

@@ -220,32 +220,61 @@ Result<FrozenTree::State::StoppedThread> FrozenTree::State::stopped_thread(pid_t
 	return make_error(Code::kGone, "thread {} is not a stopped thread of the tree", tid);
 }
 
+// As the kernel chooses it for a signal (kernel/signal.c: sas_ss_flags()).
+static uint64_t end_of_signal_stack(const FrozenThread &thread, const BorrowedCall &call)
+{
+	bool on_it = thread.regs.rsp - call.signal_stack < call.signal_stack_size;
+	return on_it || !call.signal_stack_size ? 0 : call.signal_stack + call.signal_stack_size;
+}
+
+// One that does not stop again may wait for others of the tree, and no signal gets it out of a fault in the kernel
+// (include/linux/sched/signal.h: fault_signal_pending()). bpfckpt's exit lets it go.
+void FrozenTree::State::give_up(FrozenThread &thread)
+{
+	thread.in_stop = false;
+	(void)thaw();
+}
+
 Result<int64_t> FrozenTree::borrow(pid_t tid, const BorrowedCall &call)
 {
 	auto [process, thread] = TRY(state_->stopped_thread(tid, images::Thread::USER));
 	ThreadState state = {.regs = thread->regs,
 			     .signal_mask = thread->signal_mask,
 			     .xstate = thread->xstate,
-			     .signal_stack = call.signal_stack};
+			     .signal_stack = end_of_signal_stack(*thread, call)};
 	if (thread->syscall)
 		state.regs = thread->syscall->resume_registers(state.regs, std::nullopt);
 	const ReturnPath *path = TRY(state_->return_path(process->pid));
 	state_->stats.injected_syscalls++;
-	return borrow_syscall(process->pid, tid, state, *path, call);
+	Result<int64_t> result = borrow_syscall(process->pid, tid, state, *path, call);
+	if (!result && result.error().code == Code::kTimeout)
+		state_->give_up(*thread);
+	return result;
 }
 
 // io_sq_thread() stops in get_signal() at the head of its loop, with no lock held; each turn of the loop submits what
 // is queued and runs task work.
-Result<> FrozenTree::let_sq_thread_run(pid_t tid, std::chrono::microseconds time)
+Result<> FrozenTree::let_sq_thread_run(pid_t tid, std::chrono::microseconds time, std::chrono::milliseconds limit)
 {
-	TRY(state_->stopped_thread(tid, images::Thread::IO_URING_SQ_THREAD));
+	auto [process, thread] = TRY(state_->stopped_thread(tid, images::Thread::IO_URING_SQ_THREAD));
+	WaitTicks ticks = TRY(WaitTicks::create());
+	auto deadline = Clock::now() + limit;
 	if (::ptrace(PTRACE_CONT, tid, 0, 0) < 0)
 		return errno_error(errno, "cannot go on").on(fmt::format("thread {}", tid));
 	std::this_thread::sleep_for(time);
 	interrupt(tid);
+	ticks.start();
 	ThreadStop stop = TRY(wait_for_stop(tid));
-	while (stop.kind == ThreadStop::kTick)
+	while (stop.kind == ThreadStop::kTick) {
+		if (Clock::now() >= deadline) {
+			state_->give_up(*thread);
+			return Error(Code::kTimeout, "does not come back from a turn for its ring")
+				.on(fmt::format("thread {}", tid))
+				.with_hint("it may wait for memory that another thread of the tree provides "
+					   "(userfaultfd, FUSE): try again, or with --drain=observe");
+		}
 		stop = TRY(wait_for_stop(tid));
+	}
 	if (stop.kind == ThreadStop::kGone)
 		return Error(Code::kGone, "exited").on(fmt::format("thread {}", tid));
 	return {};

@@ -108,10 +108,10 @@ public:
 	void describe(const FrozenThread &thread, images::Thread *message) const;
 
 	// One system call by a stopped thread, which then is as before (borrowed_syscall.h). Counted in stats().
-	// Errors: kUnsupported, kGone.
+	// Errors: kUnsupported, kGone, kTimeout: the tree runs again.
 	Result<int64_t> borrow(pid_t tid, const BorrowedCall &call);
-	// Lets the submission thread of a ring go on for a moment.
-	Result<> let_sq_thread_run(pid_t tid, std::chrono::microseconds time);
+	// Lets the submission thread of a ring go on for a moment. Errors: the same.
+	Result<> let_sq_thread_run(pid_t tid, std::chrono::microseconds time, std::chrono::milliseconds limit);
 
 	// Parents before their children. Before freeze(): what prepare() found, without registers.
 	[[nodiscard]] std::span<const FrozenProcess> processes() const;

@@ -54,6 +54,7 @@ struct FrozenTree::State {
 	Result<> kill();
 	Result<> leave_stopped();
 	void release();
+	void give_up(FrozenThread &thread);
 	void resolve_deadlines();
 	void resume_timeouts();
 

@@ -245,8 +245,8 @@ private:
 	const DrainOptions &options_;
 	Clock::time_point start_ = Clock::now();
 	std::map<uint64_t, RingDrain> needed_;
-	std::set<uint64_t> unsettled_; // at the last look
-	std::set<uint32_t> unable_;    // threads that cannot do what is queued for them
+	std::set<uint64_t> unsettled_;                   // at the last look
+	std::set<std::pair<uint64_t, uint32_t>> unable_; // rings and threads that cannot do what is queued for them
 	unsigned rounds_ = 0;
 };
 
@@ -259,7 +259,7 @@ Rings Drain::look_again()
 	if (lending && options_.run_errand)
 		Errands(records, layout_, options_.mode).add_to(rings);
 	for (auto &[address, ring] : rings)
-		std::erase_if(ring.lent, [&](const auto &thread) { return unable_.contains(thread.first); });
+		std::erase_if(ring.lent, [&](const auto &thread) { return unable_.contains({address, thread.first}); });
 	return rings;
 }
 
@@ -290,7 +290,7 @@ Result<bool> Drain::run_errands(const Rings &rings)
 		for (auto [tid, sq_thread] : ring.lent) {
 			bool done = TRY(options_.run_errand({.ring = address, .tid = tid, .sq_thread = sq_thread}));
 			if (!done)
-				unable_.insert(tid);
+				unable_.emplace(address, tid);
 			needed_[address].errands += done;
 			any = any || done;
 		}
