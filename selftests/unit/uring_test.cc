@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Requests in flight: each once, and the proof that none is missing; registered buffers and their pages.
+#include <set>
+
 #include <gtest/gtest.h>
 
 #include "user/uring/buffer_pages.h"
@@ -75,6 +77,42 @@ TEST(UringBuffer, a_page_that_is_gone_does_not_match)
 	auto gone = [](uint64_t page) { return page == 6 ? 0 : entry_of(page); };
 	std::vector bvecs = {bvec_of(105, 8192, 0)};
 	EXPECT_FALSE(pages_match(0x5000, bvecs, kFrames, gone));
+}
+
+TEST(UringBuffer, a_page_is_looked_for_in_all_mappings_that_can_have_it)
+{
+	const mm_record mm = {};
+	vma_record vmas[4] = {};
+	const uint64_t first[] = {0, 100, 5, 102};
+	for (size_t i = 0; i < std::size(vmas); i++) {
+		vmas[i].start = 0x10000 * (i + 1);
+		vmas[i].end = vmas[i].start + (i == 0 ? 200 : 4) * 4096;
+		vmas[i].pgoff = first[i];
+	}
+	const iterators::AddressSpace space = {.mm = &mm, .vmas = vmas, .pids = {7}, .tid = 7};
+	MappingIndex index({&space, 1});
+	std::set<uint64_t> found;
+	EXPECT_TRUE(index.search(103, [&](const iterators::AddressSpace &, uint64_t address) {
+		found.insert(address);
+		return false;
+	}));
+	EXPECT_EQ(found, (std::set<uint64_t>{0x10000 + 103 * 4096, 0x20000 + 3 * 4096, 0x40000 + 4096}));
+	EXPECT_TRUE(index.search(300, [&](auto &&...) { return ADD_FAILURE(), true; }));
+}
+
+TEST(UringBuffer, a_search_among_too_many_mappings_is_given_up)
+{
+	const mm_record mm = {};
+	std::vector<vma_record> vmas(1 << 15);
+	for (vma_record &vma : vmas)
+		vma.end = 4096; // of the same page of an object
+	const iterators::AddressSpace space = {.mm = &mm, .vmas = vmas, .pids = {7}, .tid = 7};
+	MappingIndex index({&space, 1});
+	auto nowhere = [](auto &&...) { return false; };
+	uint64_t searches = 0;
+	while (index.search(0, nowhere) && searches < vmas.size())
+		searches++;
+	EXPECT_EQ(searches, MappingIndex::kMostSteps / vmas.size());
 }
 
 TEST(UringSighting, a_request_in_two_places_is_one)

@@ -114,6 +114,7 @@ Result<> Dump::prepare()
 	TRY(snapshot_->attach(tree_->pids()));
 	// Once on the running tree: the maps get their size, and what is touched first is touched now.
 	TRY(snapshot_->capture());
+	TRY(snapshot_->prepare_pages());
 	std::vector<uint64_t> tasks;
 	for (const task_record &task : snapshot_->tasks().tasks())
 		tasks.push_back(task.task);
@@ -148,7 +149,7 @@ Result<> Dump::read()
 	Clock::time_point drain_start = Clock::now();
 	auto result = snapshot_->drain(options_.drain, drain_limit(), *tree_);
 	// What has not finished by then is a reason against restore, not against looking.
-	if (!result && !(options_.forensic && result.error().code == Code::kTimeout))
+	if (!result && !(options_.forensic && result.error().code == Code::kTimeout && tree_->frozen()))
 		return std::move(result).error();
 	uring::DrainReport drained = result.value_or(uring::DrainReport());
 	// What came to its end meanwhile may have changed anything: the position of a file, the count of an eventfd.
@@ -263,11 +264,14 @@ Result<> Dump::write()
 	if (Result<> valid = images::validate(document_, UINT64_MAX); !valid)
 		return make_error(Code::kInternal, "the capture contradicts itself").because(std::move(valid).error());
 	TRY(writer_->add(document_));
-	if (options_.drain == uring::DrainMode::kNop)
-		stats_.barriers = TRY(collect::ask_barriers(document_, *tree_, drain_limit()));
+	auto ask_barriers = [this]() -> Result<> {
+		if (options_.drain == uring::DrainMode::kNop)
+			stats_.barriers = TRY(collect::ask_barriers(document_, *tree_, drain_limit()));
+		return {};
+	};
 	images::Manifest described = manifest();
 	TRY(memory::save_vdso(is_inside_vdso(document_), *described.mutable_vdso()));
-	images::Manifest written = TRY(writer_->commit(std::move(described)));
+	images::Manifest written = TRY(writer_->commit(std::move(described), ask_barriers));
 	interrupt_.commit();
 	log_.steps("committed {} files to {}", written.files_size() + 1, options_.images_dir);
 	return {};

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include <sys/types.h>
@@ -56,6 +57,9 @@ public:
 	Result<uring::DrainReport> drain(uring::DrainMode mode, std::chrono::milliseconds limit,
 					 target::FrozenTree &tree);
 
+	// Before the freeze, after capture(): loads what read_loose_pages() may need inside of it.
+	Result<> prepare_pages();
+
 	// On a running tree, after capture(): looks again until what the rings show is whole, and notes the rings in
 	// which something stays that a dump would wait for.
 	Result<> observe_rings();
@@ -88,6 +92,8 @@ private:
 	auto with_room(Step step) -> decltype(step());
 	Result<> load_layout();
 	Result<> look_at_pages();
+	// That no descriptor and no mapping leads to, by struct inode.
+	[[nodiscard]] std::unordered_map<uint64_t, const file_record *> hidden_files() const;
 	Result<> find_hidden_objects();
 	[[nodiscard]] memory::SharedObject object_of(const file_record &file) const;
 	void learn_frames();
@@ -113,7 +119,7 @@ private:
 	SysvSegments segments_;
 	std::optional<iterators::KernelLayout> layout_;    // once there was a ring
 	std::optional<iterators::PageFrames> frames_;      // once a ring had pinned memory
-	std::optional<iterators::PageReader> page_reader_; // once a page was found that is not where it was
+	std::optional<iterators::PageReader> page_reader_; // once pages may be found that are not where they were
 	RingChecks ring_checks_;
 	std::vector<uring::StaleMapping> stale_mappings_;
 	std::vector<memory::SharedPages> hidden_objects_; // offsets are those in ring_checks_.loose

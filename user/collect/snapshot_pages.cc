@@ -146,22 +146,35 @@ void Snapshot::add_stale_mapping(const uring::StaleMapping &mapping, images::Vma
 	}
 }
 
-// Memory objects that only a ring holds, in a slot or for a request: no descriptor and no mapping leads to them, but
-// all that they have is in the page cache. One with pages that are not there is left out, and Collector says so.
-Result<> Snapshot::find_hidden_objects()
+std::unordered_map<uint64_t, const file_record *> Snapshot::hidden_files() const
 {
 	std::unordered_map<uint64_t, const file_record *> hidden; // by struct inode
 	for (const file_record &file : files_->files())
 		if (content_needs_saving(file) && file.s_magic == TMPFS_MAGIC)
 			hidden.emplace(file.inode, &file);
 	if (hidden.empty())
-		return {};
+		return hidden;
 	for (const memory::SharedObject &object : shared_objects())
 		hidden.erase(object.inode);
 	for (const iterators::AddressSpace &space : vmas_->spaces())
 		for (const vma_record &vma : space.vmas)
 			hidden.erase(vma.inode);
-	for (const auto &[inode, file] : hidden) {
+	return hidden;
+}
+
+// Buffers may part from their memory at any time.
+Result<> Snapshot::prepare_pages()
+{
+	if (!rings_->records().buffers.empty() || !stale_mappings_.empty() || !hidden_files().empty())
+		TRY(load_page_reader());
+	return {};
+}
+
+// Memory objects that only a ring holds, in a slot or for a request: no descriptor and no mapping leads to them, but
+// all that they have is in the page cache. One with pages that are not there is left out, and Collector says so.
+Result<> Snapshot::find_hidden_objects()
+{
+	for (const auto &[inode, file] : hidden_files()) {
 		if (ring_checks_.loose.too_many())
 			break; // read_loose_pages() says so
 		learn_frames();

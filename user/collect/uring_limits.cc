@@ -97,7 +97,7 @@ void refuse_worker_limits(const images::Ring &ring, Refusals &refusals)
 				"set the same limits for all rings of a thread");
 }
 
-// Pages of a file that nobody has open, of another process, or more than are read.
+// Pages of a file that nobody has open, of another process, more than are read, or among too many mappings to look for.
 bool is_out_of_reach(const images::FixedBuffer &buffer)
 {
 	return std::ranges::any_of(buffer.elsewhere(), [](const images::PinnedRun &run) {

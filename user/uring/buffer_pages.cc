@@ -117,27 +117,25 @@ void Comparison::place(const uring_buffer_record &buffer, BufferPages &result)
 	result.places.emplace(buffer.imu, std::move(best));
 }
 
-// Where the reverse map would find a page (mm/internal.h: vma_address()).
-void find_page(PinnedPage &pinned, const page_record &record, const iterators::PageFrames &frames,
-	       std::span<const iterators::AddressSpace> spaces, PageMaps &maps)
+// Where the reverse map would find a page (mm/internal.h: vma_address()), at best in the process that has the others of
+// its buffer.
+void find_page(PinnedPage &pinned, const page_record &record, const iterators::PageFrames &frames, uint64_t preferred,
+	       MappingIndex &index, PageMaps &maps)
 {
 	pinned.inode = record.inode;
 	pinned.offset = record.inode ? record.index * kPage : 0;
 	if (record.inode)
 		return;
-	for (const iterators::AddressSpace &space : spaces) {
-		for (const vma_record &vma : space.vmas) {
-			uint64_t page = record.index - vma.pgoff;
-			if (!space.mm || page >= (vma.end - vma.start) / kPage)
-				continue;
-			uint64_t address = vma.start + page * kPage;
-			if (!is_frame(maps.entry(space, address / kPage), frames.frame_of(pinned.page)))
-				continue;
+	bool whole = index.search(record.index, [&](const iterators::AddressSpace &space, uint64_t address) {
+		if (!is_frame(maps.entry(space, address / kPage), frames.frame_of(pinned.page)))
+			return false;
+		if (!pinned.mm || space.mm->mm == preferred) {
 			pinned.mm = space.mm->mm;
 			pinned.moved_to = address;
-			return;
 		}
-	}
+		return pinned.mm == preferred;
+	});
+	pinned.unsought = !whole && !pinned.mm;
 }
 
 } // namespace
@@ -186,20 +184,49 @@ BufferPages compare_buffers(const iterators::UringRecords &records, const iterat
 	return result;
 }
 
+MappingIndex::MappingIndex(std::span<const iterators::AddressSpace> spaces)
+{
+	for (const iterators::AddressSpace &space : spaces)
+		for (const vma_record &vma : space.vmas)
+			if (space.mm)
+				places_.push_back({.first = vma.pgoff,
+						   .end = vma.pgoff + (vma.end - vma.start) / kPage,
+						   .furthest = 0,
+						   .address = vma.start,
+						   .space = &space});
+	std::ranges::stable_sort(places_, {}, &Place::first);
+	uint64_t furthest = 0;
+	for (Place &place : places_)
+		place.furthest = furthest = std::max(furthest, place.end);
+}
+
+bool MappingIndex::search(uint64_t index, const std::function<bool(const iterators::AddressSpace &, uint64_t)> &visit)
+{
+	auto place = std::ranges::upper_bound(places_, index, {}, &Place::first);
+	while (place != places_.begin() && (--place)->furthest > index) {
+		if (++steps_ > kMostSteps)
+			return false;
+		if (place->end > index && visit(*place->space, place->address + (index - place->first) * kPage))
+			return true;
+	}
+	return true;
+}
+
 Result<> find_pages(BufferPages &buffers, iterators::PageReader &reader, const iterators::PageFrames &frames,
 		    std::span<const iterators::AddressSpace> spaces)
 {
-	std::vector<PinnedPage *> pages;
+	std::vector<std::pair<PinnedPage *, uint64_t>> pages; // and the struct mm_struct that has its buffer
 	std::vector<uint64_t> addresses;
 	for (auto &[imu, place] : buffers.places)
 		for (PinnedPage &page : place.elsewhere) {
-			pages.push_back(&page);
+			pages.emplace_back(&page, place.mm);
 			addresses.push_back(page.page);
 		}
 	std::vector<page_record> records = TRY(reader.describe(addresses));
+	MappingIndex index(spaces);
 	PageMaps maps;
 	for (size_t i = 0; i < pages.size(); i++)
-		find_page(*pages[i], records[i], frames, spaces, maps);
+		find_page(*pages[i].first, records[i], frames, pages[i].second, index, maps);
 	return {};
 }
 

@@ -27,7 +27,8 @@ struct PinnedPage {
 	uint64_t moved_to = 0; // there;
 	uint64_t inode = 0;    // else struct inode whose page it is,
 	uint64_t offset = 0;   // in bytes. Neither: only the buffer has it
-	[[nodiscard]] bool is_cut_off() const { return !mm && !inode; }
+	bool unsought = false; // the search was given up: it may be anywhere
+	[[nodiscard]] bool is_cut_off() const { return !mm && !inode && !unsought; }
 };
 
 struct BufferPlace {
@@ -45,6 +46,29 @@ struct BufferPages {
 // looked at first (`memory_of`). `frames` may be null.
 BufferPages compare_buffers(const iterators::UringRecords &records, const iterators::PageFrames *frames,
 			    std::span<const iterators::AddressSpace> spaces, const MemoryOf &memory_of);
+
+// The mappings of a tree by the part of their object that they show, so that a page is looked for in few of them.
+class MappingIndex {
+public:
+	// The work of all searches together: some tenths of a second.
+	static constexpr uint64_t kMostSteps = 1 << 24;
+
+	explicit MappingIndex(std::span<const iterators::AddressSpace> spaces);
+	// Calls visit(space, address) wherever a page with this index would be mapped, until that says true. False: the
+	// search was given up.
+	bool search(uint64_t index, const std::function<bool(const iterators::AddressSpace &, uint64_t)> &visit);
+
+private:
+	struct Place {
+		uint64_t first; // in pages of the object
+		uint64_t end;
+		uint64_t furthest; // end of this one or of one before it
+		uint64_t address;
+		const iterators::AddressSpace *space;
+	};
+	std::vector<Place> places_; // by first
+	uint64_t steps_ = 0;
+};
 
 // Where the pages are that are not at their address. In the freeze, too. Errors: those of PageReader.
 Result<> find_pages(BufferPages &buffers, iterators::PageReader &reader, const iterators::PageFrames &frames,
