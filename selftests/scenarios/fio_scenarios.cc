@@ -44,6 +44,8 @@ public:
 			milliseconds(5000));
 		std::error_code ignored;
 		std::filesystem::remove_all(dir_, ignored);
+		for (unsigned number = 0; number < count_; number++)
+			std::filesystem::remove_all(images_of(number), ignored);
 	}
 	Fio(const Fio &) = delete;
 	Fio &operator=(const Fio &) = delete;
@@ -78,7 +80,7 @@ public:
 
 	bool dump(const Args &options)
 	{
-		images_ = dir_ + ".images." + std::to_string(count_++);
+		images_ = images_of(count_++);
 		Args args{"dump", "-t", std::to_string(pid_), "-D", images_};
 		args.insert(args.end(), options.begin(), options.end());
 		Output output = bpfckpt(args);
@@ -112,6 +114,10 @@ public:
 	[[nodiscard]] std::string result() const { return slurp(dir_ + "/result") + slurp(dir_ + "/log"); }
 
 private:
+	[[nodiscard]] std::string images_of(unsigned number) const
+	{
+		return dir_ + ".images." + std::to_string(number);
+	}
 	// The jobs, too, are children of ours by then.
 	static void reap()
 	{
