@@ -9,8 +9,10 @@ struct page_record {
 	__u64 page;
 	__u64 index; /* in its mapping, or of an anonymous page: its address / 4096, unless it was moved (mremap) */
 	__u64 inode; /* struct inode that has it in its page cache; 0: it is anonymous, or was cut off */
+	__u64 other; /* it is not the memory of a program: that of a ring, of a driver; or was that of a file on a disk
+		      */
 };
-RECORD_LAYOUT(page_record, 24, inode, 16);
+RECORD_LAYOUT(page_record, 32, other, 24);
 
 #define PAGE_CONTENT_BYTES 4096
 

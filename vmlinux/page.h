@@ -38,6 +38,7 @@ struct page___size {
 /* include/linux/page-flags.h; its number differs. */
 enum pageflags {
 	PG_uptodate = 2,
+	PG_swapbacked = 17,
 };
 
 struct folio {

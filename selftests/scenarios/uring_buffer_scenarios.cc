@@ -28,6 +28,13 @@ TEST(UringBuffers, pages_that_cannot_be_brought_back_to_their_address_are_refuse
 	run_refusal("uring_pinned_shared", "in memory that can no longer be moved", {}, {"sealed"});
 }
 
+TEST(UringBuffers, queues_of_a_ring_as_buffers_are_refused_by_name)
+{
+	run_refusal("uring_pinned_shared", "lies in a mapping of a ring", {}, {"queues"});
+	run_refusal("uring_pinned_shared", "the pages of buffer 0 are no longer those at its address", {},
+		    {"queues gone"});
+}
+
 TEST(UringBuffers, pages_that_are_elsewhere_are_shown)
 {
 	Scenario scenario;
@@ -80,6 +87,11 @@ TEST(UringRegion, registered_memory_that_cannot_be_written_to_any_more_is_refuse
 {
 	run_refusal("uring_region", "its memory region is in memory that can no longer be written to", {},
 		    {"user protected"});
+}
+
+TEST(UringRegion, a_mapping_without_its_beginning_is_refused_by_name)
+{
+	run_refusal("uring_region", "the beginning is no longer mapped", {}, {"kernel cut"});
 }
 
 TEST(UringRegion, busy_polling_is_set_again)

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Registered buffers whose memory is unmapped, so that nobody but rings has their pages. argv[1]: "rings": two rings of
 // one process have the same pages; "processes": rings of two processes; "sealed": what is at their address now cannot
-// be moved.
-#include <errno.h>
+// be moved; "queues": they are the queues of the ring, which the program has mapped; "queues gone": at another address.
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -79,6 +78,26 @@ static void seal(void)
 		scenario_skip("this kernel has no mseal(2) (Linux 6.10)");
 }
 
+static void check_nothing(int round)
+{
+	ring_expect_nothing(&rings[0], "at rest");
+	(void)round;
+}
+
+static int with_queues(int gone)
+{
+	struct iovec buffer = {.iov_len = 128};
+
+	SCENARIO_REQUIRE(!io_uring_queue_init(8, &rings[0], 0), "%m");
+	buffer.iov_base = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, rings[0].ring_fd, IORING_OFF_SQES);
+	SCENARIO_REQUIRE(buffer.iov_base != MAP_FAILED, "%m");
+	if (io_uring_register_buffers(&rings[0], &buffer, 1))
+		scenario_skip("queues are no memory for buffers here");
+	if (gone)
+		munmap(buffer.iov_base, 4096);
+	return scenario_main(check_nothing);
+}
+
 static void check(int round)
 {
 	char mark = (char)('a' + round % 26), found = 0;
@@ -102,6 +121,8 @@ int main(int argc, char **argv)
 	SCENARIO_REQUIRE(!pipe(pipe_fds), "%m");
 	memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	SCENARIO_REQUIRE(memory != MAP_FAILED, "%m");
+	if (!strncmp(kind, "queues", 6))
+		return with_queues(!strcmp(kind, "queues gone"));
 	make_ring(0);
 	if (!strcmp(kind, "rings"))
 		make_ring(1);

@@ -124,7 +124,8 @@ void find_page(PinnedPage &pinned, const page_record &record, const iterators::P
 {
 	pinned.inode = record.inode;
 	pinned.offset = record.inode ? record.index * kPage : 0;
-	if (record.inode)
+	pinned.unsought = record.other;
+	if (record.inode || record.other)
 		return;
 	bool whole = index.search(record.index, [&](const iterators::AddressSpace &space, uint64_t address) {
 		if (!is_frame(maps.entry(space, address / kPage), frames.frame_of(pinned.page)))

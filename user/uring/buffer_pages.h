@@ -27,7 +27,7 @@ struct PinnedPage {
 	uint64_t moved_to = 0; // there;
 	uint64_t inode = 0;    // else struct inode whose page it is,
 	uint64_t offset = 0;   // in bytes. Neither: only the buffer has it
-	bool unsought = false; // the search was given up: it may be anywhere
+	bool unsought = false; // it may be anywhere: the search was given up, or it is no memory of a program
 	[[nodiscard]] bool is_cut_off() const { return !mm && !inode && !unsought; }
 };
 

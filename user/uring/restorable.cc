@@ -273,11 +273,10 @@ void RingCheck::check(const images::Memory &memory, const images::Vma &vma)
 	std::string object = fmt::format("memory {:#x}-{:#x} of pid {}", vma.start(), vma.end(),
 					 memory.pids_size() ? memory.pids(0) : 0);
 	uint64_t region = vma.offset() & kRegionMask;
-	if (region == kMapBuffers && has_buffer_ring(vma))
-		region = vma.offset(); // a region of its own
-	else if (region == kMapRegion && has_region(vma))
-		region = kMapRegion;
-	else if (region != IORING_OFF_SQ_RING && region != IORING_OFF_CQ_RING && region != IORING_OFF_SQES)
+	bool queues = region == IORING_OFF_SQ_RING || region == IORING_OFF_CQ_RING || region == IORING_OFF_SQES;
+	if (region == kMapBuffers)
+		region = vma.offset(); // a region of its own for each group
+	if (!queues && !has_buffer_ring(vma) && !(region == kMapRegion && has_region(vma)))
 		refuse(object, fmt::format("maps {:#x} of a ring, which is not one of its queues", vma.offset()),
 		       "see docs/support.md");
 	else if (vma.offset() != region)

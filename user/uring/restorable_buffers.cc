@@ -82,6 +82,17 @@ bool has_flag(const images::Vma &vma, const char *flag)
 	return std::ranges::find(vma.advice(), flag) != vma.advice().end();
 }
 
+// Whether pages of the buffer are those that the program sees there.
+bool has_pages_of(const images::FixedBuffer &buffer, const images::Vma &vma)
+{
+	uint64_t at = std::max(buffer.address() & ~uint64_t{4095}, vma.start());
+	uint64_t end = std::min(buffer.address() + buffer.length(), vma.end());
+	for (const images::PinnedRun &run : buffer.elsewhere())
+		if (run.start() <= at && at < run.start() + run.length())
+			at = run.start() + run.length();
+	return at < end;
+}
+
 void BufferCheck::check_memory(const images::Ring &ring, const images::FixedBuffer &buffer)
 {
 	for (const images::PinnedRun &run : buffer.elsewhere())
@@ -101,7 +112,11 @@ void BufferCheck::check_memory(const images::Ring &ring, const images::FixedBuff
 			      "dump the tree that has registered it");
 	for (auto [start, end] : touched_by(buffer)) {
 		auto vma = std::ranges::upper_bound(memory->vmas(), start, {}, &images::Vma::end);
-		for (; vma != memory->vmas().end() && vma->start() < end; ++vma)
+		for (; vma != memory->vmas().end() && vma->start() < end; ++vma) {
+			if (vma->kind() == images::Vma::RING && has_pages_of(buffer, *vma))
+				return refuse(name_of(ring),
+					      fmt::format("buffer {} lies in a mapping of a ring", buffer.slot()),
+					      "register memory of the program");
 			if ((buffer.pages_differ() || !(vma->prot() & PROT_WRITE)) &&
 			    (has_flag(*vma, "sl") || (vma->shared() && !vma->may_write())))
 				return refuse(
@@ -110,6 +125,7 @@ void BufferCheck::check_memory(const images::Ring &ring, const images::FixedBuff
 						    "to (mseal, a descriptor for reading)",
 						    buffer.slot()),
 					"unregister buffers before sealing their memory");
+		}
 	}
 }
 
