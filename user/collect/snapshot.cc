@@ -274,6 +274,9 @@ Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 	ring_checks_.loose_offset = pages ? pages->loose_offset() : 0;
 	add_stale_mappings(context);
 	if (layout_) {
+		ring_checks_.is_disk = [this](const uring_request_record &request) {
+			return is_disk(file_of(request, *rings_, *files_, *tasks_));
+		};
 		ring_checks_.functions = queued_functions(rings_->records().requests);
 		collect_rings(rings_->records(), *layout_, files_->files(), ring_checks_, context);
 	}

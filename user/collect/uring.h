@@ -14,6 +14,7 @@
 #include "user/collect/loose_pages.h"
 #include "user/uring/buffer_pages.h"
 #include "user/uring/region_places.h"
+#include "user/uring/workers.h"
 
 namespace bpfckpt::collect {
 
@@ -25,6 +26,7 @@ struct RingChecks {
 	uint64_t loose_offset = 0;                           // of the first in pages.img
 	std::unordered_set<uint64_t> stuck;                  // struct io_ring_ctx: see uring::observe()
 	std::unordered_map<uint64_t, std::string> functions; // names of the task work that is queued
+	uring::IsDisk is_disk;                               // none: no request is
 };
 
 // Only where some work is queued: the symbols of the kernel are a long list. Without names (kptr_restrict) such

@@ -12,26 +12,11 @@ void add_all(RecordsBy<Record> &by, std::span<const Record> records, __u64 Recor
 		by[record.*key].push_back(&record);
 }
 
-std::unordered_set<uint64_t> disk_files_of(std::span<const file_record> records)
-{
-	std::unordered_set<uint64_t> files;
-	for (const file_record &file : records)
-		if (file.kind == FILE_KIND_REGULAR || file.kind == FILE_KIND_BLOCKDEV ||
-		    file.kind == FILE_KIND_DIRECTORY)
-			files.insert(file.file);
-	return files;
-}
-
 } // namespace
 
 UringIndex::UringIndex(const iterators::UringRecords &records_in, const iterators::KernelLayout &layout_in,
 		       std::span<const file_record> file_records, const RingChecks &checks_in)
-	: records(records_in),
-	  layout(layout_in),
-	  checks(checks_in),
-	  disk_files(disk_files_of(file_records)),
-	  workers(records, layout,
-		  [this](const uring_request_record &request) { return disk_files.contains(request.file); })
+	: records(records_in), layout(layout_in), checks(checks_in), workers(records, layout, checks.is_disk)
 {
 	add_all(counts, records.counts, &uring_count_record::ring);
 	add_all(attachments, records.attachments, &uring_attachment_record::ring);

@@ -53,8 +53,6 @@ struct UringIndex {
 	std::unordered_set<uint64_t> own_creds;
 	// Requests that a worker of the thread (struct io_uring_task) executes now.
 	std::unordered_map<uint64_t, uint32_t> running;
-	// struct file of regular files, directories and block devices.
-	std::unordered_set<uint64_t> disk_files;
 	std::unordered_map<uint64_t, const file_record *> files;
 	uring::Workers workers;
 

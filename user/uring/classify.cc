@@ -98,6 +98,8 @@ bool is_retry(std::string_view work)
 
 bool waits_without_bound(const RequestSource &source, bool disk)
 {
+	if (is_read_or_write(source.record->opcode))
+		return !disk && !source.has_flag("REQ_F_ISREG");
 	switch (source.record->opcode) {
 	case images::IORING_OP_POLL_ADD:
 	case images::IORING_OP_TIMEOUT:
@@ -120,15 +122,6 @@ bool waits_without_bound(const RequestSource &source, bool disk)
 	case images::IORING_OP_TEE:
 	case images::IORING_OP_URING_CMD:
 		return true;
-	case images::IORING_OP_READ:
-	case images::IORING_OP_READV:
-	case images::IORING_OP_READ_FIXED:
-	case images::IORING_OP_READV_FIXED:
-	case images::IORING_OP_WRITE:
-	case images::IORING_OP_WRITEV:
-	case images::IORING_OP_WRITE_FIXED:
-	case images::IORING_OP_WRITEV_FIXED:
-		return !disk && !source.has_flag("REQ_F_ISREG");
 	case images::IORING_OP_OPENAT:
 	case images::IORING_OP_OPENAT2:
 		// A FIFO without its other end; what is not repeatable is waited for.
