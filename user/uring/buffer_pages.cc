@@ -204,7 +204,10 @@ MappingIndex::MappingIndex(std::span<const iterators::AddressSpace> spaces)
 bool MappingIndex::search(uint64_t index, const std::function<bool(const iterators::AddressSpace &, uint64_t)> &visit)
 {
 	auto place = std::ranges::upper_bound(places_, index, {}, &Place::first);
-	while (place != places_.begin() && (--place)->furthest > index) {
+	while (place != places_.begin()) {
+		--place;
+		if (place->furthest <= index)
+			break;
 		if (++steps_ > kMostSteps)
 			return false;
 		if (place->end > index && visit(*place->space, place->address + (index - place->first) * kPage))
