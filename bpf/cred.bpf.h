@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "bpf/cred_ids.bpf.h"
 #include "bpf/records.bpf.h"
 #include "iterators/cred_record.h"
 #include "vmlinux/cred.h"
@@ -46,24 +47,8 @@ static void read_credentials(struct task_credentials *to, const struct cred *cre
 {
 	struct group_walk walk = {.info = BPF_CORE_READ(cred, group_info)};
 
-	to->cred = (__u64)cred;
-	to->group_info = (__u64)walk.info;
-	to->uid = BPF_CORE_READ(cred, uid.val);
-	to->gid = BPF_CORE_READ(cred, gid.val);
-	to->suid = BPF_CORE_READ(cred, suid.val);
-	to->sgid = BPF_CORE_READ(cred, sgid.val);
-	to->euid = BPF_CORE_READ(cred, euid.val);
-	to->egid = BPF_CORE_READ(cred, egid.val);
-	to->fsuid = BPF_CORE_READ(cred, fsuid.val);
-	to->fsgid = BPF_CORE_READ(cred, fsgid.val);
-	to->securebits = BPF_CORE_READ(cred, securebits);
-	bpf_core_read(&to->inheritable, sizeof(__u64), &cred->cap_inheritable);
-	bpf_core_read(&to->permitted, sizeof(__u64), &cred->cap_permitted);
-	bpf_core_read(&to->effective, sizeof(__u64), &cred->cap_effective);
-	bpf_core_read(&to->bounding, sizeof(__u64), &cred->cap_bset);
-	bpf_core_read(&to->ambient, sizeof(__u64), &cred->cap_ambient);
-	walk.count = BPF_CORE_READ(cred, group_info, ngroups);
-	to->group_count = walk.count;
+	read_cred_ids(to, cred);
+	walk.count = to->group_count;
 	if (!walk.count || (__u64)walk.info == last_group_info)
 		return;
 	last_group_info = (__u64)walk.info;

@@ -7,6 +7,7 @@
  * locks: what runs meanwhile may give stale answers, never a fault. Objects that every file has are copied whole and
  * then read with relocated loads: one helper call in place of twenty.
  */
+#include "bpf/cred_ids.bpf.h"
 #include "bpf/file_epoll.bpf.h"
 #include "bpf/file_holder.bpf.h"
 #include "bpf/file_inotify.bpf.h"
@@ -25,6 +26,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 RECORD_MAP(fds, fd_record);
 RECORD_MAP(files, file_record);
+RECORD_MAP(openers, opener_record);
 
 /* The struct files to describe. */
 INPUT_MAP(wanted_files);
@@ -209,6 +211,45 @@ static __always_inline struct inode *copy_inode(struct inode *inode)
 	return copy;
 }
 
+#define PROC_SUPER_MAGIC    0x9fa0 /* include/uapi/linux/magic.h */
+#define SYSFS_MAGIC         0x62656572
+#define CGROUP_SUPER_MAGIC  0x27e0eb
+#define CGROUP2_SUPER_MAGIC 0x63677270
+#define DEBUGFS_MAGIC       0x64626720
+#define TRACEFS_MAGIC       0x74726163
+#define SECURITYFS_MAGIC    0x73636673
+#define CONFIGFS_MAGIC      0x62656570 /* fs/configfs/mount.c */
+
+/* Of which a regular file may allow more or less for it. */
+static __always_inline _Bool asks_who_opened(const struct file_record *record)
+{
+	switch (record->s_magic) {
+	case PROC_SUPER_MAGIC:
+	case SYSFS_MAGIC:
+	case CGROUP_SUPER_MAGIC:
+	case CGROUP2_SUPER_MAGIC:
+	case DEBUGFS_MAGIC:
+	case TRACEFS_MAGIC:
+	case SECURITYFS_MAGIC:
+	case CONFIGFS_MAGIC:
+		return (record->i_mode & S_IFMT) == S_IFREG && !(record->f_mode & FMODE_PATH);
+	default:
+		return 0;
+	}
+}
+
+static __always_inline void describe_opener(const struct file_record *file, const struct cred *cred)
+{
+	struct opener_record *record = NEXT_RECORD(openers);
+
+	if (!record)
+		return;
+	record->file = file->file;
+	read_cred_ids(&record->credentials, cred);
+	record->user_ns = BPF_CORE_READ(cred, user_ns, ns.inum);
+	record->reserved = 0;
+}
+
 static long describe_one(__u32 index, void *unused)
 {
 	__u64 address = INPUT(wanted_files, index);
@@ -254,6 +295,8 @@ static long describe_one(__u32 index, void *unused)
 			record->path_flags |= FILE_PATH_LINKABLE;
 		if (inode->i_flctx)
 			describe_locks(record, inode->i_flctx);
+		if (asks_who_opened(record))
+			describe_opener(record, copy->f_cred);
 	}
 	describe_detail(record);
 	return 0;

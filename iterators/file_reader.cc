@@ -33,6 +33,7 @@ struct FileReader::Impl {
 	RecordMap<inotify_mark_record> inotify_marks;
 	RecordMap<pipe_buffer_record> pipe_buffers;
 	RecordMap<lock_record> locks;
+	RecordMap<opener_record> openers;
 	RecordMap<socket_record> sockets;
 	RecordMap<socket_message_record> messages;
 	RecordMap<holder_record> holders;
@@ -70,6 +71,7 @@ static Result<> size_maps(const BpfObject<file_bpf> &bpf, const FileCapacity &ca
 	TRY(set_entries(bpf->maps.inotify_marks, capacity.inotify_marks));
 	TRY(set_entries(bpf->maps.pipe_buffers, capacity.pipe_buffers));
 	TRY(set_entries(bpf->maps.locks, capacity.locks));
+	TRY(set_entries(bpf->maps.openers, capacity.openers));
 	TRY(set_entries(bpf->maps.sockets, capacity.sockets));
 	TRY(set_entries(bpf->maps.messages, capacity.messages));
 	TRY(set_entries(bpf->maps.holders, capacity.holders));
@@ -97,6 +99,7 @@ Result<> FileReader::Impl::map_records()
 		TRY(RecordMap<inotify_mark_record>::create(bpf->maps.inotify_marks, &counts->inotify_marks_count));
 	pipe_buffers = TRY(RecordMap<pipe_buffer_record>::create(bpf->maps.pipe_buffers, &counts->pipe_buffers_count));
 	locks = TRY(RecordMap<lock_record>::create(bpf->maps.locks, &counts->locks_count));
+	openers = TRY(RecordMap<opener_record>::create(bpf->maps.openers, &counts->openers_count));
 	sockets = TRY(RecordMap<socket_record>::create(bpf->maps.sockets, &counts->sockets_count));
 	messages = TRY(RecordMap<socket_message_record>::create(bpf->maps.messages, &counts->messages_count));
 	holders = TRY(RecordMap<holder_record>::create(bpf->maps.holders, &counts->holders_count));
@@ -155,6 +158,7 @@ Result<> FileReader::run()
 	impl.inotify_marks.clear();
 	impl.pipe_buffers.clear();
 	impl.locks.clear();
+	impl.openers.clear();
 	impl.sockets.clear();
 	impl.messages.clear();
 	impl.bpf->bss->names_count = 0;
@@ -170,8 +174,8 @@ Result<> FileReader::run()
 Result<> FileReader::Impl::check_room() const
 {
 	bool full = fds.overflowed() || files.overflowed() || epoll_items.overflowed() || inotify_marks.overflowed() ||
-		    pipe_buffers.overflowed() || locks.overflowed() || sockets.overflowed() || messages.overflowed() ||
-		    holders.overflowed() || described > files.capacity() ||
+		    pipe_buffers.overflowed() || locks.overflowed() || openers.overflowed() || sockets.overflowed() ||
+		    messages.overflowed() || holders.overflowed() || described > files.capacity() ||
 		    bpf->bss->names_count > bpf->rodata->names_size;
 	if (full)
 		return Error(Code::kLimit, "more open files than there is room for");
@@ -277,6 +281,11 @@ std::span<const socket_message_record> FileReader::messages() const
 {
 	return impl_->messages.records();
 }
+std::span<const opener_record> FileReader::openers() const
+{
+	return impl_->openers.records();
+}
+
 std::span<const holder_record> FileReader::holders() const
 {
 	return impl_->holders.records();
@@ -338,6 +347,7 @@ FileCapacity FileReader::needed() const
 		.inotify_marks = grown(impl.inotify_marks),
 		.pipe_buffers = grown(impl.pipe_buffers),
 		.locks = grown(impl.locks),
+		.openers = grown(impl.openers),
 		.sockets = grown(impl.sockets),
 		.messages = grown(impl.messages),
 		.holders = grown(impl.holders),

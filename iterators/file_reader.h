@@ -31,6 +31,7 @@ struct FileCapacity {
 	uint32_t inotify_marks = 1 << 10;
 	uint32_t pipe_buffers = 1 << 12;
 	uint32_t locks = 1 << 8;
+	uint32_t openers = 1 << 8;
 	uint32_t sockets = 1 << 11;
 	uint32_t messages = 1 << 12;
 	uint32_t holders = 1 << 14;
@@ -78,6 +79,7 @@ public:
 	[[nodiscard]] std::span<const pipe_buffer_record> pipe_buffers() const;
 	[[nodiscard]] std::span<const socket_record> sockets() const;
 	[[nodiscard]] std::span<const socket_message_record> messages() const;
+	[[nodiscard]] std::span<const opener_record> openers() const;
 	[[nodiscard]] std::span<const holder_record> holders() const;
 
 	// NULL if it was not described.

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "iterators/cred_record.h"
 #include "iterators/record.h"
 
 enum file_kind {
@@ -210,6 +211,15 @@ struct lock_record {
 	__u32 pid; /* thread group, global */
 };
 RECORD_LAYOUT(lock_record, 48, pid, 44);
+
+/* Who has opened a file of /proc, /sys and the like (file->f_cred); its groups are not listed. */
+struct opener_record {
+	__u64 file;
+	struct task_credentials credentials;
+	__u32 user_ns; /* inode number */
+	__u32 reserved;
+};
+RECORD_LAYOUT(opener_record, 112, reserved, 108);
 
 #define SOCKET_KEEP_ALIVE       (1u << 0)
 #define SOCKET_BROADCAST        (1u << 1)

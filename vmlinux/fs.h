@@ -35,6 +35,7 @@ struct file {
 	void *private_data;
 	struct inode *f_inode;
 	unsigned int f_flags;
+	const struct cred *f_cred;
 	struct fown_struct *f_owner;
 	struct path f_path;
 	__s64 f_pos;

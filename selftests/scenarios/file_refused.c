@@ -17,6 +17,7 @@
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -47,10 +48,32 @@ static void make_huge_memfd(void)
 }
 
 /* Numbers of frames, which only root may see. */
-static void open_as_user(void)
+static void become_user(void)
 {
 	SCENARIO_REQUIRE(chown(".", 1000, 1000) == 0 && setresuid(1000, 1000, 1000) == 0, "%s", strerror(errno));
+}
+
+static void open_before_user(void)
+{
 	some(open("/proc/self/status", O_RDONLY), "open");
+	become_user();
+}
+
+static void open_of_other(void)
+{
+	char path[64];
+	pid_t child;
+
+	become_user();
+	prctl(PR_SET_DUMPABLE, 1);
+	child = fork();
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	snprintf(path, sizeof(path), "/proc/%d/maps", child);
+	some(open(path, O_RDONLY), "open");
 }
 
 static void open_deleted_directory(void)
@@ -214,7 +237,8 @@ static const struct scenario_state states[] = {
 	{"dnotify", watch_by_dnotify},
 	{"busy_epoll", poll_devices},
 	{"unknown", open_unknown},
-	{"user", open_as_user},
+	{"before_user", open_before_user},
+	{"of_other", open_of_other},
 };
 
 int main(int argc, char **argv)

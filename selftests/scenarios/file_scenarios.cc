@@ -309,7 +309,8 @@ INSTANTIATE_TEST_SUITE_P(
 			RefusedFile{"descriptor", "tells of one descriptor"},
 			RefusedFile{"process", "tells of a process outside"}, RefusedFile{"dnotify", "dnotify watches"},
 			RefusedFile{"busy_epoll", "EPIOCSPARAMS"}, RefusedFile{"unknown", "does not know"},
-			RefusedFile{"user", "privileges that its process lacks"}),
+			RefusedFile{"before_user", "was opened with other credentials"},
+			RefusedFile{"of_other", "with privileges that it lacks"}),
 	[](const auto &test) { return std::string(test.param.state); });
 
 } // namespace bpfckpt::selftests

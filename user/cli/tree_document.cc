@@ -10,6 +10,7 @@
 #include "user/policy/file_support.h"
 #include "user/policy/leak.h"
 #include "user/policy/memory_support.h"
+#include "user/policy/opener.h"
 #include "user/policy/task_support.h"
 #include "user/restore/plan.h"
 #include "user/uring/inexact.h"
@@ -61,6 +62,7 @@ Result<> build_tree_document(collect::Snapshot &snapshot, const policy::Options 
 	policy::refuse_unsupported_tasks(*context.document, context.findings);
 	policy::refuse_unsupported_memory(*context.document, context.findings);
 	policy::refuse_unsupported_files(*context.document, options, context.findings);
+	policy::refuse_other_openers(snapshot.files(), snapshot.tasks().tasks(), context);
 	return policy::find_leaks(snapshot.files(), shared_objects(snapshot.tasks()), options, context);
 }
 

@@ -35,21 +35,9 @@ struct Tree {
 	std::unordered_set<uint32_t> pids;                               // and tids
 	std::unordered_map<uint32_t, Descriptor> open_files; // those that an fd names, and the first of them
 	std::unordered_set<uint64_t> own_namespaces;         // bpfckpt's, by inode
-	std::unordered_set<uint32_t> unprivileged;           // files of processes that may less than restore
 };
 
 } // namespace
-
-// Restore has all of root's privileges that such files ask for.
-static bool is_privileged(const images::Process &process)
-{
-	constexpr uint64_t kAsked =
-		1ULL << CAP_SYS_ADMIN | 1ULL << CAP_SYS_PTRACE | 1ULL << CAP_NET_ADMIN | 1ULL << CAP_SYSLOG;
-	return std::ranges::all_of(process.threads(), [](const images::Thread &thread) {
-		const images::Credentials &own = thread.credentials();
-		return !thread.has_credentials() || (own.euid() == 0 && (own.cap_effective() & kAsked) == kAsked);
-	});
-}
 
 static Tree index_tree(const images::Document &document)
 {
@@ -59,12 +47,8 @@ static Tree index_tree(const images::Document &document)
 		tree.pids.insert(process.pid());
 		for (const images::Thread &thread : process.threads())
 			tree.pids.insert(thread.tid());
-		bool privileged = is_privileged(process);
-		for (const images::FdEntry &entry : process.files()) {
+		for (const images::FdEntry &entry : process.files())
 			tree.open_files.try_emplace(entry.file(), Descriptor{&process, entry.fd()});
-			if (!privileged)
-				tree.unprivileged.insert(entry.file());
-		}
 		for (const images::Namespace &ns : process.namespaces())
 			if (ns.own())
 				tree.own_namespaces.insert(ns.inode());
@@ -205,19 +189,6 @@ static void refuse_passing(const images::File &file, const Tree &tree, Refusals 
 		if (pid && rest.find(directory) != rest.npos)
 			refusals.push_back({fmt::format("{} tells of one descriptor or mapping", file.path()),
 					    "close it before the dump"});
-}
-
-// What they show and allow depends on who has opened them (file->f_cred): frame numbers in a pagemap, addresses in
-// kallsyms, moves between cgroups. Restore opens files as root.
-static void refuse_privileged(const images::File &file, const Tree &tree, Refusals &refusals)
-{
-	static constexpr std::array<std::string_view, 8> kAskWhoOpened = {
-		"proc", "sysfs", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "configfs"};
-	if (file.kind() == "regular" && tree.unprivileged.contains(file.id()) &&
-	    std::ranges::find(kAskWhoOpened, file.filesystem()) != kAskWhoOpened.end())
-		refusals.push_back(
-			{fmt::format("{} would be opened again with privileges that its process lacks", file.path()),
-			 "close it before the dump"});
 }
 
 static bool has_open(const Tree &tree, uint32_t pid, uint32_t file)
@@ -403,7 +374,6 @@ void refuse_unsupported_files(const images::Document &document, const Options &o
 		refuse_deleted(file, options, refusals);
 		refuse_attributes(file, refusals);
 		refuse_passing(file, tree, refusals);
-		refuse_privileged(file, tree, refusals);
 		refuse_locks(file, tree, refusals);
 		refuse_watches(file, tree, refusals);
 		refuse_pidfd(file, tree, refusals);

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "user/policy/opener.h"
 #include "user/restore/finish_work.h"
 #include "user/restore/inode.h"
 #include "user/util/cores.h"
@@ -45,11 +46,12 @@ int OpenFiles::object_fd(uint32_t id) const
 	return -1;
 }
 
-// What a process of the tree must be there for, and inotify, which would see what restore does to files.
-static bool is_late(const images::File &file)
+// What a process of the tree must be there for, to open it or to be told of, and inotify, which would see what restore
+// does to files.
+bool OpenFiles::is_late(const images::File &file) const
 {
-	return file.kind() == "inotify" || file.kind() == "pidfd" || file.kind() == "socket" ||
-	       file.filesystem() == "proc";
+	return policy::opener_of(*plan_.document, file) || file.kind() == "inotify" || file.kind() == "pidfd" ||
+	       file.kind() == "socket" || file.filesystem() == "proc";
 }
 
 // FIFOs too, but together with what they hold.
@@ -289,6 +291,8 @@ Result<> OpenFiles::open_late(Tree &tree)
 			TRY(open_pidfds_like(*file));
 		else if (file->kind() == "socket")
 			TRY(open_sockets(*file, tree));
+		else if (const images::Process *opener = policy::opener_of(*plan_.document, *file))
+			keep(file->id(), TRY(open_as(*file, *opener, tree)));
 		else
 			keep(file->id(), TRY(open_file(*file)));
 	}

@@ -52,6 +52,7 @@ public:
 
 private:
 	Result<UniqueFd> open_file(const images::File &file);
+	[[nodiscard]] bool is_late(const images::File &file) const;
 	Result<> open_pidfds_like(const images::File &first);
 	Result<> open_sockets(const images::File &first, Tree &tree);
 	Result<> open_objects(const images::File &first);
@@ -76,6 +77,8 @@ private:
 
 // A file of its kind, with flags, position and state; by file_*.cc.
 Result<UniqueFd> open_named(const images::File &file);
+// By a thread of the process that has its credentials: see policy/opener.h. While the descriptor tables are empty.
+Result<UniqueFd> open_as(const images::File &file, const images::Process &opener, Tree &tree);
 Result<UniqueFd> open_eventfd(const images::File &file);
 [[nodiscard]] int eventfd_flags(const images::File &file);
 // `frozen_at_ns`: CLOCK_REALTIME at the freeze.

@@ -6,9 +6,12 @@
 #include <optional>
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "user/restore/credentials.h"
 #include "user/restore/inode.h"
 #include "user/restore/lent_name.h"
 #include "user/util/io.h"
@@ -42,6 +45,32 @@ Result<UniqueFd> open_named(const images::File &file)
 		return fd;
 	if (!(flags & O_PATH) && (file.kind() == "regular" || file.kind() == "directory" || file.kind() == "shm"))
 		TRY(set_position(fd->get(), file));
+	return fd;
+}
+
+// A change of credentials makes a process one that nobody may look at, itself included.
+Result<UniqueFd> open_as(const images::File &file, const images::Process &opener, Tree &tree)
+{
+	auto pid = static_cast<pid_t>(opener.pid());
+	auto thread = std::ranges::find_if(opener.threads(), is_user);
+	target::SyscallBatch batch;
+	if (thread != opener.threads().end())
+		add_credentials(batch, thread->credentials());
+	batch.add(SYS_prctl, PR_SET_DUMPABLE, 1);
+	size_t opened = batch.add(SYS_openat, AT_FDCWD, batch.text(file.path()), open_flags(file));
+	if (Result<> done = tree.run_in_helper(pid, batch); !done)
+		return make_error(done.error().code, "cannot be opened with the credentials of {}", name_of(opener))
+			.on(name_of(file))
+			.because(std::move(done).error());
+	auto number = static_cast<int>(batch.result(opened));
+	UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+	UniqueFd fd(static_cast<int>(syscall(SYS_pidfd_getfd, pidfd.get(), number, 0)));
+	if (!fd.valid())
+		return errno_error(errno, "cannot be taken over").on(name_of(file));
+	target::SyscallBatch last;
+	last.add(SYS_close, number);
+	TRY(last.run(tree.member(pid).leader));
+	TRY(set_position(fd.get(), file));
 	return fd;
 }
 

@@ -114,7 +114,7 @@ static Error clone_error(Error error, pid_t pid)
 static std::unique_ptr<Member> new_member(const images::Process *image, Tracee tracee)
 {
 	const images::Thread *leader = image && image->threads_size() ? &image->threads(0) : nullptr;
-	return std::make_unique<Member>(Member{image, std::move(tracee), leader, {}, false, {}, {}});
+	return std::make_unique<Member>(Member{image, tracee, leader, {}, false, {}, {}});
 }
 
 Result<> Tree::create_root()
@@ -125,7 +125,7 @@ Result<> Tree::create_root()
 	if (!made)
 		return clone_error(std::move(made).error(), first);
 	order_.push_back(first);
-	members_.emplace(first, new_member(root_parent_ ? nullptr : root, std::move(*made)));
+	members_.emplace(first, new_member(root_parent_ ? nullptr : root, *made));
 	if (root_parent_)
 		return fork({.kind = TreeStep::kFork, .pid = plan_.root, .other = root_parent_});
 	return {};
@@ -209,7 +209,7 @@ Result<> Tree::fork(const TreeStep &step)
 	Tracee tracee(pid, pid, stub_, stub_.main_slot());
 	tracee.take_registers_of(thread);
 	TRY(tracee.wait_first_stop());
-	auto it = members_.emplace(step.pid, new_member(process, std::move(tracee)));
+	auto it = members_.emplace(step.pid, new_member(process, tracee));
 	return hooks_->after_fork(creator, *it.first->second);
 }
 
@@ -313,7 +313,7 @@ Result<> Tree::end_leader(Member &member)
 	const ThreadMember &heir = member.threads.front();
 	Tracee acting(member.pid(), heir.tracee.tid(), stub_, stub_.main_slot());
 	acting.take_registers_of(heir.tracee);
-	member.leader = std::move(acting);
+	member.leader = acting;
 	member.leader_thread = heir.image;
 	member.threads.erase(member.threads.begin());
 	return {};
