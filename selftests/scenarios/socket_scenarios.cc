@@ -98,4 +98,9 @@ TEST(Socket, tcp_listeners)
 	run_scenario("socket_inet", {.args = {"listen"}});
 }
 
+TEST(Socket, tcp_sockets_without_a_connection)
+{
+	run_scenario("socket_unconnected");
+}
+
 } // namespace bpfckpt::selftests

@@ -10,7 +10,8 @@
 
 namespace bpfckpt::collect {
 
-constexpr unsigned kListen = 10; // TCP_LISTEN
+constexpr unsigned kListen = 10;     // TCP_LISTEN
+constexpr uint32_t kBoundLocks = 12; // SOCK_BINDADDR_LOCK, SOCK_BINDPORT_LOCK
 
 SocketCollector::SocketCollector(const iterators::FileRecords &records, const IdTable &files)
 	: files_(files), hz_(records.hz)
@@ -107,6 +108,8 @@ void SocketCollector::collect(const file_record &file, images::Socket &socket) c
 	socket.set_peek_offset(record->peek_offset);
 	socket.set_urgent_data((record->options & SOCKET_OOB_PENDING) != 0);
 	socket.set_network_namespace(record->network_namespace);
+	if (record->family == AF_INET || record->family == AF_INET6)
+		socket.set_bound(record->locks & kBoundLocks);
 	collect_options(*record, hz_, *socket.mutable_options());
 	collect_peer_credentials(*record, socket);
 	auto messages = messages_.find(file.file);

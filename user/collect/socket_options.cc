@@ -40,7 +40,8 @@ constexpr int kIpProtocol = 52; // IP_PROTOCOL: of a TCP socket, its port
 constexpr int kTcpAoRepair = 42;
 constexpr const char *kOtherNamespace = "SO_NETNS_COOKIE of another network namespace";
 constexpr size_t kMostBytes = 64;
-constexpr uint16_t kListen = 10; // TCP_LISTEN
+constexpr uint16_t kSynSent = 2, kClose = 7, kListen = 10; // TCP_SYN_SENT, TCP_CLOSE, TCP_LISTEN
+constexpr int kIpv6Mtu = 24, kIpv6PathMtu = 61;            // IPV6_MTU, IPV6_PATHMTU
 
 // Those that restore sets, or that are told otherwise, are left out. Of a filter the length is asked.
 constexpr Option kOptions[] = {
@@ -73,7 +74,7 @@ constexpr Option kOptions[] = {
 	{kOtherNamespace, kNetnsCookie, SOL_SOCKET, 8},
 };
 
-// What TCP listeners are asked for: all there is, but for what restore sets, what is told otherwise, and what is not a
+// What TCP sockets are asked for: all there is, but for what restore sets, what is told otherwise, and what is not a
 // setting or changes by being read. Names are for people.
 constexpr int kMostOption = 127;
 constexpr Option kNamed[] = {
@@ -111,6 +112,45 @@ bool is_told_otherwise(int level, int option)
 	return level == IPPROTO_IPV6 && option == IPV6_V6ONLY;
 }
 
+// What connect(2) changes by itself. What was set before is found otherwise (is_clamped()).
+bool is_of_connection(const Option &option)
+{
+	switch (option.level) {
+	case SOL_SOCKET:
+		return option.number == SO_PEERNAME;
+	case IPPROTO_IP:
+		return option.number == IP_MTU;
+	case IPPROTO_IPV6:
+		return option.number == kIpv6Mtu || option.number == kIpv6PathMtu;
+	default:
+		return option.number == TCP_MAXSEG || option.number == TCP_WINDOW_CLAMP;
+	}
+}
+
+int integer_of(int socket, int level, int option)
+{
+	int value = 0;
+	socklen_t size = sizeof(value);
+	return ::getsockopt(socket, level, option, &value, &size) ? 0 : value;
+}
+
+// Has TCP_MAXSEG or TCP_WINDOW_CLAMP been set before it was connected? It offers less than its route lets it
+// (net/ipv4/route.c: ipv4_default_advmss()), and another window than all that a scale of windows can tell
+// (net/ipv4/tcp_output.c: tcp_select_initial_window()).
+bool is_clamped(int socket, bool ipv6)
+{
+	constexpr int kHeader = 40, kIpv6Header = 60, kWindow = 0xffff;
+	tcp_info info = {};
+	socklen_t size = sizeof(info);
+	int mtu = ipv6 ? integer_of(socket, IPPROTO_IPV6, kIpv6Mtu) : integer_of(socket, IPPROTO_IP, IP_MTU);
+	int window = integer_of(socket, IPPROTO_TCP, TCP_WINDOW_CLAMP);
+	while (window > kWindow && !(window & 1))
+		window >>= 1;
+	int64_t least = int64_t{mtu} - (ipv6 ? kIpv6Header : kHeader);
+	return ::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) || !mtu || info.tcpi_advmss < least ||
+	       window != kWindow;
+}
+
 // Error, length and bytes: a kernel without the option gives the same for every socket.
 using Value = std::tuple<int, socklen_t, std::array<unsigned char, kMostBytes>>;
 
@@ -132,10 +172,10 @@ std::string name_of(const Option &option)
 	return fmt::format("option {} of level {}", option.number, option.level);
 }
 
-const std::vector<Option> &options_of(bool listener)
+const std::vector<Option> &options_of(bool tcp)
 {
 	static const std::vector<Option> kOfUnix(std::begin(kOptions), std::end(kOptions));
-	static const std::vector<Option> kOfListeners = [] {
+	static const std::vector<Option> kOfTcp = [] {
 		std::vector<Option> options;
 		for (int level : {SOL_SOCKET, int{IPPROTO_IP}, int{IPPROTO_IPV6}, int{IPPROTO_TCP}})
 			for (int number = 1; number <= kMostOption; number++)
@@ -143,13 +183,15 @@ const std::vector<Option> &options_of(bool listener)
 					options.push_back({"", number, level, kMostBytes});
 		return options;
 	}();
-	return listener ? kOfListeners : kOfUnix;
+	return tcp ? kOfTcp : kOfUnix;
 }
 
-bool is_tcp_listener(const socket_record &record)
+// One that listens, that has never been connected, or is on its way to that.
+bool is_lone_tcp(const socket_record &record)
 {
 	return (record.family == AF_INET || record.family == AF_INET6) && record.type == SOCK_STREAM &&
-	       record.protocol == IPPROTO_TCP && record.state == kListen;
+	       record.protocol == IPPROTO_TCP &&
+	       (record.state == kListen || record.state == kClose || record.state == kSynSent);
 }
 
 // The file that a unix socket is bound to, while it has the name that the socket's own path tells.
@@ -193,7 +235,7 @@ private:
 		std::vector<Value> values;
 		UniqueFd socket(::socket(record.family, record.type | SOCK_CLOEXEC, 0));
 		if (socket.valid())
-			for (const Option &option : options_of(is_tcp_listener(record)))
+			for (const Option &option : options_of(is_lone_tcp(record)))
 				values.push_back(value_of(socket.get(), option));
 		return values;
 	}
@@ -208,8 +250,8 @@ SocketOptions::~SocketOptions() = default;
 
 void SocketOptions::look_at(const socket_record &record, const UniqueFd &socket)
 {
-	bool listener = is_tcp_listener(record);
-	const char *what = listener ? "a TCP listener" : "a unix socket";
+	bool tcp = is_lone_tcp(record), connecting = tcp && record.state == kSynSent;
+	const char *what = !tcp ? "a unix socket" : record.state == kListen ? "a TCP listener" : "a TCP socket";
 	const std::vector<Value> *defaults = defaults_->of(record);
 	if (!socket.valid() || !defaults) {
 		found_.push_back({record.file, what, {}});
@@ -218,11 +260,14 @@ void SocketOptions::look_at(const socket_record &record, const UniqueFd &socket)
 	// Read from outside: getsockopt(2) would take it.
 	if (record.options & SOCKET_ERROR_PENDING)
 		found_.push_back({record.file, what, "an unread error (SO_ERROR)"});
-	const std::vector<Option> &options = options_of(listener);
+	const std::vector<Option> &options = options_of(tcp);
 	for (size_t i = 0; i < options.size(); i++)
-		if (value_of(socket.get(), options[i]) != (*defaults)[i])
+		if (!(connecting && is_of_connection(options[i])) &&
+		    value_of(socket.get(), options[i]) != (*defaults)[i])
 			found_.push_back({record.file, what, name_of(options[i])});
-	if (!listener && record.state == kListen)
+	if (connecting && is_clamped(socket.get(), record.family == AF_INET6))
+		found_.push_back({record.file, what, "TCP_MAXSEG or TCP_WINDOW_CLAMP"});
+	if (!tcp && record.state == kListen)
 		if (auto name = name_of(socket.get()))
 			names_.push_back({record.file, std::move(*name)});
 }
@@ -233,7 +278,7 @@ void SocketOptions::capture(const iterators::FileReader &reader)
 	names_.clear();
 	std::optional<Borrower> borrower;
 	for (const socket_record &record : reader.sockets()) {
-		if (record.family != AF_UNIX && !is_tcp_listener(record))
+		if (record.family != AF_UNIX && !is_lone_tcp(record))
 			continue;
 		if (!borrower)
 			borrower.emplace(reader.fds());

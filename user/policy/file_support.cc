@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/policy/file_support.h"
 
+#include "user/uring/inexact.h"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -260,18 +262,31 @@ static bool is_idle_listener(const images::Socket &socket)
 
 static bool is_link_local(const images::Socket &socket)
 {
-	return socket.local().starts_with("[fe"); // its scope is not in the images
+	return socket.local().starts_with("[fe") ||
+	       socket.remote().starts_with("[fe"); // the scope is not in the images
+}
+
+// Never connected, or as if it had not been.
+static bool is_unconnected(const images::Socket &socket)
+{
+	return socket.state() == "CLOSE" && socket.remote().empty() && !socket.shutdown();
 }
 
 static void refuse_inet(const images::Socket &socket, const Options &options, Refusals &refusals)
 {
 	constexpr uint32_t kTcp = 6;
+	if (socket.protocol() == kTcp && socket.state() == "SYN_SENT" && !is_link_local(socket)) {
+		const uring::InexactKind *kind = uring::inexact_kind("connect");
+		if (socket.accepted() != kind->name)
+			refusals.push_back({"TCP connection " + connection_of(socket), uring::hint_of(*kind)});
+		return;
+	}
 	bool tcp = socket.type() == "SOCK_STREAM" && (socket.protocol() == kTcp || socket.protocol() == 0);
 	if (tcp && !socket.remote().empty() && !options.tcp_established) {
 		refusals.push_back({"TCP connection " + connection_of(socket), "--tcp-established"});
 		return;
 	}
-	if (socket.protocol() == kTcp && is_idle_listener(socket) && !is_link_local(socket))
+	if (socket.protocol() == kTcp && (is_idle_listener(socket) || is_unconnected(socket)) && !is_link_local(socket))
 		return;
 	std::string what = tcp && !socket.remote().empty() ? "TCP connection " + connection_of(socket)
 			   : tcp ? fmt::format("TCP socket {} ({})", socket.local(), socket.state())

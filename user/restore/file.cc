@@ -266,10 +266,28 @@ Result<> OpenFiles::open_pidfds_like(const images::File &first)
 	return {};
 }
 
+// Submitted again, it connects the socket itself.
+static bool is_connected_by_request(const images::Document &document, uint32_t file)
+{
+	auto connects = [&](const images::Request &request) {
+		return request.opcode() == images::IORING_OP_CONNECT && request.file() == file &&
+		       request.class_() == images::Request::REARMABLE && !request.accepted().empty();
+	};
+	return std::ranges::any_of(document.rings(), [&](const images::Ring &ring) {
+		return std::ranges::any_of(ring.in_flight(), connects);
+	});
+}
+
 // While the descriptor tables are empty.
 Result<> OpenFiles::open_sockets(const images::File &first, Tree &tree)
 {
 	const images::Socket &socket = first.socket();
+	if (socket.family() != "AF_UNIX" && socket.state() != "LISTEN") {
+		bool connect = socket.state() == "SYN_SENT" && !is_connected_by_request(*plan_.document, first.id());
+		for (auto &[file, fd] : TRY(open_unconnected(first, connect)))
+			keep(file, std::move(fd));
+		return {};
+	}
 	Member *creator = nullptr;
 	if (socket.has_peer_credentials())
 		creator = &tree.member(static_cast<pid_t>(socket.peer_credentials().pid()));

@@ -102,6 +102,8 @@ Result<OpenedFiles> open_socket_pair(const images::File &one, const images::File
 Result<OpenedFiles> open_lone_socket(const images::File &file, Member *creator);
 // One that listens, and whom nobody waits for.
 Result<OpenedFiles> open_listener(const images::File &file, Member *creator);
+// A TCP socket without a connection. `connect`: it shall have one again.
+Result<OpenedFiles> open_unconnected(const images::File &file, bool connect);
 Result<> set_socket_options(int fd, const images::File &file);
 Result<> listen_as(const images::Socket &socket, int fd, Member &creator);
 // All of one process: those of a process that is gone tell by their inode that it was the same.

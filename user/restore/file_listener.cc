@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Sockets that listen, and whom nobody waits for: TCP (net/ipv4/inet_connection_sock.c), and unix ones with a name
-// (net/unix/af_unix.c). A name in a file system is a file that bind(2) makes: it is made anew, with its owner and mode.
+// TCP sockets without a connection, and sockets that listen, and whom nobody waits for: TCP
+// (net/ipv4/inet_connection_sock.c), and unix ones with a name (net/unix/af_unix.c). A name in a file system is a file
+// that bind(2) makes: it is made anew, with its owner and mode.
 #include <cerrno>
 #include <chrono>
 #include <fstream>
@@ -133,8 +134,11 @@ class Listener {
 public:
 	explicit Listener(const images::File &file) : file_(file), image_(file.socket()) {}
 	Result<UniqueFd> open(Member *creator);
+	Result<UniqueFd> open_unconnected(bool connect);
 
 private:
+	Result<> make_socket();
+	Result<> connect_again();
 	Result<> find_root(const Member *creator);
 	Result<> set(int level, int option, int value, const char *name);
 	Result<> set_tcp_options();
@@ -234,7 +238,7 @@ Result<> Listener::set_name_attributes()
 	return {};
 }
 
-Result<UniqueFd> Listener::open(Member *creator)
+Result<> Listener::make_socket()
 {
 	bool local = image_.family() == "AF_UNIX";
 	int family = local ? AF_UNIX : image_.family() == "AF_INET6" ? AF_INET6 : AF_INET;
@@ -243,8 +247,46 @@ Result<UniqueFd> Listener::open(Member *creator)
 	if (!fd_.valid())
 		return errno_error(errno, "cannot create").on(name_of(file_));
 	TRY(set_socket_options(fd_.get(), file_));
-	if (!local)
-		TRY(set_tcp_options());
+	return local ? Result<>() : set_tcp_options();
+}
+
+// It was on its way (TCP_SYN_SENT), and goes there again. A refusal that comes at once would be told to nobody
+// (net/ipv4/af_inet.c: __inet_stream_connect()).
+Result<> Listener::connect_again()
+{
+	Address peer = inet_address(image_.remote());
+	int flags = fcntl(fd_.get(), F_GETFL);
+	if (!peer.size)
+		return make_error(Code::kCorrupt, "has no peer: {}", image_.remote()).on(name_of(file_));
+	if (fcntl(fd_.get(), F_SETFL, flags | O_NONBLOCK))
+		return errno_error(errno, "cannot set flags").on(name_of(file_));
+	if (connect(fd_.get(), reinterpret_cast<const sockaddr *>(&peer.bytes), peer.size) && errno != EINPROGRESS)
+		return errno_error(errno, "cannot be connected to {} again", image_.remote()).on(name_of(file_));
+	if (fcntl(fd_.get(), F_SETFL, flags))
+		return errno_error(errno, "cannot set flags").on(name_of(file_));
+	return {};
+}
+
+// A port that connect(2) has chosen is chosen again.
+Result<UniqueFd> Listener::open_unconnected(bool connect)
+{
+	TRY(make_socket());
+	Address address = inet_address(image_.local());
+	uint16_t port = reinterpret_cast<const sockaddr_in *>(&address.bytes)->sin_port; // in both families
+	if (image_.bound() || (port && image_.state() == "CLOSE"))
+		TRY(bind_to(address));
+	else
+		TRY(set(SOL_SOCKET, SO_REUSEADDR, image_.options().reuse_address(), "SO_REUSEADDR"));
+	if (connect)
+		TRY(connect_again());
+	TRY(set_owner_and_mode(fd_.get(), file_));
+	return std::move(fd_);
+}
+
+Result<UniqueFd> Listener::open(Member *creator)
+{
+	bool local = image_.family() == "AF_UNIX";
+	TRY(make_socket());
 	Address address = local ? unix_address(image_.local()) : inet_address(image_.local());
 	if (image_.has_name()) {
 		TRY(find_root(creator));
@@ -269,6 +311,13 @@ Result<OpenedFiles> open_listener(const images::File &file, Member *creator)
 {
 	OpenedFiles opened;
 	opened.emplace_back(file.id(), TRY(Listener(file).open(creator)));
+	return opened;
+}
+
+Result<OpenedFiles> open_unconnected(const images::File &file, bool connect)
+{
+	OpenedFiles opened;
+	opened.emplace_back(file.id(), TRY(Listener(file).open_unconnected(connect)));
 	return opened;
 }
 

@@ -42,7 +42,7 @@ std::vector<std::vector<const uring::Chain *>> by_thread(std::span<const uring::
 bool may_fail(const Request &request)
 {
 	return request.woken() || uring::is_work(request) || request.opcode() == images::IORING_OP_TIMEOUT ||
-	       request.opcode() == images::IORING_OP_LINK_TIMEOUT;
+	       request.opcode() == images::IORING_OP_LINK_TIMEOUT || request.opcode() == images::IORING_OP_CONNECT;
 }
 
 // What was ready at the dump without a completion on its way has been told before. A timer may have expired since.

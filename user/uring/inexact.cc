@@ -2,6 +2,7 @@
 #include "user/uring/inexact.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 #include <linux/io_uring.h>
@@ -19,11 +20,15 @@ constexpr InexactKind kKinds[] = {
 	{"waitall",
 	 "a send or receive with MSG_WAITALL that has moved a part is done, and tells how much, as if it had been "
 	 "interrupted"},
+	{"connect",
+	 "a TCP connection that is being established begins anew: the peer sees another SYN, from another port unless "
+	 "the socket was bound"},
 	{"timeout", "the next expiry of a repeating timeout comes late, by up to one period; all others as before"},
 };
 
 const InexactKind &kWaitall = kKinds[0];
-const InexactKind &kTimeout = kKinds[1];
+const InexactKind &kConnect = kKinds[1];
+const InexactKind &kTimeout = kKinds[2];
 
 // Once it has moved a part the kernel waits for the rest, and adds it to what no submission can say (struct io_sr_msg:
 // done_io). But it may end with less at any time, and does so when its socket fails: the part is what has been moved,
@@ -50,6 +55,11 @@ void cut_short(Request &request)
 	request.set_flags(request.flags() & ~static_cast<uint32_t>(IOSQE_CQE_SKIP_SUCCESS));
 }
 
+bool is_connecting(const images::File &file)
+{
+	return file.socket().state() == "SYN_SENT";
+}
+
 } // namespace
 
 std::span<const InexactKind> inexact_kinds()
@@ -69,6 +79,8 @@ const InexactKind *inexact_kind_of(const images::Ring &ring, const Request &requ
 		return nullptr;
 	if (can_be_cut_short(ring, request))
 		return &kWaitall;
+	if (request.opcode() == images::IORING_OP_CONNECT)
+		return &kConnect;
 	return is_repeating_timeout(request) ? &kTimeout : nullptr;
 }
 
@@ -81,12 +93,19 @@ void accept(const InexactKind &kind, Request &request)
 
 void accept_inexact(std::span<const std::string> allowed, images::Document &document)
 {
-	if (allowed.empty())
-		return;
+	auto allows = [&](const InexactKind &kind) { return std::ranges::find(allowed, kind.name) != allowed.end(); };
+	if (allows(kConnect))
+		for (images::File &file : *document.mutable_files())
+			if (is_connecting(file))
+				file.mutable_socket()->set_accepted(std::string(kConnect.name));
+	std::set<uint32_t> connecting; // File.id
+	for (const images::File &file : document.files())
+		if (is_connecting(file))
+			connecting.insert(file.id());
 	for (images::Ring &ring : *document.mutable_rings())
 		for (Request &request : *ring.mutable_in_flight()) {
 			const InexactKind *kind = inexact_kind_of(ring, request);
-			if (!kind || std::ranges::find(allowed, kind->name) == allowed.end())
+			if (!kind || !allows(*kind) || (kind == &kConnect && !connecting.contains(request.file())))
 				continue;
 			accept(*kind, request);
 		}
@@ -97,8 +116,12 @@ std::map<std::string, unsigned> accepted_in(const images::Document &document)
 	std::map<std::string, unsigned> counts;
 	for (const images::Ring &ring : document.rings())
 		for (const Request &request : ring.in_flight())
-			if (!request.accepted().empty())
+			if (!request.accepted().empty() && request.accepted() != kConnect.name)
 				counts[request.accepted()]++;
+	// With its request or without.
+	for (const images::File &file : document.files())
+		if (!file.socket().accepted().empty())
+			counts[file.socket().accepted()]++;
 	return counts;
 }
 

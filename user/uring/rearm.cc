@@ -95,6 +95,14 @@ std::string not_begun_obstacle(const Request &request)
 	return has_not_begun(request) ? "" : "restore does not submit it again once it has begun";
 }
 
+// To go on with it takes the socket as it is. Made anew, it is connected once more from the beginning.
+std::string connect_obstacle(const Request &request, const images::File *file)
+{
+	bool again = request.accepted() == "connect" && is_at(request, URING_PLACE_POLL) && file &&
+		     file->socket().state() == "SYN_SENT";
+	return has_not_begun(request) || again ? "" : "its connection is being established";
+}
+
 bool is_pipe(const images::File &file)
 {
 	return file.kind() == "pipe" || file.kind() == "fifo";
@@ -143,6 +151,8 @@ std::string operation_obstacle(const Request &request, const images::File *file,
 	case images::IORING_OP_RECV:
 	case images::IORING_OP_RECVMSG:
 		return repetition_obstacle(request);
+	case images::IORING_OP_CONNECT:
+		return connect_obstacle(request, file);
 	case images::IORING_OP_WAITID:
 		return waitid_obstacle(request);
 	case images::IORING_OP_SPLICE:
@@ -164,7 +174,6 @@ std::string operation_obstacle(const Request &request, const images::File *file,
 	case images::IORING_OP_FIXED_FD_INSTALL:
 	case images::IORING_OP_FILES_UPDATE:
 	case images::IORING_OP_SOCKET:
-	case images::IORING_OP_CONNECT:
 	case images::IORING_OP_BIND:
 	case images::IORING_OP_LISTEN:
 	case images::IORING_OP_SHUTDOWN:

@@ -144,18 +144,28 @@ std::string decode_accept(const RequestSource &source, images::Request &request,
 	return {};
 }
 
+static bool is_address(std::span<const uint8_t> bytes)
+{
+	if (bytes.size() < 2)
+		return false;
+	int family = bytes[0] | bytes[1] << 8;
+	return family == AF_UNIX || family == AF_INET || family == AF_INET6;
+}
+
 std::string decode_connect(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
 	bool bind = sqe.opcode == images::IORING_OP_BIND;
 	sqe.addr2 = source.command(bind ? "io_bind" : "io_connect").get("addr_len");
-	// Since 6.10 the copy is part of the message header, before that an object of its own.
+	// Part of a message header since v6.10; alone before that, and again since a patch of June 2026 that stable
+	// kernels have, too (20260602215327.1885109-2-krisman@suse.de; seen in 6.18.44). No type tells which.
 	auto message = source.async_data("io_async_msghdr");
-	bool apart = source.layout->size_of("io_async_connect") != 0;
-	auto address = apart ? source.async : message.bytes_of("addr");
+	auto alone = source.async, part = message.bytes_of("addr");
+	bool is_alone = is_address(alone), is_part = is_address(part);
+	if (is_alone == is_part)
+		return "where it connects to is not known";
+	auto address = is_alone ? alone : part;
 	request.set_sockaddr(address.data(), std::min<size_t>(sqe.addr2, address.size()));
 	request.set_address2(sqe.addr2);
-	if (!bind && source.command("io_connect").get("in_progress"))
-		return "its connection is being established";
 	return {};
 }
 
