@@ -42,19 +42,14 @@ static void fill_layout(struct mm_record *r, struct mm_struct *mm)
 	r->env_end = mm->env_end;
 }
 
-/* Key 0 is everybody's; another one the kernel takes for mappings that are executable only (arch/x86/mm/pkeys.c). */
-static int has_keys(const struct mm_struct *mm)
+/* arch/x86/mm/pkeys.c, arch/x86/include/asm/pkeys.h */
+static void fill_keys(struct mm_record *r, const struct mm_struct *mm)
 {
-	__u32 keys;
-	short own;
-
+	r->keys = r->execute_only_key = 0;
 	if (!bpf_core_field_exists(mm->context.pkey_allocation_map))
-		return 0;
-	keys = mm->context.pkey_allocation_map & ~1U;
-	own = mm->context.execute_only_pkey;
-	if (own > 0)
-		keys &= ~(1U << (own & 15));
-	return keys != 0;
+		return;
+	r->keys = mm->context.pkey_allocation_map;
+	r->execute_only_key = mm->context.execute_only_pkey;
 }
 
 /* The field was of two bytes up to v6.3. */
@@ -86,7 +81,7 @@ static void fill_attributes(struct mm_record *r, const struct mm_struct *mm)
 {
 	struct futex_private_hash *hash = futex_hash_of(mm);
 
-	r->membarrier = r->futex_slots = r->oddities = r->reserved = 0;
+	r->membarrier = r->futex_slots = r->oddities = 0;
 	if (bpf_core_field_exists(mm->membarrier_state))
 		r->membarrier = mm->membarrier_state.counter;
 	if (hash && BPF_CORE_READ(hash, custom))
@@ -97,8 +92,7 @@ static void fill_attributes(struct mm_record *r, const struct mm_struct *mm)
 		r->oddities |= MM_TAGGED_ADDRESS;
 	if (is_ia32(mm))
 		r->oddities |= MM_IA32;
-	if (has_keys(mm))
-		r->oddities |= MM_KEYS;
+	fill_keys(r, mm);
 }
 
 static void fill_mm(struct mm_record *r, struct mm_struct *mm)

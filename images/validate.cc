@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint64_t kPageSize = 4096;
 constexpr uint32_t kMaxSignal = 64;
+constexpr uint32_t kMaxProtectionKey = 15;
 constexpr uint32_t kMaxDescriptor = INT32_MAX & -64; // sysctl_nr_open_max (fs/file.c)
 constexpr uint32_t kMaxPid = 4 << 20;                // PID_MAX_LIMIT (include/linux/threads.h)
 // struct user_regs_struct of x86-64.
@@ -327,6 +328,8 @@ Result<> vma_is_valid(const Vma &vma, uint64_t last_end, const Ids &ids, Name ob
 	for (const Range &guard : vma.guards())
 		if (guard.start() < vma.start() || guard.end() > vma.end() || guard.start() >= guard.end())
 			return corrupt(object, "has a guard range outside of its mapping at {:#x}", vma.start());
+	if (vma.protection_key() > kMaxProtectionKey)
+		return corrupt(object, "has protection key {} at {:#x}", vma.protection_key(), vma.start());
 	TRY(is_path(vma.name(), object));
 	TRY(refers_to(ids.files, vma.file(), "file", object));
 	TRY(refers_to(ids.shared_memory, vma.shared_memory(), "shared memory", object));
@@ -341,6 +344,10 @@ Result<> memory_is_valid(const Memory &memory, const Ids &ids, uint64_t pages_si
 		TRY(vma_is_valid(vma, last_end, ids, object));
 		last_end = vma.end();
 	}
+	if (memory.layout().protection_keys() >> (kMaxProtectionKey + 1) ||
+	    memory.layout().execute_only_key() > kMaxProtectionKey)
+		return corrupt(object, "has protection keys {:#x} and {}", memory.layout().protection_keys(),
+			       memory.layout().execute_only_key());
 	TRY(refers_to(ids.files, memory.layout().exe_file(), "file", object));
 	return page_runs_are_valid(memory.pages(), last_end, pages_size, object);
 }

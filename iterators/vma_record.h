@@ -16,8 +16,7 @@
 enum mm_oddity {
 	MM_LDT = 1 << 0,            /* modify_ldt(2) */
 	MM_TAGGED_ADDRESS = 1 << 1, /* ARCH_ENABLE_TAGGED_ADDR */
-	MM_KEYS = 1 << 2,           /* pkey_alloc(2) */
-	MM_IA32 = 1 << 3,           /* execve(2) of a 32-bit program made it */
+	MM_IA32 = 1 << 2,           /* execve(2) of a 32-bit program made it */
 };
 
 /* One per iterator pass that saw a VMA. */
@@ -36,11 +35,12 @@ struct mm_record {
 	__u64 locked_vm; /* pages */
 	__u64 auxv[MM_AUXV_WORDS];
 	__u32 map_count;
-	__u32 auxv_words;  /* valid ones in auxv */
-	__u32 membarrier;  /* MEMBARRIER_STATE_* */
-	__u32 futex_slots; /* of the private hash, if the program chose them */
-	__u32 oddities;    /* enum mm_oddity */
-	__u32 reserved;
+	__u32 auxv_words;       /* valid ones in auxv */
+	__u32 membarrier;       /* MEMBARRIER_STATE_* */
+	__u32 futex_slots;      /* of the private hash, if the program chose them */
+	__u32 oddities;         /* enum mm_oddity */
+	__u16 keys;             /* bit n: protection key n is taken; key 0 always where there are any */
+	__s16 execute_only_key; /* that the kernel took for mappings that are executable only; 0 or -1: none */
 };
 RECORD_LAYOUT(mm_record, 17 * 8 + MM_AUXV_WORDS * 8 + 24, auxv_words, 17 * 8 + MM_AUXV_WORDS * 8 + 4);
 

@@ -80,16 +80,9 @@ static void bind_to_node(void)
 		scenario_skip("mbind: %s", strerror(errno));
 }
 
-static void take_key(void)
-{
-	if (pkey_alloc(0, 0) < 0)
-		scenario_skip("pkey_alloc: %s", strerror(errno));
-}
-
 static const struct scenario_state states[] = {
 	{"sealed", map_sealed},    {"hugetlb", map_huge_pages}, {"userfault", register_userfault},
 	{"aio", make_aio_context}, {"secret", map_secret},      {"mbind", bind_to_node},
-	{"pkey", take_key},
 };
 
 int main(int argc, char **argv)

@@ -232,6 +232,11 @@ TEST(Memory, advice_locks_and_guards_are_captured)
 	EXPECT_TRUE(d.scenario.go());
 }
 
+TEST(Memory, protection_keys)
+{
+	run_scenario("memory_keys");
+}
+
 TEST(Memory, five_thousand_mappings)
 {
 	run_scenario("memory_many", {.verify = [](const Json &document) {
@@ -330,7 +335,7 @@ INSTANTIATE_TEST_SUITE_P(Memory, MemoryRefused,
 			 testing::Values(RefusedMemory{"hugetlb", "huge page memory"},
 					 RefusedMemory{"userfault", "is registered with a userfaultfd"},
 					 RefusedMemory{"aio", "AIO context"}, RefusedMemory{"secret", "secret memory"},
-					 RefusedMemory{"mbind", "mbind"}, RefusedMemory{"pkey", "pkey_alloc"},
+					 RefusedMemory{"mbind", "mbind"},
 					 RefusedMemory{"sealed", "F_SEAL_FUTURE_WRITE"}),
 			 [](const auto &test) { return std::string(test.param.state); });
 

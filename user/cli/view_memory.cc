@@ -49,6 +49,8 @@ std::string advice_of(const Vma &vma)
 	std::string text;
 	for (const std::string &advice : vma.advice())
 		text += (text.empty() ? "" : " ") + printable(advice);
+	if (vma.protection_key())
+		text += fmt::format("{}key {}", text.empty() ? "" : ", ", vma.protection_key());
 	if (vma.guards_size())
 		text += fmt::format("{}{}", text.empty() ? "" : ", ",
 				    count_of(static_cast<uint64_t>(vma.guards_size()), "guard range"));

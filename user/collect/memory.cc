@@ -120,8 +120,16 @@ void set_attributes(const mm_record &mm, const iterators::VmaKinds &kinds, image
 	layout.set_thp_advised_only(mm.flags & kinds.thp_advised_only);
 	if (mm.flags & kMmfMdwe)
 		layout.set_mdwe(kMdweRefuseExecGain | (mm.flags & kMmfBit29 ? kMdweNoInherit : 0));
+	uint16_t own = mm.execute_only_key > 0 ? mm.execute_only_key & 15 : 0;
+	layout.set_protection_keys(mm.keys & ~1U & ~(own ? 1U << own : 0));
+	layout.set_execute_only_key(own);
 	layout.set_memory_merge(mm.flags & kMmfMergeAny || (mm.flags & kMmfBit29 && !(mm.flags & kMmfMdwe)));
 	layout.set_futex_slots(mm.futex_slots);
+}
+
+uint32_t key_of(const vma_record &record)
+{
+	return static_cast<uint32_t>(record.flags >> memory::kVmProtectionKeyShift) & 15;
 }
 
 void add_runs(std::span<const CopiedRun> runs, google::protobuf::RepeatedPtrField<images::PageRun> &messages)
@@ -189,6 +197,7 @@ void Collector::add_vma(const vma_record &record, Vma::Kind kind, const std::str
 	vma.set_shared(record.flags & memory::kVmMayShare);
 	vma.set_may_write(record.flags & memory::kVmMayWrite);
 	vma.set_has_policy(record.policy);
+	vma.set_protection_key(key_of(record));
 	for (const NamedFlag &advice : kAdvice) {
 		if (record.flags & advice.flag)
 			vma.add_advice(advice.name);
@@ -265,8 +274,6 @@ void Collector::check_space(const mm_record &mm, const std::string &owner)
 		ctx_.refuse(owner, "has a local descriptor table (modify_ldt)", "bpfckpt handles 64-bit programs only");
 	if (mm.oddities & MM_TAGGED_ADDRESS)
 		ctx_.refuse(owner, "uses tagged addresses (ARCH_ENABLE_TAGGED_ADDR)", "start it without");
-	if (mm.oddities & MM_KEYS)
-		ctx_.refuse(owner, "has memory protection keys (pkey_alloc)", "free them before the dump (pkey_free)");
 }
 
 void Collector::check_vma(const vma_record &record, Vma::Kind kind, const std::string &owner)
@@ -277,7 +284,7 @@ void Collector::check_vma(const vma_record &record, Vma::Kind kind, const std::s
 				    hint);
 	};
 	bool from_kernel = kind == Vma::VDSO || kind == Vma::VVAR || kind == Vma::VVAR_VCLOCK;
-	refuse(record.flags & memory::kVmProtectionKey, "has a memory protection key",
+	refuse(key_of(record) && (from_kernel || kind == Vma::RING), "has a memory protection key",
 	       "give it key 0 again (pkey_mprotect) before the dump");
 	refuse(record.anon_vma && from_kernel, "is a vDSO that was written to",
 	       "detach the debugger or tracer that did it");

@@ -13,9 +13,11 @@
 
 #include "iterators/vma_reader.h"
 #include "user/memory/page_map.h"
+#include "user/restore/protection_keys.h"
 #include "user/restore/sysv_shm.h"
 #include "user/restore/vdso.h"
 #include "user/target/batch.h"
+#include "user/target/stub_process.h"
 
 namespace bpfckpt::restore {
 
@@ -58,6 +60,7 @@ public:
 	Result<> restore_early(std::span<const images::Vma *const> vmas, std::span<const Range> ranges);
 
 private:
+	Result<> take_keys();
 	Result<> map_all();
 	Result<> map(SyscallBatch &batch, const images::Vma &vma);
 	void map_part(SyscallBatch &batch, const images::Vma &vma, Range part);
@@ -107,11 +110,14 @@ bool AddressSpace::has_pages(const images::Vma &vma) const
 	return it != runs_.end() && (*it)->start() < vma.end();
 }
 
-// Private memory is written through the mapping, and is accounted (VmFlags "ac") only if it was writable once.
+// Private memory is written through the mapping, and is accounted (VmFlags "ac") only if it was writable once. What is
+// executable only would get a protection key.
 uint32_t AddressSpace::first_prot(const images::Vma &vma) const
 {
 	if (!vma.shared() && (has_pages(vma) || has_flag(vma, "ac")))
 		return vma.prot() | PROT_READ | PROT_WRITE;
+	if (vma.prot() == PROT_EXEC)
+		return PROT_READ | PROT_EXEC;
 	return vma.prot();
 }
 
@@ -227,8 +233,8 @@ void AddressSpace::finish(SyscallBatch &batch, const images::Vma &vma)
 {
 	uint64_t size = vma.end() - vma.start();
 	bool attached = vma.kind() == images::Vma::SYSV_SHM; // as a whole, with the rights of the attachment
-	if (attached || first_prot(vma) != vma.prot() || !early_parts(vma).empty())
-		batch.add(SYS_mprotect, vma.start(), size, vma.prot());
+	if (attached || first_prot(vma) != vma.prot() || vma.protection_key() || !early_parts(vma).empty())
+		add_protection(batch, vma);
 	add_advice(batch, vma);
 	for (const images::Range &guard : vma.guards())
 		batch.add(SYS_madvise, guard.start(), guard.end() - guard.start(), kGuardInstall);
@@ -330,8 +336,23 @@ void AddressSpace::set_attributes(SyscallBatch &batch)
 		batch.add(SYS_prctl, kSetMdwe, layout.mdwe(), 0, 0, 0);
 }
 
+Result<> AddressSpace::take_keys()
+{
+	SyscallBatch batch;
+	ProtectionKeys keys(batch, memory_.layout());
+	std::vector<target::RemoteRange> occupied = files_.plan().occupied;
+	occupied.push_back(member_.leader.stub().area());
+	keys.take(TRY(target::find_hole(occupied, memory::kPageSize)));
+	if (batch.empty())
+		return {};
+	TRY(batch.run(member_.leader));
+	return keys.check();
+}
+
 Result<> AddressSpace::restore()
 {
+	if (memory_.layout().protection_keys() || memory_.layout().execute_only_key())
+		TRY(take_keys());
 	TRY(map_all());
 	if (member_.filled.empty())
 		TRY(pages_.fill(member_.leader, runs_));

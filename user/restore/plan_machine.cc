@@ -2,6 +2,7 @@
 // Images against this machine: what is in use here, what changed, what it lacks. Looks, touches nothing.
 #include "user/restore/file_lock.h"
 #include "user/restore/plan.h"
+#include "user/restore/protection_keys.h"
 #include "user/restore/sysv_shm.h"
 
 #include <algorithm>
@@ -164,6 +165,7 @@ void check_machine(Plan &plan, const MachineOptions &options, Findings &findings
 	if (options.compare_cpu)
 		check_cpu(plan, findings);
 	check_registers(plan, findings);
+	check_protection_keys(plan, findings);
 	check_vdso(plan, findings);
 	check_droppable(plan, findings);
 	check_files(plan, findings);
