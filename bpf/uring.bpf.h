@@ -48,9 +48,14 @@ static __always_inline void remember_own_pidns(void)
 	own_level = own.level;
 }
 
-static __always_inline __u32 tid_of(const struct task_struct *task)
+static __always_inline __u32 number_of(const struct pid *pid)
 {
 	struct own_pidns own = {.ns = (void *)own_ns, .level = own_level};
 
-	return own_pid_nr(&own, BPF_CORE_READ(task, thread_pid));
+	return own_pid_nr(&own, pid);
+}
+
+static __always_inline __u32 tid_of(const struct task_struct *task)
+{
+	return number_of(BPF_CORE_READ(task, thread_pid));
 }

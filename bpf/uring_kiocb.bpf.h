@@ -83,6 +83,7 @@ enum {
 	OP_URING_CMD = 46,
 	OP_SEND_ZC = 47,
 	OP_SENDMSG_ZC = 48,
+	OP_WAITID = 50,
 	OP_FUTEX_WAITV = 53,
 	OP_READV_FIXED = 60,
 	OP_WRITEV_FIXED = 61,
@@ -182,6 +183,39 @@ static __always_inline __u64 tctx_of(struct io_kiocb *request)
 	return (__u64)BPF_CORE_READ(task, io_uring);
 }
 
+/* The task that submitted the last request, as there are many of one; and what is told of it. */
+__u64 submitter, submitter_exited_from;
+
+static __always_inline __u64 submitter_of(struct io_kiocb *request)
+{
+	if (bpf_core_field_exists(request->tctx))
+		return request->tctx ? (__u64)BPF_CORE_READ(request->tctx, task) : 0;
+	return (__u64)((struct io_kiocb___task *)request)->task;
+}
+
+/* A task keeps its struct signal_struct until it is freed (kernel/fork.c: __put_task_struct()), and a request its task.
+ */
+static __always_inline __u64 exited_from(struct io_kiocb *request)
+{
+	__u64 address = submitter_of(request);
+	struct task_struct *task = (void *)address;
+
+	if (!address || address == submitter)
+		return address ? submitter_exited_from : 0;
+	submitter = address;
+	submitter_exited_from = BPF_CORE_READ(task, exit_state) ? (__u64)BPF_CORE_READ(task, signal) : 0;
+	return submitter_exited_from;
+}
+
+static __always_inline __u32 waited_for(struct io_kiocb *request)
+{
+	struct io_waitid_async *wait = request->async_data;
+
+	if (!wait || !bpf_core_type_exists(struct io_waitid_async))
+		return 0;
+	return number_of(BPF_CORE_READ(wait, wo.wo_pid));
+}
+
 /* The kiocb starts with its command, and that with the file: include/linux/io_uring_types.h, struct io_cmd_data. */
 static __always_inline void emit_fields(struct uring_request_record *record, struct io_kiocb *request)
 {
@@ -234,7 +268,8 @@ __noinline int emit_request(__u64 address, __u32 place, __u32 sequence)
 	record->place = place;
 	record->sequence = sequence;
 	record->worker_asleep = worker_asleep;
-	record->pad = 0;
+	record->exited_from = exited_from(request);
+	record->waited_for = request->opcode == OP_WAITID ? waited_for(request) : 0;
 	emit_fields(record, request);
 	apoll = request->apoll;
 	record->armed_events = apoll ? BPF_CORE_READ(apoll, poll.events) : 0;

@@ -38,6 +38,7 @@ SEC("syscall")
 int uring_walk_requests(void *unused)
 {
 	remember_own_pidns();
+	submitter = 0;
 	bpf_loop(URING_MAX_STEPS, ring_step, NULL, 0);
 	return 0;
 }
@@ -82,6 +83,7 @@ SEC("syscall")
 int uring_walk_tasks(void *unused)
 {
 	remember_own_pidns();
+	submitter = 0;
 	bpf_loop(URING_MAX_STEPS, task_step, NULL, 0);
 	return 0;
 }

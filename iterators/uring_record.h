@@ -268,9 +268,10 @@ struct uring_request_record {
 	__u32 sequence;                    /* position in its place, where the order means something */
 	__u8 command[URING_COMMAND_BYTES]; /* struct io_cmd_data: struct io_sr_msg, struct io_rw ... */
 	__u32 worker_asleep;               /* with a worker: it waits interruptibly, on no CPU */
-	__u32 pad;
+	__u32 waited_for;  /* WAITID: the process or group (wait_opts.wo_pid); 0: all, or not visible here */
+	__u64 exited_from; /* its thread has exited: the struct signal_struct, which it keeps from being freed */
 };
-RECORD_LAYOUT(uring_request_record, 208, pad, 204);
+RECORD_LAYOUT(uring_request_record, 216, exited_from, 208);
 
 /* Memory that a request points to. */
 enum uring_blob_kind {

@@ -508,6 +508,15 @@ struct io_timeout {
 	struct list_head list;
 };
 
+/* kernel/exit.h, v6.7 */
+struct wait_opts {
+	struct pid *wo_pid;
+};
+
+struct io_waitid_async {
+	struct wait_opts wo;
+};
+
 struct futex_vector {
 	char size_matters;
 };

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "selftests/scenarios/uring_ring.h"
@@ -43,7 +44,7 @@ static struct group groups[] = {{.id = 1}, {.id = 2, .flags = PBUF_RING_MMAP}, {
 #define GROUPS (int)(sizeof(groups) / sizeof(groups[0]))
 
 static struct io_uring ring;
-static int pair[2], many[2], messages[2], pipe_fds[2], repeated[2];
+static int pair[2], many[2], messages[2], pipe_fds[2], repeated[2], single[2];
 static char classic[ENTRIES][SIZE];
 static int order[ENTRIES], first, available; /* of classic buffers, a queue */
 
@@ -252,6 +253,39 @@ static void arm_messages(void)
 	submit_select(sqe, 105, groups[1].id);
 }
 
+/* Of a message that comes once the kernel writes what it has found out into the header, which is the program's. */
+static struct msghdr single_header;
+
+static void arm_message(void)
+{
+	struct io_uring_sqe *sqe = ring_sqe(&ring);
+	static struct sockaddr_un name;
+	static struct iovec iovec;
+
+	iovec = (struct iovec){NULL, 12};
+	memset(&name, 0, sizeof(name));
+	single_header = (struct msghdr){
+		.msg_name = &name, .msg_namelen = sizeof(name), .msg_iov = &iovec, .msg_iovlen = 1, .msg_flags = 77};
+	io_uring_prep_recvmsg(sqe, single[1], &single_header, 0);
+	submit_select(sqe, 106, groups[0].id);
+	if (!(ring.flags & IORING_SETUP_SQPOLL)) /* its thread may still have to read it */
+		memset(&iovec, 0xff, sizeof(iovec));
+}
+
+/* Its iovec cuts what is received: to 12 bytes of a message of 20. */
+static void expect_single_message(void)
+{
+	struct group *group = &groups[0];
+	int id = (int)(group->head++ % ENTRIES);
+
+	put(single[0], "one message of some!");
+	expect_bytes(106, "one message of some!", 12, group->bytes[id], id);
+	SCENARIO_CHECK(single_header.msg_flags == MSG_TRUNC && single_header.msg_namelen == 0, "header: %x, %u",
+		       single_header.msg_flags, single_header.msg_namelen);
+	put_buffer(group, id);
+	arm_message();
+}
+
 static void check(int round)
 {
 	(void)round;
@@ -268,6 +302,7 @@ static void check(int round)
 	}
 	expect_in_ring(&groups[1], 102, pipe_fds[1]);
 	arm_read();
+	expect_single_message();
 	for (int i = 0; i < GROUPS; i++)
 		for (int times = 0; times < 5; times++)
 			receive(&groups[i]);
@@ -295,6 +330,7 @@ int main(int argc, char **argv)
 	SCENARIO_REQUIRE(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair) && !socketpair(AF_UNIX, SOCK_STREAM, 0, many) &&
 				 !socketpair(AF_UNIX, SOCK_DGRAM, 0, messages),
 			 "%m");
+	SCENARIO_REQUIRE(!socketpair(AF_UNIX, SOCK_DGRAM, 0, single), "%m");
 	SCENARIO_REQUIRE(!pipe(pipe_fds) && !pipe(repeated), "%m");
 	for (int i = 0; i < GROUPS; i++)
 		set_up(&groups[i]);
@@ -307,5 +343,6 @@ int main(int argc, char **argv)
 	arm_read();
 	arm_repeated_read();
 	arm_messages();
+	arm_message();
 	return scenario_main(check);
 }

@@ -16,7 +16,7 @@ void run_provided(unsigned flags)
 	options.verify = [](const Json &document) {
 		ASSERT_EQ(document["rings"].size(), 1u);
 		const Json &ring = document["rings"][0];
-		expect_complete(ring, 4);
+		expect_complete(ring, 5);
 		EXPECT_EQ(ring["buffer_groups"].size(), 4u);
 		for (const Json &group : where(ring["buffer_groups"], "ring", true))
 			EXPECT_EQ(number(group["tail"]) - number(group["head"]), 16u) << group;

@@ -95,6 +95,38 @@ TEST(UringRearm, timeouts_of_several_threads_expire_once_after_restore)
 	run_scenario("uring_threads");
 }
 
+// Events end them with an error then, and so they do after a restore.
+TEST(UringRearm, requests_of_threads_and_processes_that_have_exited)
+{
+	for (const char *who : {"thread", "process"}) {
+		SCOPED_TRACE(who);
+		ScenarioOptions options;
+		options.args = {who};
+		options.verify = [](const Json &document) {
+			ASSERT_EQ(document["rings"].size(), 2u);
+			for (const Json &ring : document["rings"]) {
+				EXPECT_TRUE(ring["complete"]);
+				EXPECT_GE(ring["in_flight"].size(), 2u);
+				for (const Json &request : ring["in_flight"])
+					EXPECT_TRUE(request["exited"]) << request.dump();
+			}
+		};
+		run_scenario("uring_exited", options);
+	}
+}
+
+TEST(UringRearm, children_that_stop_go_on_or_are_named_by_a_descriptor)
+{
+	run_scenario("uring_children");
+	run_refusal("uring_children", "it waits for a child to stop that is stopped", {}, {"refused"});
+}
+
+TEST(UringRearm, polls_of_inotify_and_processes_repeat)
+{
+	run_scenario("uring_polls");
+	run_refusal("uring_polls", "it repeats, and has told that a process has ended", {}, {"zombie"});
+}
+
 TEST(UringRearm, rings_of_every_setup)
 {
 	for (const char *kind : {"defer", "registered", "mapped", "sqe128", "cqe32", "restricted", "forked", "sqpoll",

@@ -47,6 +47,8 @@ struct Ids {
 	IdTable sighands;       // struct sighand_struct  -> Process.sighand
 	IdTable rings;          // struct io_ring_ctx     -> Ring.id
 	IdTable shared_memory;  // inode of the object    -> SharedMemory.id
+
+	std::unordered_map<uint64_t, uint32_t> processes; // struct signal_struct -> Process.pid
 };
 
 // Clocks at the capture, taken once.

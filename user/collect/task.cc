@@ -261,6 +261,8 @@ static void collect_process(const process_record &process, const TaskIndex &inde
 	collect_state(process, leader, message);
 	collect_shared(living_thread(threads), context, message);
 	message->set_sighand(context.ids.sighands.id_of(leader.sighand));
+	if (process.live_threads)
+		context.ids.processes.emplace(process.signal, process.pid);
 	message->set_exe_file(context.ids.files.id_of(process.exe_file));
 	for (const task_record *task : threads)
 		collect_thread(*task, index, context, message->add_threads());

@@ -191,7 +191,7 @@ std::string Collector::name_file(const uring_request_record &record, uring::Requ
 		source.descriptor = static_cast<int>(record.cqe_flags);
 		if (fixed)
 			request.set_fixed_slot(record.cqe_flags);
-		else if (uses_file(record.opcode) &&
+		else if (uses_file(record.opcode) && !request.exited() && // those never look
 			 !file_of_descriptor(*context_.document, request.tid(), source.descriptor))
 			return fmt::format("its file, descriptor {}, is closed", source.descriptor);
 		return {};
@@ -238,6 +238,11 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 	request.set_personality(personality.value_or(0));
 	auto thread = index_.tids.find(record.tctx);
 	request.set_tid(thread == index_.tids.end() ? 0 : thread->second);
+	if (!request.tid() && record.exited_from) {
+		auto process = context_.ids.processes.find(record.exited_from);
+		request.set_exited(true);
+		request.set_exited_from(process == context_.ids.processes.end() ? 0 : process->second);
+	}
 
 	std::string no_file = name_file(record, source, request);
 	std::string obstacle = uring::decode_request(source, request);
@@ -251,7 +256,7 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 		obstacle = "it has expired, and what it is to cancel was not found";
 	if (obstacle.empty() && has_more_behind_timeout(record))
 		obstacle = "it has just timed out, and others are linked to it";
-	if (obstacle.empty() && !personality)
+	if (obstacle.empty() && !personality && !request.exited()) // nobody works with them any more
 		obstacle = "the credentials that it was submitted with are no longer registered";
 	if (obstacle.empty() && source.has_flag("REQ_F_BUF_NODE") && !has_its_buffer(index_, record))
 		obstacle = "the registered buffer that it was submitted with has been replaced";

@@ -304,6 +304,8 @@ Result<> RingBuilder::prepare_works()
 {
 	std::set<pid_t> processes;
 	for (const uring::Chain &chain : ring_.waiting) {
+		if (chain.front()->exited())
+			processes.insert(exited_from(ring_, *chain.front()));
 		if (!uring::is_work(chain))
 			continue;
 		Tracee *thread = ring_.has_sq_thread() ? &ring_.maker : find_thread(tree_, chain.front()->tid());

@@ -108,7 +108,7 @@ void Operands::add_message(const Request &request, io_uring_sqe &sqe)
 	header.msg_iovlen = static_cast<size_t>(request.iovecs_size());
 	header.msg_control = pointer(request.message_control());
 	header.msg_controllen = request.message_control_length();
-	if (request.opcode() == images::IORING_OP_RECVMSG) {
+	if (request.opcode() == images::IORING_OP_RECVMSG && !request.exited()) { // else nothing comes any more
 		header.msg_name = pointer(request.address2());
 		receive_headers_.push_back({request.address(), header});
 		return;

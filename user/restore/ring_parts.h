@@ -90,6 +90,8 @@ Result<> rearm_reported(NewRing &ring, const Plan &plan, Tree &tree, const OpenF
 // registered: what they tell is for the program.
 Result<> rearm_waiting(NewRing &ring, Tree &tree, const OpenFiles &files, size_t count);
 
+// The process that a thread is to come and go in, for a request of one that has exited.
+[[nodiscard]] pid_t exited_from(const NewRing &ring, const images::Request &request);
 [[nodiscard]] target::Tracee *find_thread(Tree &tree, uint32_t tid);
 
 // Mappings and registered indexes of a process.

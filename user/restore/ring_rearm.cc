@@ -27,12 +27,17 @@ uint32_t count_of(std::span<const uring::Chain> chains)
 	return static_cast<uint32_t>(count);
 }
 
+bool are_of_one_thread(const Request &one, const Request &other)
+{
+	return one.tid() == other.tid() && one.exited_from() == other.exited_from();
+}
+
 // Neighbours that one thread had submitted go together; the order stays.
 std::vector<std::vector<const uring::Chain *>> by_thread(std::span<const uring::Chain> chains)
 {
 	std::vector<std::vector<const uring::Chain *>> parts;
 	for (const uring::Chain &chain : chains) {
-		if (parts.empty() || parts.back().front()->front()->tid() != chain.front()->tid())
+		if (parts.empty() || !are_of_one_thread(*parts.back().front()->front(), *chain.front()))
 			parts.emplace_back();
 		parts.back().push_back(&chain);
 	}
@@ -61,14 +66,28 @@ bool had_told(const Request &request, const Plan &plan, const OpenFiles &files)
 
 } // namespace
 
-Result<Submitter *> Rearming::submitter_of(const Request &request)
+Result<Tracee *> Rearming::thread_of(const Request &request)
 {
-	if (auto it = submitters_.find(request.tid()); it != submitters_.end())
-		return &it->second;
-	Tracee *thread = ring_.has_sq_thread() ? &ring_.maker : find_thread(tree_, request.tid());
+	if (ring_.has_sq_thread())
+		return &ring_.maker;
+	if (request.exited()) {
+		pid_t pid = exited_from(ring_, request);
+		if (auto it = helpers_.find(pid); it != helpers_.end())
+			return &it->second;
+		return &helpers_.emplace(pid, TRY(tree_.start_helper(pid))).first->second;
+	}
+	Tracee *thread = find_thread(tree_, request.tid());
 	if (!thread)
 		return make_error(Code::kInternal, "thread {} is not there", request.tid()).on(ring_.name());
-	auto it = submitters_.try_emplace(request.tid(), ring_, *thread, files_).first;
+	return thread;
+}
+
+Result<Submitter *> Rearming::submitter_of(const Request &request)
+{
+	Tracee *thread = TRY(thread_of(request));
+	if (auto it = submitters_.find(thread->tid()); it != submitters_.end())
+		return &it->second;
+	auto it = submitters_.try_emplace(thread->tid(), ring_, *thread, files_).first;
 	TRY(it->second.open());
 	return &it->second;
 }
@@ -105,6 +124,9 @@ Result<> Rearming::close()
 	for (auto &[tid, submitter] : submitters_)
 		TRY(submitter.close());
 	submitters_.clear();
+	for (auto &[pid, helper] : helpers_)
+		TRY(Tree::end_helper(helper));
+	helpers_.clear();
 	return {};
 }
 
@@ -127,6 +149,11 @@ Result<> Rearming::check() const
 	if (uint32_t submitted = ring_.word(layout.sq_head()); submitted != head_)
 		return make_error(Code::kInternal, "has submitted {}, not {}", submitted, head_).on(ring_.name());
 	return {};
+}
+
+pid_t exited_from(const NewRing &ring, const Request &request)
+{
+	return request.exited_from() ? static_cast<pid_t>(request.exited_from()) : ring.maker.pid();
 }
 
 Tracee *find_thread(Tree &tree, uint32_t tid)

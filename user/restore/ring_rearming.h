@@ -28,12 +28,14 @@ public:
 
 private:
 	Result<Submitter *> submitter_of(const images::Request &request);
+	Result<target::Tracee *> thread_of(const images::Request &request);
 
 	const NewRing &ring_;
 	Tree &tree_;
 	const OpenFiles &files_;
 	uint32_t head_;
-	std::map<uint32_t, Submitter> submitters_; // by tid
+	std::map<pid_t, target::Tracee> helpers_; // for threads that have exited: they do so, too
+	std::map<pid_t, Submitter> submitters_;   // by tid of the thread here
 };
 
 } // namespace bpfckpt::restore

@@ -328,7 +328,7 @@ Result<> Tree::end_leaders()
 }
 
 // The last slot is free: the threads of the images are counted, and the leader and io_uring's own need none.
-Result<> Tree::run_in_helper(pid_t pid, SyscallBatch &batch)
+Result<Tracee> Tree::start_helper(pid_t pid)
 {
 	Member &member = *members_.at(pid);
 	clone_args clone = {};
@@ -341,10 +341,21 @@ Result<> Tree::run_in_helper(pid_t pid, SyscallBatch &batch)
 	Tracee helper(pid, tid, stub_, stub_.thread_slot(static_cast<size_t>(member.image->threads_size() - 1)));
 	helper.take_registers_of(member.leader);
 	TRY(helper.wait_first_stop());
-	Result<> done = batch.run(helper);
+	return helper;
+}
+
+Result<> Tree::end_helper(Tracee &helper)
+{
 	uint64_t status[] = {0};
 	TRY(helper.start_call(SYS_exit, status));
-	TRY(wait_for_end(helper));
+	return wait_for_end(helper);
+}
+
+Result<> Tree::run_in_helper(pid_t pid, SyscallBatch &batch)
+{
+	Tracee helper = TRY(start_helper(pid));
+	Result<> done = batch.run(helper);
+	TRY(end_helper(helper));
 	return done;
 }
 

@@ -67,6 +67,9 @@ public:
 	Result<> create_threads();
 	// Calls of a thread of the process that is there for them only.
 	Result<> run_in_helper(pid_t pid, target::SyscallBatch &batch);
+	// The same, which exits when it is told to. A process has one at a time.
+	Result<target::Tracee> start_helper(pid_t pid);
+	static Result<> end_helper(target::Tracee &helper);
 	// Those that were zombies end as they had ended. Their parents must not ignore SIGCHLD yet.
 	Result<> end_zombies();
 

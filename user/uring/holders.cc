@@ -17,6 +17,8 @@ RingHolders::RingHolders(const images::Document &document)
 	for (const images::Process &process : document.processes()) {
 		if (process.address_space())
 			processes_.try_emplace(process.address_space(), &process);
+		if (process.threads_size())
+			leaders_.emplace(process.pid(), Maker{&process, &process.threads(0)});
 		for (const images::Thread &thread : process.threads()) {
 			if (thread.role() == images::Thread::USER)
 				threads_.emplace(thread.tid(), Maker{&process, &thread});
@@ -100,6 +102,12 @@ Maker RingHolders::thread_of(uint32_t tid) const
 {
 	auto it = threads_.find(tid);
 	return it == threads_.end() ? Maker{} : it->second;
+}
+
+Maker RingHolders::leader_of(uint32_t pid) const
+{
+	auto it = leaders_.find(pid);
+	return it == leaders_.end() ? Maker{} : it->second;
 }
 
 // Memory that the ring has taken from its program is of one process, and so is its SQ thread.

@@ -25,6 +25,8 @@ public:
 	[[nodiscard]] Maker maker_of(const images::Ring &ring) const;
 	// A user thread of the tree, by its tid; without one: none.
 	[[nodiscard]] Maker thread_of(uint32_t tid) const;
+	// The first thread of a process of the tree.
+	[[nodiscard]] Maker leader_of(uint32_t pid) const;
 	[[nodiscard]] bool is_writable_in(const images::Process &process, uint64_t address, uint64_t length) const;
 	// Whether a process has what a ring needs of the one that sets it up, besides buffers.
 	[[nodiscard]] bool is_of(const images::Process &process, const images::Ring &ring) const;
@@ -44,6 +46,7 @@ private:
 
 	std::unordered_map<uint32_t, std::vector<const images::Process *>> holders_; // Ring.id
 	std::unordered_map<uint32_t, Maker> threads_;                                // tid
+	std::unordered_map<uint32_t, Maker> leaders_;                                // pid
 	std::unordered_map<uint32_t, const images::Process *> kernel_threads_;       // tid of a thread of io_uring
 	std::unordered_map<uint32_t, const images::Memory *> memories_;              // Memory.id
 	std::unordered_map<uint32_t, const images::Process *> processes_;            // Memory.id

@@ -44,7 +44,8 @@ bool has_not_begun(const Request &request)
 // What is ready does not change between the dump and the submission, but by what the program would have seen too.
 bool is_steady(std::string_view kind)
 {
-	return kind == "pipe" || kind == "fifo" || kind == "eventfd" || kind == "timerfd" || kind == "socket";
+	return kind == "pipe" || kind == "fifo" || kind == "eventfd" || kind == "timerfd" || kind == "socket" ||
+	       kind == "inotify" || kind == "pidfd"; // of no zombie: restorable.cc
 }
 
 std::string poll_obstacle(const Request &request, const images::File *file)
@@ -78,14 +79,23 @@ std::string repetition_obstacle(const Request &request)
 	return {};
 }
 
-// While the tree is built, children stop and go on for other reasons than before. Of a descriptor the kernel keeps the
-// process only, and the number may name another one by now.
-std::string waitid_obstacle(const Request &request)
+// A thread that exits has its futex waits cancelled (io_uring/futex.c: io_req_track_inflight()), and its works ended.
+// What children do is told to the process that it was of. Of anything else there is no more to come than that it is
+// cancelled, whoever has submitted it (io_uring/io_uring.c: io_should_terminate_tw()).
+std::string exit_obstacle(const images::Ring &ring, const Request &request)
 {
-	if (request.op_flags() & (WSTOPPED | WCONTINUED))
-		return "it waits for children to stop or to go on";
-	if (request.length() == P_PIDFD)
-		return "it names a process by a descriptor";
+	if (!request.exited() || ring.has_sq_thread())
+		return "the thread that submitted it is not known";
+	if (request.woken())
+		return "the thread that submitted it has exited, and its event has come";
+	if (is_work(request) || request.opcode() == images::IORING_OP_FUTEX_WAIT ||
+	    request.opcode() == images::IORING_OP_FUTEX_WAITV)
+		return "the thread that submitted it has exited, which ends such a request";
+	if (request.opcode() == images::IORING_OP_WAITID && !request.exited_from())
+		return "the process that submitted it has ended";
+	if (is_at(request, URING_PLACE_DEFERRED) &&
+	    std::ranges::any_of(ring.in_flight(), [](const Request &other) { return is_work(other); }))
+		return "the thread that submitted it has exited, and it waits for works of others (io-wq)";
 	return {};
 }
 
@@ -145,6 +155,7 @@ std::string operation_obstacle(const Request &request, const images::File *file,
 	case images::IORING_OP_FUTEX_WAITV:
 	case images::IORING_OP_EPOLL_WAIT:
 	case images::IORING_OP_SENDMSG:
+	case images::IORING_OP_WAITID:
 		return {};
 	case images::IORING_OP_ACCEPT:
 	case images::IORING_OP_READ_MULTISHOT:
@@ -153,8 +164,6 @@ std::string operation_obstacle(const Request &request, const images::File *file,
 		return repetition_obstacle(request);
 	case images::IORING_OP_CONNECT:
 		return connect_obstacle(request, file);
-	case images::IORING_OP_WAITID:
-		return waitid_obstacle(request);
 	case images::IORING_OP_SPLICE:
 	case images::IORING_OP_TEE:
 		return splice_obstacle(request, file, input);
@@ -185,16 +194,15 @@ std::string operation_obstacle(const Request &request, const images::File *file,
 	}
 }
 
-// A receive waits for data first (IORING_RECVSEND_POLL_FIRST), a read looks for a buffer first.
+// What a socket does waits first (IORING_RECVSEND_POLL_FIRST), a read looks for a buffer first.
 std::string provided_obstacle(const images::Ring &ring, const Request &request)
 {
 	if (!(request.flags() & IOSQE_BUFFER_SELECT))
 		return {};
 	switch (request.opcode()) {
 	case images::IORING_OP_RECV:
-		return {};
 	case images::IORING_OP_RECVMSG:
-		return request.multishot() ? "" : "it takes a provided buffer";
+		return {};
 	case images::IORING_OP_READ:
 	case images::IORING_OP_READ_MULTISHOT:
 		if (has_no_buffer(ring, request.buffer_group()))
@@ -258,7 +266,8 @@ std::string rearm_obstacle(const images::Ring &ring, const Request &request, con
 	if (request.sqe().size() != sizeof(io_uring_sqe))
 		return "its SQE is not known";
 	if (!request.tid())
-		return "the thread that submitted it has exited";
+		if (std::string obstacle = exit_obstacle(ring, request); !obstacle.empty())
+			return obstacle;
 	if (is_work(request))
 		if (std::string obstacle = work_obstacle(ring, request); !obstacle.empty())
 			return obstacle;

@@ -2,11 +2,13 @@
 #include "user/uring/restorable.h"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <unordered_set>
 
 #include <linux/io_uring.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "user/uring/inexact.h"
 #include "user/uring/provided.h"
@@ -64,6 +66,9 @@ private:
 	void check_requests(const images::Ring &ring);
 	[[nodiscard]] std::string obstacle_of(const images::Ring &ring, const images::Request &request) const;
 	[[nodiscard]] std::string hint_for(const images::Ring &ring, const images::Request &request) const;
+	[[nodiscard]] Maker submitter_of(const images::Ring &ring, const images::Request &request) const;
+	[[nodiscard]] bool is_of_zombie(uint32_t file) const;
+	[[nodiscard]] bool waits_for_stopped(const images::Request &request, const images::Process &process) const;
 	void check_held_file(const images::Ring &ring, uint32_t id, const std::string &what);
 	void check(const images::Memory &memory, const images::Vma &vma);
 	[[nodiscard]] bool has_buffer_ring(const images::Vma &vma) const;
@@ -107,6 +112,41 @@ void RingCheck::check_held_file(const images::Ring &ring, uint32_t id, const std
 		refuse(name_of(ring), what + " has content that no process has open or mapped", hint);
 }
 
+Maker RingCheck::submitter_of(const images::Ring &ring, const images::Request &request) const
+{
+	if (ring.has_sq_thread() || (request.exited() && !request.exited_from()))
+		return holders_.maker_of(ring);
+	return request.exited() ? holders_.leader_of(request.exited_from()) : holders_.thread_of(request.tid());
+}
+
+// It ends when its parent can be told, after the counters of rings are right (user/restore/build.cc).
+bool RingCheck::is_of_zombie(uint32_t id) const
+{
+	const images::File *file = file_of(id);
+	if (!file || !file->has_pidfd())
+		return false;
+	return std::ranges::any_of(document_.processes(), [&](const images::Process &process) {
+		return process.pid() == file->pidfd().pid() && process.state() == images::Process::ZOMBIE;
+	});
+}
+
+bool may_be_for(const images::Request &request, const images::Process &child)
+{
+	io_uring_sqe sqe;
+	memcpy(&sqe, request.sqe().data(), sizeof(sqe)); // its size: rearm_obstacle()
+	auto number = static_cast<uint32_t>(sqe.fd);
+	return sqe.len == P_PID ? child.pid() == number : sqe.len != P_PGID || child.pgid() == number;
+}
+
+// Restore stops such a child after the request is submitted.
+bool RingCheck::waits_for_stopped(const images::Request &request, const images::Process &process) const
+{
+	return std::ranges::any_of(document_.processes(), [&](const images::Process &child) {
+		return child.ppid() == process.pid() && child.state() == images::Process::STOPPED &&
+		       may_be_for(request, child);
+	});
+}
+
 std::string RingCheck::obstacle_of(const images::Ring &ring, const images::Request &request) const
 {
 	if (request.class_() != images::Request::REARMABLE)
@@ -118,13 +158,18 @@ std::string RingCheck::obstacle_of(const images::Ring &ring, const images::Reque
 	if (request.link() &&
 	    ring.in_flight(static_cast<int>(request.link()) - 1).class_() != images::Request::REARMABLE)
 		return "the next of its chain is done already";
-	Maker submitter = ring.has_sq_thread() ? holders_.maker_of(ring) : holders_.thread_of(request.tid());
+	Maker submitter = submitter_of(ring, request);
 	if (!submitter.thread)
 		return "the thread that submitted it is outside of the tree";
 	// The stop would end it, as it does in the source (io_uring/io-wq.c: io_wq_worker()).
 	if (is_work(request) && submitter.process->state() == images::Process::STOPPED)
 		return "its worker would be stopped with the process";
-	if (request.opcode() == images::IORING_OP_RECVMSG && !request.multishot() &&
+	if (request.opcode() == images::IORING_OP_POLL_ADD && request.multishot() && is_of_zombie(request.file()))
+		return "it repeats, and has told that a process has ended";
+	if (request.opcode() == images::IORING_OP_WAITID && request.op_flags() & WSTOPPED &&
+	    waits_for_stopped(request, *submitter.process))
+		return "it waits for a child to stop that is stopped";
+	if (request.opcode() == images::IORING_OP_RECVMSG && !request.multishot() && !request.exited() &&
 	    !holders_.is_writable_in(*submitter.process, request.address(), sizeof(msghdr)))
 		return "the header of its message is no longer in memory that can be written to";
 	return {};

@@ -119,7 +119,12 @@ std::string decode_receive_message(const RequestSource &source, images::Request 
 	sqe.addr = sr.get("umsg");
 	request.set_address(sqe.addr);
 	request.set_address2(message.get("uaddr"));
-	add_iovecs(source, message, "msg.msg_iter", request);
+	if (source.has_flag("REQ_F_BUFFER_SELECT")) { // of the one iovec that it may have, its length counts
+		if (uint64_t length = sr.get("len"))
+			request.add_iovecs()->set_length(length);
+	} else {
+		add_iovecs(source, message, "msg.msg_iter", request);
+	}
 	request.set_message_control(message.get("msg.msg_control_user"));
 	request.set_message_control_length(message.get("msg.msg_controllen"));
 	return {};

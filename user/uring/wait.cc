@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // FUTEX_WAIT, FUTEX_WAITV, FUTEX_WAKE, WAITID, EPOLL_WAIT, EPOLL_CTL (io_uring/futex.c, waitid.c, epoll.c).
 #include <linux/futex.h>
+#include <sys/wait.h>
 
 #include "user/uring/decode.h"
 
@@ -66,12 +67,21 @@ std::string decode_waitid(const RequestSource &source, images::Request &request,
 	auto wait = source.command("io_waitid");
 	sqe.len = static_cast<uint32_t>(wait.get("which"));
 	sqe.fd = static_cast<int>(wait.get("upid"));
-	sqe.file_index = static_cast<uint32_t>(wait.get("options"));
-	sqe.addr2 = wait.get("infop");
+	// Its number may be another process's by now, or the group that of another time (kernel/exit.c:
+	// kernel_waitid_prepare()): what it waits for is told by what the kernel has made of it.
+	bool by_descriptor = sqe.len == P_PIDFD, own_group = sqe.len == P_PGID && !sqe.fd;
 	request.set_length(sqe.len);
 	request.set_fd(sqe.fd);
+	if (by_descriptor)
+		sqe.len = P_PID;
+	if (by_descriptor || own_group)
+		sqe.fd = static_cast<int>(source.record->waited_for);
+	sqe.file_index = static_cast<uint32_t>(wait.get("options"));
+	sqe.addr2 = wait.get("infop");
 	request.set_op_flags(sqe.file_index);
 	request.set_address2(sqe.addr2);
+	if ((by_descriptor || own_group) && !sqe.fd)
+		return "what it waits for is not visible here";
 	return {};
 }
 

@@ -53,6 +53,8 @@ bool Workers::is_bounded(const uring_request_record &record) const
 		Account account = account_of(record);
 		return account.moving || account.workers > account.waiting;
 	}
+	case URING_PLACE_FALLBACK: // the kernel's own work (io_uring/io_uring.c: io_fallback_req_func())
+		return true;
 	default:
 		return false;
 	}
