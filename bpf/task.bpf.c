@@ -327,6 +327,7 @@ static void read_thread(struct task_record *record, const struct own_pidns *own,
 	record->restart_function = (__u64)BPF_CORE_READ(task, restart_block.fn);
 	record->restart_rmtp = (__u64)BPF_CORE_READ(task, restart_block.nanosleep.rmtp);
 	record->restart_clock = BPF_CORE_READ(task, restart_block.nanosleep.clockid);
+	record->restart_expires = BPF_CORE_READ(task, restart_block.nanosleep.expires);
 	/* Waiting with a temporary mask; stale otherwise (kernel/signal.c: set_user_sigmask()). */
 	if (BPF_CORE_READ_BITFIELD(task, restore_sigmask))
 		record->blocked = task->saved_sigmask.sig[0];

@@ -147,8 +147,9 @@ struct task_record {
 	__u32 loginuid;
 	__u32 cpu_words;        /* valid words of `cpus` */
 	__u64 switches;         /* nvcsw */
-	__u64 restart_function; /* these three: meaningful when a system call was stopped with ERESTART_RESTARTBLOCK */
+	__u64 restart_function; /* these four: meaningful when a system call was stopped with ERESTART_RESTARTBLOCK */
 	__u64 restart_rmtp;     /* nanosleep: where what remains is written */
+	__u64 restart_expires;  /* nanosleep: when it ends, on restart_clock */
 	__s32 restart_clock;    /* nanosleep */
 	__u32 parent_tid;       /* real_parent, which may be any thread */
 	struct task_attributes attributes;
@@ -156,7 +157,7 @@ struct task_record {
 	char comm[TASK_COMM_SIZE];
 };
 
-RECORD_LAYOUT(task_record, 1800, comm, 1784);
+RECORD_LAYOUT(task_record, 1808, comm, 1792);
 
 struct process_limit {
 	__u64 soft;

@@ -63,6 +63,7 @@ struct restart_block {
 	struct {
 		int clockid;
 		void *rmtp;
+		__u64 expires;
 	} nanosleep;
 };
 

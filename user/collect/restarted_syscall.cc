@@ -26,7 +26,8 @@ static std::vector<Restarted> find_restarted(std::span<const task_record> tasks,
 	std::vector<Restarted> found;
 	for (images::Process &process : *document.mutable_processes()) {
 		for (images::Thread &thread : *process.mutable_threads()) {
-			if (!thread.has_syscall() || thread.syscall().nr() != SYS_restart_syscall)
+			if (!thread.has_syscall() || thread.syscall().nr() != SYS_restart_syscall ||
+			    thread.syscall().resume() == images::InterruptedSyscall::AS_IS)
 				continue;
 			if (by_tid.empty())
 				for (const task_record &task : tasks)
@@ -39,8 +40,16 @@ static std::vector<Restarted> find_restarted(std::span<const task_record> tasks,
 }
 
 // nanosleep(2) and clock_nanosleep(2) leave the same restart block (kernel/time/hrtimer.c: hrtimer_nanosleep()).
-static bool name_sleep(const task_record &task, images::InterruptedSyscall &call)
+static bool name_sleep(const task_record &task, const CaptureTime &time, images::InterruptedSyscall &call)
 {
+	// It fell asleep after the deadlines were looked for; the stop has left its own in the block.
+	if (!call.timed() && task.restart_clock >= 0 && task.restart_expires <= INT64_MAX) {
+		call.set_timed(true);
+		call.set_clock(static_cast<uint32_t>(task.restart_clock));
+		call.set_deadline_ns(static_cast<int64_t>(task.restart_expires));
+		call.set_remaining_ns(call.deadline_ns() - time.on(call.clock()));
+		call.set_resume(images::InterruptedSyscall::RESTART_REMAINING);
+	}
 	if (!call.timed())
 		return false;
 	call.set_nr(SYS_clock_nanosleep);
@@ -52,14 +61,15 @@ static bool name_sleep(const task_record &task, images::InterruptedSyscall &call
 }
 
 // poll(2) and futex(2) keep their arguments in their registers.
-static bool name_call(const std::string &function, const task_record &task, images::InterruptedSyscall &call)
+static bool name_call(const std::string &function, const task_record &task, const CaptureTime &time,
+		      images::InterruptedSyscall &call)
 {
 	if (function == "do_restart_poll")
 		call.set_nr(SYS_poll);
 	else if (function == "futex_wait_restart")
 		call.set_nr(SYS_futex);
 	else if (function == "hrtimer_nanosleep_restart")
-		return name_sleep(task, call);
+		return name_sleep(task, time, call);
 	else
 		return false;
 	return true;
@@ -80,7 +90,7 @@ void name_restarted_syscalls(std::span<const task_record> tasks, Context &contex
 		if (symbols && one.task)
 			if (auto it = symbols->find(one.task->restart_function); it != symbols->end())
 				function = it->second;
-		if (!one.task || !name_call(function, *one.task, *one.thread->mutable_syscall()))
+		if (!one.task || !name_call(function, *one.task, context.time, *one.thread->mutable_syscall()))
 			context.refuse(fmt::format("thread {} ({})", one.thread->tid(), one.thread->comm()),
 				       fmt::format("is inside restart_syscall(2) of {}",
 						   function.empty() ? "an unknown call" : function),
