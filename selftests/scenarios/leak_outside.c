@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Shares something with a process that is no descendant any more: the first argument says what, pipe, socket, eventfd,
-// memory (shared anonymous), files (the fd table), lock (an open file with a flock) or flight (an eventfd on its way between two sockets of the other
-// process). The other process ends when this one does.
+// memory (shared anonymous), files (the fd table), lock (an open file with a flock) or flight (an eventfd on its way
+// between two sockets of the other process). The other process ends when this one does.
 #include "selftests/scenarios/scenario.h"
 
 #include <errno.h>

@@ -102,8 +102,8 @@ static void *work(void *argument)
 			complete(load, &copy);
 			submit(load, copy.user_data & (DEPTH - 1));
 		}
-		/* The page cache answers at once: without a pause the disk would never have written all that is dirty, and a
-		 * restore would count up to millions of requests. */
+		/* The page cache answers at once: without a pause the disk would never have written all that is dirty,
+		 * and a restore would count up to millions of requests. */
 		if (load->paced)
 			usleep(5000);
 		io_uring_submit(&load->ring);
