@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // A ring with N fixed files that have no descriptor, N/10 registered buffers, and a poll armed on each file; "idle": no
-// buffers and no polls, and the first round writes to one of the files.
+// buffers and no polls, and the first round writes to one of the files; "rings": N rings instead, with a poll in each.
 #include "selftests/scenarios/scenario.h"
 
 #include <liburing.h>
@@ -91,13 +91,42 @@ static void check(int round)
 	io_uring_submit(&ring);
 }
 
+static struct io_uring *rings;
+
+static void check_rings(int round)
+{
+	struct io_uring_cqe *cqe;
+
+	for (unsigned i = 0; i < count; i++)
+		SCENARIO_CHECK(io_uring_peek_cqe(&rings[i], &cqe) == -EAGAIN, "round %d: ring %u has told", round, i);
+}
+
+static int run_rings(void)
+{
+	int fd = eventfd(0, EFD_NONBLOCK);
+
+	rings = calloc(count, sizeof(*rings));
+	SCENARIO_REQUIRE(rings && fd >= 0, "%m");
+	for (unsigned i = 0; i < count; i++) {
+		int error = io_uring_queue_init(16, &rings[i], 0);
+		struct io_uring_sqe *sqe = error ? NULL : io_uring_get_sqe(&rings[i]);
+
+		SCENARIO_REQUIRE(sqe, "ring %u: %s", i, strerror(-error));
+		io_uring_prep_poll_add(sqe, fd, POLLIN);
+		io_uring_submit(&rings[i]);
+	}
+	return scenario_main(check_rings);
+}
+
 int main(int argc, char **argv)
 {
 	int error;
 
 	scenario_init();
-	SCENARIO_REQUIRE(argc >= 2, "usage: bench_ring N [idle]");
+	SCENARIO_REQUIRE(argc >= 2, "usage: bench_ring N [idle|rings]");
 	count = (unsigned)atoi(argv[1]);
+	if (argc > 2 && !strcmp(argv[2], "rings"))
+		return run_rings();
 	error = io_uring_queue_init(1024, &ring, 0);
 	if (!error)
 		error = io_uring_register_files_sparse(&ring, count);
