@@ -13,6 +13,9 @@ static inline struct io_uring_sqe *ring_sqe(struct io_uring *ring)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
 
+	/* A submission thread says late what it has taken: completions may be there before. */
+	if (!sqe && ring->flags & IORING_SETUP_SQPOLL && io_uring_submit(ring) >= 0 && io_uring_sqring_wait(ring) >= 0)
+		sqe = io_uring_get_sqe(ring);
 	SCENARIO_REQUIRE(sqe, "the submission queue is full");
 	return sqe;
 }
