@@ -242,11 +242,10 @@ TEST_F(FaultRestore, a_full_cgroup_of_memory_leaves_nothing)
 TEST_F(FaultRestore, a_small_pid_namespace_is_named)
 {
 	ASSERT_TRUE(dumped("harness_idle"));
+	const std::string script = "echo 301 > /proc/sys/kernel/pid_max && test $(cat /proc/sys/kernel/pid_max) = 301 "
+				   "|| exit 99; exec $0 restore -d -D $1";
 	Output output =
-		run_command({"unshare", "--pid", "--fork", "--mount-proc", "sh", "-c",
-			     "echo 301 > /proc/sys/kernel/pid_max && test $(cat /proc/sys/kernel/pid_max) = 301 "
-			     "|| exit 99; exec $0 restore -d -D $1",
-			     bpfckpt_path(), dir_});
+		run_command({"unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", script, bpfckpt_path(), dir_});
 	if (output.exit == 99 || pids_[0] <= 301)
 		GTEST_SKIP() << "pid_max is not of the PID namespace (before Linux 6.14), or the PID is too small";
 	expect_error(output, 6, "above the largest PID");

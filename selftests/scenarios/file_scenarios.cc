@@ -7,6 +7,8 @@
 #include <sys/file.h>
 #include <sys/inotify.h>
 
+#include <fmt/format.h>
+
 #include "selftests/scenarios/file_json.h"
 #include "user/util/unique_fd.h"
 

@@ -4,6 +4,8 @@
 #include <optional>
 #include <sstream>
 
+#include <fmt/format.h>
+
 #include "selftests/scenarios/driver.h"
 #include "selftests/scenarios/page_pattern.h"
 #include "selftests/scenarios/process.h"

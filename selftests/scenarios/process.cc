@@ -118,6 +118,7 @@ std::vector<pid_t> family(pid_t root, const std::string &dir)
 pid_t spawn_isolated(const std::vector<std::string> &command, const std::string &dir, const std::string &log)
 {
 	std::vector<char *> argv;
+	argv.reserve(command.size() + 1);
 	for (const std::string &word : command)
 		argv.push_back(const_cast<char *>(word.c_str()));
 	argv.push_back(nullptr);

@@ -3,6 +3,7 @@
 #include "user/target/batch.h"
 
 #include <csignal>
+#include <cstring>
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <sys/mman.h>
@@ -180,6 +181,29 @@ TEST(StubProcessTest, a_pid_in_use_is_told)
 	Result<Tracee> made = clone_stub_process(getpid(), SIGCHLD, stub);
 	ASSERT_FALSE(made);
 	EXPECT_EQ(made.error().sys_errno, EEXIST);
+}
+
+TEST(StubProcessTest, has_no_alternate_signal_stack_of_ours)
+{
+	std::vector<std::byte> own(1 << 16);
+	stack_t ours = {};
+	ours.ss_sp = own.data();
+	ours.ss_size = own.size();
+	stack_t before = {};
+	ASSERT_EQ(sigaltstack(&ours, &before), 0);
+	StubLayout stub(find_hole({}, StubLayout::size_for(0)).value(), 0);
+	Result<Tracee> made = clone_stub_process(0, SIGCHLD, stub);
+	ASSERT_EQ(sigaltstack(&before, nullptr), 0);
+	ASSERT_TRUE(made) << made.error().message;
+	SyscallBatch batch;
+	Blob told = batch.buffer(sizeof(stack_t));
+	batch.add(SYS_sigaltstack, 0, told);
+	Result<> run = batch.run(*made);
+	kill_and_reap(made->pid());
+	ASSERT_TRUE(run) << run.error().message;
+	stack_t theirs = {};
+	memcpy(&theirs, batch.output(told).data(), sizeof(theirs));
+	EXPECT_EQ(theirs.ss_flags, SS_DISABLE);
 }
 
 TEST(StubProcessTest, the_hole_avoids_what_is_occupied)

@@ -166,6 +166,10 @@ static Result<> empty(Tracee &tracee, const StubLayout &stub)
 	// Before its page goes away: the kernel writes there on the next return to user mode.
 	TRY(unregister_rseq(tracee, batch));
 	batch.add(SYS_set_robust_list, 0, 24);
+	// A fork inherits it; bpfckpt has one with AddressSanitizer.
+	stack_t no_stack = {};
+	no_stack.ss_flags = SS_DISABLE;
+	batch.add(SYS_sigaltstack, batch.value(no_stack), 0);
 	batch.add(SYS_set_tid_address, 0);
 	batch.add(SYS_prctl, PR_SET_PDEATHSIG, 0);
 	// Its descriptor table was bpfckpt's until now: a copy would be of everything that is open by then.
