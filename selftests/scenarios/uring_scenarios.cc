@@ -129,6 +129,15 @@ TEST(UringScenario, ten_thousand_polls_on_ten_thousand_fixed_files)
 		expect_complete(document["rings"][0], 10000);
 		EXPECT_EQ(document["rings"][0]["fixed_files"].size(), 10000u);
 	});
+}
+
+TEST(UringScenario, ten_thousand_polls_are_printed_in_little_memory)
+{
+#ifdef __SANITIZE_ADDRESS__
+	GTEST_SKIP() << "AddressSanitizer reserves terabytes of address space";
+#endif
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_many");
 	// Stacks of threads count, too; what is printed must not be in memory as a whole.
 	Output output = run_command({"prlimit", "--data=134217728", bpfckpt_path(), "inspect", "-t",
 				     std::to_string(scenario.pid()), "--json"});
