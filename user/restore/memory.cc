@@ -294,6 +294,7 @@ Result<> AddressSpace::fill(std::span<const Range> ranges)
 		}
 	}
 	std::vector<const images::PageRun *> pointers;
+	pointers.reserve(parts.size());
 	for (const images::PageRun &part : parts)
 		pointers.push_back(&part);
 	return pages_.fill(member_.leader, pointers);
