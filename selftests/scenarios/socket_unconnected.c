@@ -9,19 +9,10 @@
 #include <unistd.h>
 
 #include "selftests/scenarios/scenario.h"
+#include "selftests/scenarios/socket_name.h"
 
 static int listener, fresh, bound, ipv6;
 static struct sockaddr_in address, bound_to;
-
-static struct sockaddr_in name_of(int fd)
-{
-	struct sockaddr_in name;
-	socklen_t size = sizeof(name);
-
-	memset(&name, 0, sizeof(name));
-	SCENARIO_REQUIRE(!getsockname(fd, (struct sockaddr *)&name, &size), "%m");
-	return name;
-}
 
 static int option(int fd, int level, int name)
 {

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "selftests/scenarios/socket_name.h"
 #include "selftests/scenarios/uring_ring.h"
 
 enum { REQUEST = 1, BOUND, PLAIN, LAST };
@@ -16,16 +17,6 @@ enum { REQUEST = 1, BOUND, PLAIN, LAST };
 static struct io_uring ring;
 static struct sockaddr_in bound_to;
 static int sockets[LAST], expected;
-
-static struct sockaddr_in name_of(int fd)
-{
-	struct sockaddr_in name;
-	socklen_t size = sizeof(name);
-
-	memset(&name, 0, sizeof(name));
-	SCENARIO_REQUIRE(!getsockname(fd, (struct sockaddr *)&name, &size), "%m");
-	return name;
-}
 
 static int is_told(int what)
 {

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "selftests/scenarios/socket_name.h"
 #include "selftests/scenarios/uring_ring.h"
 
 #define OP_WAITID 50
@@ -176,12 +177,10 @@ static void arm_and_exit(void)
 
 static int other_end(void)
 {
-	struct sockaddr_in address;
-	socklen_t length = sizeof(address);
+	struct sockaddr_in address = name_of(listener);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	SCENARIO_REQUIRE(!getsockname(listener, (struct sockaddr *)&address, &length), "%m");
-	SCENARIO_REQUIRE(!connect(fd, (struct sockaddr *)&address, length), "%m");
+	SCENARIO_REQUIRE(!connect(fd, (struct sockaddr *)&address, sizeof(address)), "%m");
 	return fd;
 }
 
