@@ -64,6 +64,16 @@ private:
 	std::vector<UniqueFd> waiting_;
 };
 
+// Its kind of request, accepted by its name, in rings with and without DEFER_TASKRUN.
+void run_accepted(const std::string &kind)
+{
+	for (unsigned flags : {0U, kDefer}) {
+		SCOPED_TRACE("flags " + std::to_string(flags));
+		run_scenario("uring_inexact",
+			     {.args = {kind, std::to_string(flags)}, .dump_args = {"--allow-inexact", kind}});
+	}
+}
+
 } // namespace
 
 TEST(UringInexact, parts_of_messages_are_refused_by_the_name_of_the_option)
@@ -75,11 +85,7 @@ TEST(UringInexact, parts_of_messages_are_refused_by_the_name_of_the_option)
 
 TEST(UringInexact, parts_of_messages_are_told_as_such)
 {
-	for (unsigned flags : {0U, kDefer}) {
-		SCOPED_TRACE("flags " + std::to_string(flags));
-		run_scenario("uring_inexact",
-			     {.args = {"waitall", std::to_string(flags)}, .dump_args = {"--allow-inexact", "waitall"}});
-	}
+	run_accepted("waitall");
 }
 
 TEST(UringInexact, what_was_accepted_is_told)
@@ -107,11 +113,7 @@ TEST(UringInexact, repeating_timeouts_are_refused_by_the_name_of_the_option)
 
 TEST(UringInexact, repeating_timeouts_expire_as_often_as_they_would)
 {
-	for (unsigned flags : {0U, kDefer}) {
-		SCOPED_TRACE("flags " + std::to_string(flags));
-		run_scenario("uring_inexact",
-			     {.args = {"timeout", std::to_string(flags)}, .dump_args = {"--allow-inexact", "timeout"}});
-	}
+	run_accepted("timeout");
 }
 
 TEST(UringInexact, only_what_expires_more_than_once_more_begins_its_period_anew)

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "images/descriptors.h"
 #include "user/target/pid_ref.h"
 #include "user/util/mapping.h"
 
@@ -114,9 +115,8 @@ Holder holder_of(const images::Document &document, const images::Ring &ring)
 				submitter = &thread;
 		if (ring.flags() & kSingleIssuer && !submitter)
 			continue;
-		for (const images::FdEntry &entry : process.files())
-			if (entry.file() == ring.file())
-				return {&process, submitter, entry.fd()};
+		if (auto fd = images::descriptor_of(process, ring.file()))
+			return {&process, submitter, *fd};
 	}
 	return {};
 }

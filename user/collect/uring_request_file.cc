@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "images/descriptors.h"
+
 namespace bpfckpt::collect {
 
 const images::Process *process_of(const images::Document &document, uint32_t tid)
@@ -16,19 +18,13 @@ const images::Process *process_of(const images::Document &document, uint32_t tid
 uint32_t file_of_descriptor(const images::Document &document, uint32_t tid, int32_t fd)
 {
 	const images::Process *process = process_of(document, tid);
-	if (!process)
-		return 0;
-	auto entry = std::ranges::find(process->files(), static_cast<uint32_t>(fd), &images::FdEntry::fd);
-	return entry == process->files().end() ? 0 : entry->file();
+	return process ? images::file_of(*process, static_cast<uint32_t>(fd)) : 0;
 }
 
-std::optional<int> descriptor_of(const images::Document &document, uint32_t tid, uint32_t file)
+std::optional<uint32_t> descriptor_of(const images::Document &document, uint32_t tid, uint32_t file)
 {
 	const images::Process *process = process_of(document, tid);
-	if (!process)
-		return {};
-	auto entry = std::ranges::find(process->files(), file, &images::FdEntry::file);
-	return entry == process->files().end() ? std::nullopt : std::optional(static_cast<int>(entry->fd()));
+	return process ? images::descriptor_of(*process, file) : std::nullopt;
 }
 
 bool is_punted(const uring_request_record &record)

@@ -21,6 +21,6 @@ namespace bpfckpt::collect {
 // File.id of what a descriptor of a thread names; 0: nothing.
 [[nodiscard]] uint32_t file_of_descriptor(const images::Document &document, uint32_t tid, int32_t fd);
 // A descriptor of the thread's process that names a file; nothing: none does.
-[[nodiscard]] std::optional<int> descriptor_of(const images::Document &document, uint32_t tid, uint32_t file);
+[[nodiscard]] std::optional<uint32_t> descriptor_of(const images::Document &document, uint32_t tid, uint32_t file);
 
 } // namespace bpfckpt::collect

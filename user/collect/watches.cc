@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "images/descriptors.h"
 #include "iterators/file_path.h"
 #include "user/collect/mount_table.h"
 
@@ -26,11 +27,8 @@ static std::string watched_path(unsigned pid, const MountTable &mounts, const im
 // bpfckpt itself where no descriptor names the file.
 static unsigned holder_of(uint32_t file, const images::Document &document)
 {
-	for (const images::Process &process : document.processes())
-		for (const images::FdEntry &entry : process.files())
-			if (entry.file() == file)
-				return living_tid(process);
-	return static_cast<unsigned>(::getpid());
+	const images::Process *holder = images::first_holder(document, file);
+	return holder ? living_tid(*holder) : static_cast<unsigned>(::getpid());
 }
 
 static void name_watches_of(images::File &file, const std::vector<std::string> &paths, const Context &context)

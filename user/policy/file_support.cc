@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/policy/file_support.h"
 
-#include "user/uring/inexact.h"
-
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -16,6 +13,10 @@
 #include <linux/fs.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+
+#include "images/descriptors.h"
+#include "user/policy/opener.h"
+#include "user/uring/inexact.h"
 
 namespace bpfckpt::policy {
 
@@ -156,21 +157,6 @@ static void refuse_attributes(const images::File &file, Refusals &refusals)
 				    "close it before the dump"});
 }
 
-// "/proc/PID/..." or "/proc/self/...": 0 if it is none.
-static uint32_t process_of(const images::File &file, std::string_view *rest)
-{
-	constexpr std::string_view kProc = "/proc/";
-	std::string_view path = file.path();
-	if (file.filesystem() != "proc" || !path.starts_with(kProc))
-		return 0;
-	path.remove_prefix(kProc.size());
-	uint32_t pid = 0;
-	auto [end, error] = std::from_chars(path.data(), path.data() + path.size(), pid);
-	path.remove_prefix(static_cast<size_t>(end - path.data()));
-	*rest = path;
-	return error == std::errc() ? pid : 0;
-}
-
 // What has a name only as long as some process, or a descriptor of it, is there.
 static void refuse_passing(const images::File &file, const Tree &tree, Refusals &refusals)
 {
@@ -182,8 +168,7 @@ static void refuse_passing(const images::File &file, const Tree &tree, Refusals 
 						file.path().empty() ? file.filesystem() : file.path()),
 				    "close it before the dump"});
 	constexpr uint32_t kInit = 1; // is there always
-	std::string_view rest;
-	uint32_t pid = process_of(file, &rest);
+	auto [pid, rest] = proc_path_of(file);
 	if (pid > kInit && !tree.pids.contains(pid))
 		refusals.push_back({fmt::format("{} tells of a process outside of the tree", file.path()),
 				    "close it before the dump"});
@@ -196,9 +181,7 @@ static void refuse_passing(const images::File &file, const Tree &tree, Refusals 
 static bool has_open(const Tree &tree, uint32_t pid, uint32_t file)
 {
 	auto it = tree.processes.find(pid);
-	return it != tree.processes.end() &&
-	       std::ranges::any_of(it->second->files(),
-				   [&](const images::FdEntry &entry) { return entry.file() == file; });
+	return it != tree.processes.end() && images::descriptor_of(*it->second, file);
 }
 
 static void refuse_locks(const images::File &file, const Tree &tree, Refusals &refusals)

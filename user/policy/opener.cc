@@ -10,6 +10,8 @@
 #include <linux/capability.h>
 #include <sys/stat.h>
 
+#include "images/descriptors.h"
+
 namespace bpfckpt::policy {
 
 static constexpr uint64_t kAsked =
@@ -34,14 +36,6 @@ static const images::Thread *acting_thread(const images::Process &process)
 	return it == process.threads().end() ? nullptr : &*it;
 }
 
-static const images::Process *first_holder(const images::Document &document, uint32_t file)
-{
-	for (const images::Process &process : document.processes())
-		if (std::ranges::find(process.files(), file, &images::FdEntry::file) != process.files().end())
-			return &process;
-	return nullptr;
-}
-
 const images::Process *opener_of(const images::Document &document, const images::File &file)
 {
 	const images::Process *holder = asks_who_opened(file) ? first_holder(document, file.id()) : nullptr;
@@ -52,14 +46,17 @@ const images::Process *opener_of(const images::Document &document, const images:
 	return is_privileged(own.euid(), own.cap_effective()) ? nullptr : holder;
 }
 
-// The number in "/proc/12/maps"; 0: it is of no process.
-static uint32_t process_of(const images::File &file)
+ProcPath proc_path_of(const images::File &file)
 {
 	constexpr std::string_view kProc = "/proc/";
-	uint32_t pid = 0;
-	if (file.filesystem() == "proc" && file.path().starts_with(kProc))
-		std::from_chars(file.path().data() + kProc.size(), file.path().data() + file.path().size(), pid);
-	return pid;
+	std::string_view path = file.path();
+	ProcPath parts;
+	if (file.filesystem() != "proc" || !path.starts_with(kProc))
+		return parts;
+	path.remove_prefix(kProc.size());
+	const char *end = std::from_chars(path.data(), path.data() + path.size(), parts.pid).ptr;
+	parts.rest = path.substr(static_cast<size_t>(end - path.data()));
+	return parts;
 }
 
 // Until the end the processes that restore builds belong to root, and so do their files: what everybody may open is
@@ -68,7 +65,7 @@ static bool can_be_opened(const images::File &file, const images::Process &opene
 {
 	static constexpr std::array<std::string_view, 7> kForAll = {"stat", "status", "statm",    "cmdline",
 								    "comm", "cgroup", "oom_score"};
-	uint32_t pid = process_of(file);
+	uint32_t pid = proc_path_of(file).pid;
 	uint32_t how = file.flags() & O_ACCMODE;
 	std::string_view name = std::string_view(file.path()).substr(file.path().rfind('/') + 1);
 	if (!pid)

@@ -4,6 +4,8 @@
 // opener.
 #pragma once
 
+#include <string_view>
+
 #include "images/document.pb.h"
 #include "iterators/file_reader.h"
 #include "iterators/task_record.h"
@@ -17,6 +19,13 @@ namespace bpfckpt::policy {
 // Who opens such a file at restore: the first process that has it open. nullptr: bpfckpt itself does, because that
 // process has all the privileges that such files ask for, or because there is none.
 [[nodiscard]] const images::Process *opener_of(const images::Document &document, const images::File &file);
+
+// "/proc/12/maps" is 12 and "/maps"; "/proc/self/maps" 0 and "self/maps". pid 0: it is of no process.
+struct ProcPath {
+	uint32_t pid = 0;
+	std::string_view rest = {};
+};
+[[nodiscard]] ProcPath proc_path_of(const images::File &file);
 
 // After collect_files(): those that another than opener_of() has opened are findings.
 void refuse_other_openers(const iterators::FileReader &files, std::span<const task_record> tasks,

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "images/descriptors.h"
 #include "user/restore/file.h"
 #include "user/restore/file_lock.h"
 #include "user/restore/guard.h"
@@ -43,7 +44,8 @@ public:
 		  pages_(std::move(pages)),
 		  tree_(plan, stub, options.detached),
 		  files_(plan, pages_),
-		  rings_(tree_, plan, files_, pages_)
+		  rings_(tree_, plan, files_, pages_),
+		  locks_(plan)
 	{
 	}
 	Result<BuildStats> run();
@@ -70,6 +72,7 @@ private:
 	OpenFiles files_;
 	Rings rings_;
 	SysvSegments segments_;
+	Locks locks_;
 	std::vector<LentTimeout> lent_;
 	BuildStats stats_;
 };
@@ -173,7 +176,7 @@ Result<> Builder::restore_stopped()
 	for (Member *member : members | std::views::reverse | std::views::filter(is_stopped)) {
 		TRY(restore_attributes(*member));
 		TRY(restore_threads({&member, 1}));
-		TRY(take_locks(plan_, *member));
+		TRY(locks_.take(*member));
 		TRY(finish(*member));
 		TRY(tree_.stop(*member));
 	}
@@ -185,10 +188,8 @@ int Builder::file_of_call(const Member &member, const images::Thread &thread) co
 {
 	if (!thread.syscall().timed() || !thread.syscall().args_size())
 		return -1;
-	for (const images::FdEntry &entry : member.image->files())
-		if (entry.fd() == thread.syscall().args(0))
-			return files_.fd(entry.file());
-	return -1;
+	uint32_t file = images::file_of(*member.image, thread.syscall().args(0));
+	return file ? files_.fd(file) : -1;
 }
 
 Result<user_regs_struct> Builder::prepare_registers(const Member &member, Tracee &tracee, const images::Thread &thread)
@@ -285,8 +286,8 @@ Result<BuildStats> Builder::run()
 	TRY(restore_threads(others));
 	TRY(rings_.rearm_works()); // closes descriptors, and with them a process's locks
 	for (Member *member : others)
-		TRY(take_locks(plan_, *member));
-	TRY(take_locks_of_rings(plan_, files_));
+		TRY(locks_.take(*member));
+	TRY(locks_.take_those_of_rings(files_));
 	for (Member *member : others)
 		TRY(finish(*member));
 	TRY(check_time());

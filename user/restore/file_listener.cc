@@ -130,9 +130,9 @@ int bind_below(const std::string &root, int fd, const sockaddr *name, socklen_t 
 	return error;
 }
 
-class Listener {
+class NamedSocket {
 public:
-	explicit Listener(const images::File &file) : file_(file), image_(file.socket()) {}
+	explicit NamedSocket(const images::File &file) : file_(file), image_(file.socket()) {}
 	Result<UniqueFd> open(Member *creator);
 	Result<UniqueFd> open_unconnected(bool connect);
 
@@ -152,14 +152,14 @@ private:
 	std::string root_ = "/"; // of the process that gave it its name
 };
 
-Result<> Listener::set(int level, int option, int value, const char *name)
+Result<> NamedSocket::set(int level, int option, int value, const char *name)
 {
 	if (setsockopt(fd_.get(), level, option, &value, sizeof(value)))
 		return errno_error(errno, "cannot set {}", name).on(name_of(file_));
 	return {};
 }
 
-Result<> Listener::set_tcp_options()
+Result<> NamedSocket::set_tcp_options()
 {
 	const images::SocketOptions &options = image_.options();
 	if (image_.family() == "AF_INET6")
@@ -176,7 +176,7 @@ Result<> Listener::set_tcp_options()
 }
 
 // With SO_REUSEADDR: connections of before the dump that are in TIME_WAIT do not stand in the way if they had it, too.
-Result<> Listener::bind_to(const Address &address)
+Result<> NamedSocket::bind_to(const Address &address)
 {
 	if (!address.size)
 		return make_error(Code::kCorrupt, "has no address: {}", image_.local()).on(name_of(file_));
@@ -200,7 +200,7 @@ Result<> Listener::bind_to(const Address &address)
 }
 
 // The name that it tells is that which its process used, after a chroot(2) perhaps.
-Result<> Listener::find_root(const Member *creator)
+Result<> NamedSocket::find_root(const Member *creator)
 {
 	const std::string &path = image_.name().path();
 	if (leads_to(root_, image_.local(), path))
@@ -215,7 +215,7 @@ Result<> Listener::find_root(const Member *creator)
 }
 
 // What was left there by the socket of before, or by a restore that failed: no socket is bound to it any more.
-Result<> Listener::remove_name()
+Result<> NamedSocket::remove_name()
 {
 	const std::string &path = image_.name().path();
 	struct stat there;
@@ -230,7 +230,7 @@ Result<> Listener::remove_name()
 	return {};
 }
 
-Result<> Listener::set_name_attributes()
+Result<> NamedSocket::set_name_attributes()
 {
 	const images::SocketName &name = image_.name();
 	if (lchown(name.path().c_str(), name.uid(), name.gid()) || chmod(name.path().c_str(), name.mode()))
@@ -238,7 +238,7 @@ Result<> Listener::set_name_attributes()
 	return {};
 }
 
-Result<> Listener::make_socket()
+Result<> NamedSocket::make_socket()
 {
 	bool local = image_.family() == "AF_UNIX";
 	int family = local ? AF_UNIX : image_.family() == "AF_INET6" ? AF_INET6 : AF_INET;
@@ -252,7 +252,7 @@ Result<> Listener::make_socket()
 
 // It was on its way (TCP_SYN_SENT), and goes there again. A refusal that comes at once would be told to nobody
 // (net/ipv4/af_inet.c: __inet_stream_connect()).
-Result<> Listener::connect_again()
+Result<> NamedSocket::connect_again()
 {
 	Address peer = inet_address(image_.remote());
 	int flags = fcntl(fd_.get(), F_GETFL);
@@ -268,7 +268,7 @@ Result<> Listener::connect_again()
 }
 
 // A port that connect(2) has chosen is chosen again.
-Result<UniqueFd> Listener::open_unconnected(bool connect)
+Result<UniqueFd> NamedSocket::open_unconnected(bool connect)
 {
 	TRY(make_socket());
 	Address address = inet_address(image_.local());
@@ -283,7 +283,7 @@ Result<UniqueFd> Listener::open_unconnected(bool connect)
 	return std::move(fd_);
 }
 
-Result<UniqueFd> Listener::open(Member *creator)
+Result<UniqueFd> NamedSocket::open(Member *creator)
 {
 	bool local = image_.family() == "AF_UNIX";
 	TRY(make_socket());
@@ -310,14 +310,14 @@ Result<UniqueFd> Listener::open(Member *creator)
 Result<OpenedFiles> open_listener(const images::File &file, Member *creator)
 {
 	OpenedFiles opened;
-	opened.emplace_back(file.id(), TRY(Listener(file).open(creator)));
+	opened.emplace_back(file.id(), TRY(NamedSocket(file).open(creator)));
 	return opened;
 }
 
 Result<OpenedFiles> open_unconnected(const images::File &file, bool connect)
 {
 	OpenedFiles opened;
-	opened.emplace_back(file.id(), TRY(Listener(file).open_unconnected(connect)));
+	opened.emplace_back(file.id(), TRY(NamedSocket(file).open_unconnected(connect)));
 	return opened;
 }
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <climits>
 #include <optional>
-#include <unordered_set>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -12,6 +11,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
+#include "images/descriptors.h"
 #include "user/target/tree_scan.h"
 #include "user/util/io.h"
 
@@ -64,23 +64,6 @@ struct flock posix_lock(const FileLock &lock)
 int flock_operation(const FileLock &lock)
 {
 	return (lock.type() == "WRITE" ? LOCK_EX : LOCK_SH) | LOCK_NB;
-}
-
-std::optional<uint32_t> descriptor_of(const images::Process &process, uint32_t file)
-{
-	for (const images::FdEntry &entry : process.files())
-		if (entry.file() == file)
-			return entry.fd();
-	return std::nullopt;
-}
-
-// Who takes the locks that belong to the file: 0: no process has it open.
-uint32_t first_holder(const Plan &plan, uint32_t file)
-{
-	for (const images::Process &process : plan.document->processes())
-		if (descriptor_of(process, file))
-			return process.pid();
-	return 0;
 }
 
 std::optional<Held> parse(const std::string &line)
@@ -161,46 +144,56 @@ void check_locks(const Plan &plan, Findings &findings)
 	}
 }
 
-Result<> take_locks(const Plan &plan, Member &member)
+Locks::Locks(const Plan &plan)
 {
-	SyscallBatch batch;
-	std::vector<std::pair<const images::File *, const FileLock *>> wanted;
 	for (const images::File *file : plan.open_files) {
+		const images::Process *first = nullptr;
+		if (file->locks_size())
+			first = images::first_holder(*plan.document, file->id());
 		for (const FileLock &lock : file->locks()) {
-			bool own = lock.kind() == "POSIX";
-			if ((own ? lock.pid() : first_holder(plan, file->id())) != member.image->pid())
-				continue;
-			std::optional<uint32_t> fd = descriptor_of(*member.image, file->id());
-			if (!fd)
-				return Error(Code::kInternal, "has a lock on what it has not open").on(name_of(*file));
-			if (lock.kind() == "FLOCK")
-				batch.add(SYS_flock, *fd, flock_operation(lock));
-			else
-				batch.add(SYS_fcntl, *fd, own ? F_SETLK : F_OFD_SETLK, batch.value(posix_lock(lock)));
-			wanted.emplace_back(file, &lock);
+			uint32_t holder = first ? first->pid() : kNobody;
+			of_process_[lock.kind() == "POSIX" ? lock.pid() : holder].emplace_back(file, &lock);
 		}
 	}
-	if (batch.empty())
+}
+
+Result<> Locks::take(Member &member) const
+{
+	auto own = of_process_.find(member.image->pid());
+	if (own == of_process_.end())
 		return {};
+	SyscallBatch batch;
+	std::unordered_map<uint32_t, uint32_t> descriptors; // by File.id
+	for (const images::FdEntry &entry : member.image->files())
+		descriptors.try_emplace(entry.file(), entry.fd());
+	for (auto [file, lock] : own->second) {
+		auto entry = descriptors.find(file->id());
+		if (entry == descriptors.end())
+			return Error(Code::kInternal, "has a lock on what it has not open").on(name_of(*file));
+		if (lock->kind() == "FLOCK")
+			batch.add(SYS_flock, entry->second, flock_operation(*lock));
+		else
+			batch.add(SYS_fcntl, entry->second, lock->kind() == "POSIX" ? F_SETLK : F_OFD_SETLK,
+				  batch.value(posix_lock(*lock)));
+	}
 	Result<> done = batch.run(member.leader);
 	if (!done && (done.error().sys_errno == EAGAIN || done.error().sys_errno == EACCES)) {
-		auto [file, lock] = wanted[batch.completed()];
+		auto [file, lock] = own->second[batch.completed()];
 		return taken(*file, *lock, "others have a lock");
 	}
 	return done;
 }
 
-Result<> take_locks_of_rings(const Plan &plan, const OpenFiles &files)
+Result<> Locks::take_those_of_rings(const OpenFiles &files) const
 {
-	for (const images::File *file : plan.open_files) {
-		if (!file->locks_size() || first_holder(plan, file->id()))
-			continue;
+	auto all = of_process_.find(kNobody);
+	if (all == of_process_.end())
+		return {};
+	for (auto [file, lock] : all->second) {
 		int fd = files.fd(file->id());
-		for (const FileLock &lock : file->locks()) {
-			struct flock range = posix_lock(lock);
-			if (lock.kind() == "FLOCK" ? flock(fd, flock_operation(lock)) : fcntl(fd, F_OFD_SETLK, &range))
-				return taken(*file, lock, strerror(errno));
-		}
+		struct flock range = posix_lock(*lock);
+		if (lock->kind() == "FLOCK" ? flock(fd, flock_operation(*lock)) : fcntl(fd, F_OFD_SETLK, &range))
+			return taken(*file, *lock, strerror(errno));
 	}
 	return {};
 }
