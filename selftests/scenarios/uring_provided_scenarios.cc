@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Provided buffers: the next request takes the buffer that it would have taken.
+#include <algorithm>
+
 #include "selftests/scenarios/uring_json.h"
 
 namespace bpfckpt::selftests {
@@ -26,6 +28,23 @@ void run_provided(unsigned flags)
 	run_scenario("uring_provided", options);
 }
 
+void run_sends(unsigned flags)
+{
+	SCOPED_TRACE("flags " + std::to_string(flags));
+	ScenarioOptions options;
+	options.args = {std::to_string(flags)};
+	options.verify = [](const Json &document) {
+		ASSERT_EQ(document["rings"].size(), 1u);
+		const Json &ring = document["rings"][0];
+		expect_complete(ring, 8);
+		Json sends = where(ring["in_flight"], "opcode", "IORING_OP_SEND");
+		ASSERT_EQ(sends.size(), 5u);
+		EXPECT_EQ(std::ranges::count_if(sends, [](const Json &one) { return one.contains("taken_buffer"); }), 4)
+			<< sends;
+	};
+	run_scenario("uring_provided_sends", options);
+}
+
 } // namespace
 
 TEST(UringProvided, the_next_buffer_is_the_one_that_was_to_come)
@@ -37,6 +56,23 @@ TEST(UringProvided, the_next_buffer_is_the_one_that_was_to_come)
 TEST(UringProvided, with_a_submission_thread)
 {
 	run_provided(kSqpoll);
+}
+
+TEST(UringProvided, sends_keep_the_buffer_that_they_have_taken)
+{
+	run_sends(0);
+	run_sends(kSingleIssuer | kDeferTaskrun);
+}
+
+TEST(UringProvided, sends_of_a_submission_thread)
+{
+	run_sends(kSqpoll);
+}
+
+TEST(UringProvided, sends_with_a_part_of_a_buffer_or_with_several_are_refused)
+{
+	run_refusal("uring_provided_sends", "how much of a provided buffer it has taken", {}, {"0", "incremental"});
+	run_refusal("uring_provided_sends", "it has taken several provided buffers", {}, {"0", "bundle"});
 }
 
 } // namespace bpfckpt::selftests

@@ -46,7 +46,9 @@ std::string request_detail(const View &view, const Request &request)
 	if (request.length() && request.opcode() != IORING_OP_POLL_ADD && request.opcode() != IORING_OP_TIMEOUT)
 		add(human_bytes(request.length()));
 	if (request.flags() & 1u << 5)
-		add(fmt::format("buffer group {}", request.buffer_group()));
+		add(request.has_taken_buffer()
+			    ? fmt::format("has buffer {} of group {}", request.taken_buffer(), request.buffer_group())
+			    : fmt::format("buffer group {}", request.buffer_group()));
 	if (!request.path().empty())
 		add(printable(request.path()));
 	if (request.in_flight_file2())
@@ -94,6 +96,8 @@ void view_requests(View &view, const Ring &ring)
 void view_in_flight(View &view, const Ring &ring)
 {
 	std::string text = fmt::format("{}", ring.in_flight_size());
+	if (ring.notifications())
+		text += fmt::format(" and {}", count_of(ring.notifications(), "notification"));
 	if (ring.complete())
 		text += ring.in_flight_size() ? ", as many as the kernel counts" : "";
 	else

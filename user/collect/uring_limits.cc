@@ -193,7 +193,8 @@ void refuse_requests(const images::Ring &ring, bool at_rest, Refusals &refusals)
 			     "a longer --drain-timeout gives them more time");
 	if (!ring.complete() && at_rest)
 		refusals.add(
-			fmt::format("{} requests were found, the kernel counts {}", ring.in_flight_size(),
+			fmt::format("{} requests were found, the kernel counts {}",
+				    static_cast<uint32_t>(ring.in_flight_size()) + ring.notifications(),
 				    ring.in_flight_count()),
 			"requests on no list are disk I/O, notifications of zero-copy sends, or descriptors on their "
 			"way to another ring: try again when they are done");

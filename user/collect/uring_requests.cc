@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <optional>
 #include <ranges>
+#include <unordered_map>
+#include <unordered_set>
 
 #include <linux/io_uring.h>
 
@@ -12,6 +14,7 @@
 #include "user/collect/uring_request_file.h"
 #include "user/uring/classify.h"
 #include "user/uring/decode.h"
+#include "user/uring/provided.h"
 
 namespace bpfckpt::collect {
 
@@ -208,7 +211,7 @@ std::string Collector::name_file(const uring_request_record &record, uring::Requ
 		auto number = descriptor_of(*context_.document, request.tid(), request.file());
 		if (!number)
 			return "no descriptor of its file is left";
-		source.descriptor = *number;
+		source.descriptor = static_cast<int>(*number);
 	}
 	return {};
 }
@@ -248,7 +251,8 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 	std::string obstacle = uring::decode_request(source, request);
 	if (obstacle.empty())
 		obstacle = no_file;
-	if (obstacle.empty() && (source.has_flag("REQ_F_BUFFER_SELECTED") || source.has_flag("REQ_F_BUFFER_RING")))
+	if (obstacle.empty() && !request.has_taken_buffer() &&
+	    (source.has_flag("REQ_F_BUFFER_SELECTED") || source.has_flag("REQ_F_BUFFER_RING")))
 		obstacle = "it has taken a provided buffer already";
 	if (obstacle.empty() && is_splice(record))
 		obstacle = name_input(source, request);
@@ -284,7 +288,8 @@ void Collector::prove(images::Ring &ring)
 {
 	uring::Proof proof = uring::proof_of(UringIndex::of(index_.counts, record_.ring));
 	ring.set_in_flight_count(proof.counted);
-	ring.set_complete(!index_.records.truncated && proof.holds(static_cast<size_t>(ring.in_flight_size())));
+	ring.set_complete(!index_.records.truncated &&
+			  proof.holds(static_cast<size_t>(ring.in_flight_size()) + ring.notifications()));
 }
 
 // A timeout that has expired is cut out of its chain, and cancels what was before it when its queued work runs
@@ -331,15 +336,31 @@ void Collector::add_links(std::span<const uring::Sighting> sightings, images::Ri
 	}
 }
 
+// A classic group that is used up is as good as none, but for a request that has taken its last buffer.
+static void add_used_up_groups(images::Ring &ring)
+{
+	for (const images::Request &request : ring.in_flight())
+		if (request.has_taken_buffer() && !uring::find_group(ring, request.buffer_group()))
+			ring.add_buffer_groups()->set_id(request.buffer_group());
+}
+
 void Collector::collect(images::Ring &ring)
 {
 	if (auto counts = UringIndex::of(index_.counts, record_.ring); !counts.empty())
 		completions_ = counts.back()->counters.cached_cq_tail - record_.cq_timeouts;
 	auto sightings = uring::sightings(UringIndex::of(index_.requests, record_.ring));
 	find_timed_out(sightings);
-	for (const uring::Sighting &sighting : sightings)
+	std::unordered_set<uint64_t> notifications;
+	for (const uring::Sighting &sighting : sightings) {
 		add(sighting, *ring.add_in_flight());
+		notifications.insert(uring::notification_of(*sighting.record, index_.layout));
+	}
+	for (const uring::Sighting &sighting : sightings)
+		notifications.erase(sighting.record->request); // its turn to be told has come
+	notifications.erase(0);
+	ring.set_notifications(static_cast<uint32_t>(notifications.size()));
 	add_links(sightings, ring);
+	add_used_up_groups(ring);
 	// Not counted before v6.16.
 	if (!ring.held_by_drain())
 		ring.set_held_by_drain(static_cast<uint32_t>(std::ranges::count(

@@ -75,7 +75,7 @@ void SupportCheck::check(const images::Ring &ring)
 		       (request.class_() == images::Request::COMPLETED &&
 			uring::completion_obstacle(ring, request).empty());
 	});
-	if (!known || ring.in_flight_count() != static_cast<uint32_t>(ring.in_flight_size()))
+	if (!known || ring.in_flight_count() != static_cast<uint32_t>(ring.in_flight_size()) + ring.notifications())
 		refuse(object,
 		       fmt::format("has {} requests in flight, and not all of them are known", ring.in_flight_count()));
 	for (const std::string &state : ring.unsupported())

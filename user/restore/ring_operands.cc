@@ -135,6 +135,7 @@ void Operands::add(const Request &request, io_uring_sqe &sqe)
 {
 	switch (request.opcode()) {
 	case images::IORING_OP_SENDMSG:
+	case images::IORING_OP_SENDMSG_ZC:
 	case images::IORING_OP_RECVMSG:
 		return add_message(request, sqe);
 	case images::IORING_OP_OPENAT:

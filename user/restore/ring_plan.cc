@@ -49,6 +49,9 @@ static Result<> check_sizes(const images::Ring &ring)
 		     group.head() > UINT16_MAX || group.id() > UINT16_MAX ||
 		     (group.kernel_memory() && group.content().size() != group.entries() * sizeof(io_uring_buf))))
 			return corrupt("has a ring of buffers of another size than it says");
+	for (const images::Request &request : ring.in_flight())
+		if (request.taken_buffer() > UINT16_MAX)
+			return corrupt("has taken a buffer of no number");
 	if (!ring.region_of_user() && ring.region_content().size() != uint64_t{ring.region_pages()} * 4096)
 		return corrupt("has a memory region of another size than it says");
 	for (const images::FixedBuffer &buffer : ring.buffers())

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "user/restore/ring_parts.h"
+#include "user/restore/buffer_ring.h"
 #include "user/uring/provided.h"
 #include "user/util/io.h"
 
@@ -25,12 +25,9 @@ namespace {
 
 constexpr uint64_t kPage = 4096;
 // Newer than the headers of the oldest build machine.
-constexpr uint16_t kKernelMemory = 1;        // IOU_PBUF_RING_MMAP
-constexpr uint16_t kIncremental = 2;         // IOU_PBUF_RING_INC
-constexpr uint64_t kMapBuffers = 0x80000000; // IORING_OFF_PBUF_RING
-constexpr unsigned kMapShift = 16;           // IORING_OFF_PBUF_SHIFT
-constexpr unsigned kRegisterStatus = 26;     // IORING_REGISTER_PBUF_STATUS
-constexpr uint16_t kBundle = 1 << 4;         // IORING_RECVSEND_BUNDLE
+constexpr uint16_t kKernelMemory = 1; // IOU_PBUF_RING_MMAP
+constexpr uint16_t kIncremental = 2;  // IOU_PBUF_RING_INC
+constexpr uint16_t kBundle = 1 << 4;  // IORING_RECVSEND_BUNDLE
 
 // struct io_uring_buf_reg
 struct RingRegistration {
@@ -40,51 +37,6 @@ struct RingRegistration {
 	uint16_t flags;
 	uint32_t min_left;
 	uint32_t reserved[5];
-};
-
-// struct io_uring_buf_status
-struct RingStatus {
-	uint32_t group;
-	uint32_t head;
-	uint32_t reserved[8];
-};
-
-// The content of one ring of buffers, wherever it lies.
-class BufferRing {
-public:
-	static Result<BufferRing> open(const NewRing &ring, const BufferGroup &group)
-	{
-		BufferRing result(ring, group);
-		size_t size = group.entries() * sizeof(io_uring_buf);
-		if (group.kernel_memory())
-			result.mapping_ = TRY(Mapping::create(
-				(size + kPage - 1) / kPage * kPage, PROT_READ | PROT_WRITE, MAP_SHARED, ring.fd,
-				static_cast<off_t>(kMapBuffers | uint64_t{group.id()} << kMapShift)));
-		return result;
-	}
-	Result<> write(std::span<const std::byte> bytes)
-	{
-		if (!group_.kernel_memory())
-			return ring_.maker.write(group_.user_address(), bytes);
-		std::ranges::copy(bytes, mapping_.bytes().begin());
-		return {};
-	}
-	Result<std::vector<std::byte>> content() const
-	{
-		std::vector<std::byte> bytes(group_.entries() * sizeof(io_uring_buf));
-		if (group_.kernel_memory())
-			std::ranges::copy(as_bytes(group_.content()), bytes.begin()); // its size: check_sizes()
-		else
-			TRY(ring_.maker.read(group_.user_address(), bytes));
-		return bytes;
-	}
-
-private:
-	BufferRing(const NewRing &ring, const BufferGroup &group) : ring_(ring), group_(group) {}
-
-	const NewRing &ring_;
-	const BufferGroup &group_;
-	Mapping mapping_ = {};
 };
 
 class Provider {
@@ -97,7 +49,7 @@ private:
 	Result<> close_source();
 	Result<> provide(const BufferGroup &group);
 	Result<> register_ring(const BufferGroup &group);
-	Result<> advance(const BufferGroup &group, BufferRing &memory);
+	Result<> advance(const BufferGroup &group, uint16_t wanted, BufferRing &memory);
 	Result<int32_t> submit(const io_uring_sqe &sqe);
 
 	const NewRing &ring_;
@@ -123,13 +75,13 @@ Result<int32_t> Provider::submit(const io_uring_sqe &sqe)
 
 Result<> Provider::provide(const BufferGroup &group)
 {
-	for (const uring::ProvidedRun &run : uring::runs_of(group)) {
+	for (const uring::ProvidedRun &run : uring::runs_of(ring_.image, group)) {
 		io_uring_sqe sqe = {};
 		sqe.opcode = IORING_OP_PROVIDE_BUFFERS;
 		sqe.fd = static_cast<int>(run.count);
-		sqe.addr = run.first->address();
-		sqe.len = run.first->length();
-		sqe.off = run.first->id();
+		sqe.addr = run.first.address();
+		sqe.len = run.first.length();
+		sqe.off = run.first.id();
 		sqe.buf_group = static_cast<uint16_t>(group.id());
 		if (int32_t result = TRY(submit(sqe)); result < 0)
 			return errno_error(-result, "cannot be provided with buffers of group {}", group.id())
@@ -168,11 +120,11 @@ Result<> Provider::close_source()
 	return batch.run(ring_.maker);
 }
 
-Result<> Provider::advance(const BufferGroup &group, BufferRing &memory)
+Result<> Provider::advance(const BufferGroup &group, uint16_t wanted, BufferRing &memory)
 {
 	TRY(open_source());
 	std::vector<io_uring_buf> entries(group.entries(), {.addr = scratch_, .len = 1, .bid = 0, .resv = 0});
-	entries[0].resv = static_cast<uint16_t>(group.head()); // the tail
+	entries[0].resv = wanted; // the tail
 	io_uring_sqe sqe = {};
 	sqe.opcode = IORING_OP_RECV;
 	sqe.flags = IOSQE_BUFFER_SELECT;
@@ -181,17 +133,17 @@ Result<> Provider::advance(const BufferGroup &group, BufferRing &memory)
 	sqe.buf_group = static_cast<uint16_t>(group.id());
 	const std::string bytes(uring::buffers_at_once(group), '\0');
 	size_t waiting = 0; // bytes in the socket: the kernel may leave one
-	for (uint32_t head = 0; head != group.head();) {
-		size_t wanted = std::min<size_t>(group.head() - head, bytes.size());
-		if (wanted > waiting)
-			TRY(write_all(peer_.get(), as_bytes(bytes).first(wanted - waiting)));
-		TRY(memory.write(std::as_bytes(std::span(entries))));
+	for (uint32_t head = 0; head != wanted;) {
+		size_t left = std::min<size_t>(wanted - head, bytes.size());
+		if (left > waiting)
+			TRY(write_all(peer_.get(), as_bytes(bytes).first(left - waiting)));
+		TRY(memory.write(entries));
 		int32_t taken = TRY(submit(sqe));
-		if (taken <= 0 || static_cast<size_t>(taken) > wanted)
-			return make_error(Code::kInternal, "takes {} of {} buffers of group {}", taken, wanted,
+		if (taken <= 0 || static_cast<size_t>(taken) > left)
+			return make_error(Code::kInternal, "takes {} of {} buffers of group {}", taken, left,
 					  group.id())
 				.on(ring_.name());
-		waiting = std::max(wanted, waiting) - static_cast<size_t>(taken);
+		waiting = std::max(left, waiting) - static_cast<size_t>(taken);
 		head += static_cast<uint32_t>(taken);
 	}
 	return {};
@@ -210,18 +162,13 @@ Result<> Provider::register_ring(const BufferGroup &group)
 	batch.add(SYS_io_uring_register, ring_.number, IORING_REGISTER_PBUF_RING, batch.value(registration), 1);
 	TRY(batch.run(ring_.maker));
 	BufferRing memory = TRY(BufferRing::open(ring_, group));
-	std::vector<std::byte> content = TRY(memory.content());
-	if (group.head())
-		TRY(advance(group, memory));
+	std::vector<io_uring_buf> content = TRY(memory.content());
+	uint16_t wanted = uring::first_head(ring_.image, group);
+	if (wanted)
+		TRY(advance(group, wanted, memory));
 	TRY(memory.write(content));
-	RingStatus status = {.group = group.id(), .head = 0, .reserved = {}};
-	SyscallBatch ask;
-	target::Blob blob = ask.exchange(status);
-	size_t asked = ask.add_optional(SYS_io_uring_register, ring_.number, kRegisterStatus, blob, 1);
-	TRY(ask.run(ring_.maker));
-	if (uint32_t head = ask.output_as<RingStatus>(blob).head; ask.result(asked) >= 0 && head != group.head())
-		return make_error(Code::kInternal, "is at {} in buffer group {}, not at {}", head, group.id(),
-				  group.head())
+	if (auto head = TRY(head_of_buffers(ring_.maker, ring_.number, group)); head && *head != wanted)
+		return make_error(Code::kInternal, "is at {} in buffer group {}, not at {}", *head, group.id(), wanted)
 			.on(ring_.name());
 	return {};
 }

@@ -11,8 +11,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "user/restore/buffer_ring.h"
 #include "user/target/batch.h"
 #include "user/target/tree_scan.h"
+#include "user/uring/provided.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::restore {
@@ -115,13 +117,18 @@ Result<> Submitter::move_up(std::span<int *const> numbers)
 	return {};
 }
 
-// Of two headers in one place only one can be lent; what is opened has one limit.
+// Of two headers in one place only one can be lent, and so it is with the next buffer of a ring of them; what is opened
+// has one limit.
 bool Submitter::disagree(const Request &one, const Request &other) const
 {
 	if (is_received_into_header(one) && is_received_into_header(other)) {
 		uint64_t low = std::min(one.address(), other.address());
 		return std::max(one.address(), other.address()) - low < sizeof(msghdr);
 	}
+	bool one_group =
+		one.flags() & other.flags() & IOSQE_BUFFER_SELECT && one.buffer_group() == other.buffer_group();
+	if (one_group && (uring::needs_loan(ring_.image, one) || uring::needs_loan(ring_.image, other)))
+		return true;
 	return one.open_limit() && other.open_limit() && one.open_limit() != other.open_limit();
 }
 
@@ -252,8 +259,14 @@ Result<> Submitter::submit_taken()
 		TRY(loans.lend_futexes(*request));
 	for (const ReceiveHeader &header : operands_.receive_headers())
 		TRY(loans.lend(header));
+	std::vector<BufferLoan> buffers;
+	for (const Request *request : taken_)
+		if (uring::needs_loan(ring_.image, *request))
+			buffers.push_back(TRY(BufferLoan::lend(ring_, thread_, number_, *request)));
 	TRY(enter_with_limit(static_cast<uint32_t>(taken_.size())));
 	TRY(loans.give_back());
+	for (BufferLoan &buffer : buffers)
+		TRY(buffer.give_back(thread_, number_));
 	taken_.clear();
 	numbers_.clear();
 	operands_.clear();

@@ -34,13 +34,16 @@ struct Unsettled {
 // By struct io_ring_ctx. This runs inside the freeze: it sorts, where sightings() would build a table of them all.
 using Rings = std::map<uint64_t, Unsettled>;
 
-Rings count_found(const iterators::UringRecords &records)
+Rings count_found(const iterators::UringRecords &records, const iterators::KernelLayout &layout)
 {
 	std::vector<std::pair<uint64_t, uint64_t>> requests;
 	requests.reserve(records.requests.size());
-	for (const uring_request_record &record : records.requests)
+	for (const uring_request_record &record : records.requests) {
 		if (!is_message(record))
 			requests.emplace_back(record.ring, record.request);
+		if (uint64_t notification = notification_of(record, layout))
+			requests.emplace_back(record.ring, notification);
+	}
 	std::ranges::sort(requests);
 	auto last = std::ranges::unique(requests).begin();
 
@@ -62,7 +65,7 @@ Rings count_found(const iterators::UringRecords &records)
 // The rings, and what keeps each from being settled.
 Rings look(const iterators::UringRecords &records, const iterators::KernelLayout &layout, const IsDisk &is_disk)
 {
-	Rings rings = count_found(records);
+	Rings rings = count_found(records, layout);
 	Workers workers(records, layout, is_disk);
 	for (const uring_request_record &record : records.requests) {
 		if (!workers.is_bounded(record))

@@ -11,11 +11,12 @@ namespace bpfckpt::uring {
 
 // Buffers of a classic group that one IORING_OP_PROVIDE_BUFFERS provides: neighbours in memory, numbered in a row.
 struct ProvidedRun {
-	const images::ProvidedBuffer *first;
+	images::ProvidedBuffer first;
 	uint32_t count;
 };
 
-[[nodiscard]] std::vector<ProvidedRun> runs_of(const images::BufferGroup &group);
+// Those that requests have taken that wait now, then those that are left: submitted again, they take them again.
+[[nodiscard]] std::vector<ProvidedRun> runs_of(const images::Ring &ring, const images::BufferGroup &group);
 
 // A receive that takes buffers of a ring in one go takes up to these (io_uring/kbuf.c: PEEK_MAX_IMPORT, less one for
 // what net.c does on a second try); of an incremental ring each buffer once.
@@ -24,7 +25,13 @@ struct ProvidedRun {
 // At most.
 [[nodiscard]] uint64_t requests_to_provide(const images::Ring &ring);
 
-// Nothing is left in it for a request that would take a buffer now.
-[[nodiscard]] bool has_no_buffer(const images::Ring &ring, uint32_t group);
+// nullptr: there is no such group.
+[[nodiscard]] const images::BufferGroup *find_group(const images::Ring &ring, uint32_t id);
+
+// Where a ring of buffers was before those that wait now took theirs.
+[[nodiscard]] uint16_t first_head(const images::Ring &ring, const images::BufferGroup &group);
+
+// It takes a buffer from a ring of them when it is submitted again, or looks for one, which need not be there any more.
+[[nodiscard]] bool needs_loan(const images::Ring &ring, const images::Request &request);
 
 } // namespace bpfckpt::uring

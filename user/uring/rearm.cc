@@ -188,6 +188,8 @@ std::string operation_obstacle(const Request &request, const images::File *file,
 	case images::IORING_OP_SHUTDOWN:
 	case images::IORING_OP_PIPE:
 	case images::IORING_OP_FUTEX_WAKE:
+	case images::IORING_OP_SEND_ZC:
+	case images::IORING_OP_SENDMSG_ZC:
 		return not_begun_obstacle(request);
 	default:
 		return "restore does not submit it again yet";
@@ -199,13 +201,24 @@ std::string provided_obstacle(const images::Ring &ring, const Request &request)
 {
 	if (!(request.flags() & IOSQE_BUFFER_SELECT))
 		return {};
+	const images::BufferGroup *group = find_group(ring, request.buffer_group());
+	bool is_ring = group && group->ring();
 	switch (request.opcode()) {
 	case images::IORING_OP_RECV:
 	case images::IORING_OP_RECVMSG:
 		return {};
+	case images::IORING_OP_SEND:
+		if (request.has_taken_buffer() && !group)
+			return fmt::format("buffer group {}, of which it has taken one, is gone",
+					   request.buffer_group());
+		if (request.has_taken_buffer() && group->incremental())
+			return "how much of a provided buffer it has taken is not known";
+		return {};
 	case images::IORING_OP_READ:
 	case images::IORING_OP_READ_MULTISHOT:
-		if (has_no_buffer(ring, request.buffer_group()))
+		if (!group || (!is_ring && group->buffers().empty()))
+			return fmt::format("buffer group {} has none left for it", request.buffer_group());
+		if (is_ring && group->head() == group->tail() && !needs_loan(ring, request))
 			return fmt::format("buffer group {} has none left for it", request.buffer_group());
 		return {};
 	default:
@@ -225,18 +238,20 @@ std::string file_obstacle(const Request &request, const images::File *file)
 	return {};
 }
 
-// Some timeouts count completions: they come before what may be told at once. Works that have begun come before those
-// behind them. What a drain holds back waits for all
-// that was submitted before it, so it comes last.
+// Some timeouts count completions: they come before what may be told at once. Who has taken a provided buffer takes it
+// again before others look for one. Works that have begun come before those behind them. What a drain holds back waits
+// for all that was submitted before it, so it comes last.
 int rank_of(const Request &request)
 {
 	if (is_at(request, URING_PLACE_TIMEOUT))
 		return 0;
+	if (request.has_taken_buffer())
+		return 1;
 	if (has_worker(request))
-		return 2;
-	if (is_queued_work(request))
 		return 3;
-	return is_at(request, URING_PLACE_DEFERRED) ? 4 : 1;
+	if (is_queued_work(request))
+		return 4;
+	return is_at(request, URING_PLACE_DEFERRED) ? 5 : 2;
 }
 
 // Any other operation may have done a part of its work, of which nothing is known.

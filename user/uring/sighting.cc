@@ -5,6 +5,8 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "images/opcode.pb.h"
+
 namespace bpfckpt::uring {
 
 namespace {
@@ -43,6 +45,13 @@ bool is_queued(const uring_request_record &record)
 const char *name_of_place(uint32_t place)
 {
 	return place < kPlaces.size() ? kPlaces[place].name : "unknown";
+}
+
+uint64_t notification_of(const uring_request_record &record, const iterators::KernelLayout &layout)
+{
+	if (record.opcode != images::IORING_OP_SEND_ZC && record.opcode != images::IORING_OP_SENDMSG_ZC)
+		return 0;
+	return iterators::KernelObject(layout, "io_sr_msg", record.command).get("notif");
 }
 
 std::vector<Sighting> sightings(std::span<const uring_request_record *const> records)

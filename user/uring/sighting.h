@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "iterators/kernel_layout.h"
 #include "iterators/uring_record.h"
 
 namespace bpfckpt::uring {
@@ -25,6 +26,10 @@ inline bool is_message(const uring_request_record &record)
 {
 	return record.place == URING_PLACE_TASK_WORK && !record.tctx;
 }
+
+// A zero-copy send has a second request for its notification, from its preparation on (io_uring/net.c:
+// io_send_zc_prep()), which is on no list. Its address; 0: it is no such send, or has sent what it had.
+[[nodiscard]] uint64_t notification_of(const uring_request_record &record, const iterators::KernelLayout &layout);
 
 // All but messages, in the order of first sight. The records are those of one ring.
 std::vector<Sighting> sightings(std::span<const uring_request_record *const> records);

@@ -17,6 +17,7 @@ constexpr uint16_t kReceiveMultishot = 1 << 1;
 constexpr uint16_t kAcceptMultishot = 1 << 0;
 constexpr uint16_t kFixedBuffer = 1 << 2;
 constexpr uint16_t kPollFirst = 1 << 0; // IORING_RECVSEND_POLL_FIRST
+constexpr uint16_t kBundle = 1 << 4;    // IORING_RECVSEND_BUNDLE
 
 iterators::KernelObject decode_common(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
@@ -29,7 +30,8 @@ iterators::KernelObject decode_common(const RequestSource &source, images::Reque
 		sqe.buf_group =
 			static_cast<uint16_t>(sr.has("buf_group") ? sr.get("buf_group") : source.record->buf_index);
 		request.set_buffer_group(sqe.buf_group);
-		// One that waits for its socket has not taken a buffer yet: that there is none now is no error of it.
+		// One that waits for its socket has not taken a buffer yet, but for a send (see below): that there is
+		// none now is no error of it.
 		if (source.record->place == URING_PLACE_POLL)
 			sqe.ioprio |= kPollFirst;
 	} else if (sqe.ioprio & kFixedBuffer) {
@@ -37,6 +39,29 @@ iterators::KernelObject decode_common(const RequestSource &source, images::Reque
 		request.set_buffer_index(sqe.buf_index);
 	}
 	return sr;
+}
+
+// A send keeps the buffer that it has taken while it waits (io_uring/kbuf.c: io_buffers_select()). Before v6.15 its
+// group is not kept apart from the number of the buffer.
+std::string decode_buffer_of_send(const RequestSource &source, const iterators::KernelObject &sr,
+				  images::Request &request, io_uring_sqe &sqe)
+{
+	bool has_taken = source.has_flag("REQ_F_BUFFER_RING") || source.has_flag("REQ_F_BUFFER_SELECTED");
+	if (!source.layout->field("buf_sel_arg", "buf_group")) {
+		if (has_taken)
+			return "the group of the provided buffer that it has taken is not known on this kernel";
+		sqe.buf_group = source.record->buf_index;
+		request.set_buffer_group(sqe.buf_group);
+	}
+	if (!has_taken)
+		return {};
+	if (sqe.ioprio & kBundle)
+		return "it has taken several provided buffers";
+	request.set_taken_buffer(source.record->buf_index);
+	request.set_address(sr.get("buf"));
+	sqe.ioprio &= ~kPollFirst;
+	sqe.len = 0; // all of that buffer
+	return {};
 }
 
 // The destination of a send: the kernel's copy, the program's own may be gone.
@@ -56,17 +81,16 @@ std::string decode_send(const RequestSource &source, images::Request &request, i
 {
 	auto sr = decode_common(source, request, sqe);
 	sqe.msg_flags &= ~kKernelMessageFlags;
+	bool selects = source.has_flag("REQ_F_BUFFER_SELECT");
 	// buf and len move along with what is sent.
-	sqe.addr = source.has_flag("REQ_F_BUFFER_SELECT") ? 0 : sr.get("buf");
+	sqe.addr = selects ? 0 : sr.get("buf");
 	sqe.len = static_cast<uint32_t>(sr.get("len"));
 	decode_address(source, request);
 	sqe.addr_len = static_cast<uint16_t>(request.sockaddr().size());
 	request.set_address(sqe.addr);
 	request.set_length(sqe.len);
 	request.set_op_flags(sqe.msg_flags);
-	if (sqe.opcode == images::IORING_OP_SEND_ZC)
-		return "zero-copy sends cannot be submitted again";
-	return {};
+	return selects ? decode_buffer_of_send(source, sr, request, sqe) : "";
 }
 
 std::string decode_send_message(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
@@ -81,8 +105,6 @@ std::string decode_send_message(const RequestSource &source, images::Request &re
 	decode_address(source, request);
 	request.set_message_control(sr.get("msg_control"));
 	request.set_message_control_length(message.get("msg.msg_controllen"));
-	if (sqe.opcode == images::IORING_OP_SENDMSG_ZC)
-		return "zero-copy sends cannot be submitted again";
 	return {};
 }
 
