@@ -16,28 +16,42 @@ struct epoll_walk {
 	struct file_record *record;
 };
 
+struct rb_walk {
+	struct rb_node *node;
+};
+
+static long left_step(__u32 index, struct rb_walk *walk)
+{
+	struct rb_node *node = walk->node;
+	struct rb_node *left = BPF_CORE_READ(node, rb_left);
+
+	if (!left)
+		return 1;
+	walk->node = left;
+	return 0;
+}
+
+static long up_step(__u32 index, struct rb_walk *walk)
+{
+	struct rb_node *node = walk->node;
+	struct rb_node *above = (struct rb_node *)(BPF_CORE_READ(node, __rb_parent_color) & ~3UL);
+
+	walk->node = above;
+	return !above || BPF_CORE_READ(above, rb_right) != node;
+}
+
+/* lib/rbtree.c: rb_next(). */
 static __always_inline struct rb_node *rb_next(struct rb_node *node)
 {
-	struct rb_node *next = BPF_CORE_READ(node, rb_right);
-	int i;
+	struct rb_node *right = BPF_CORE_READ(node, rb_right);
+	struct rb_walk walk = {.node = right};
 
-	if (next) {
-		for (i = 0; i < MAX_TREE_DEPTH; i++) {
-			struct rb_node *left = BPF_CORE_READ(next, rb_left);
-
-			if (!left)
-				break;
-			next = left;
-		}
-		return next;
+	if (right) {
+		bpf_loop(MAX_TREE_DEPTH, left_step, &walk, 0);
+		return walk.node;
 	}
-	for (i = 0; i < MAX_TREE_DEPTH; i++) {
-		next = (struct rb_node *)(BPF_CORE_READ(node, __rb_parent_color) & ~3UL);
-		if (!next || BPF_CORE_READ(next, rb_right) != node)
-			return next;
-		node = next;
-	}
-	return NULL;
+	walk.node = node;
+	return bpf_loop(MAX_TREE_DEPTH, up_step, &walk, 0) < MAX_TREE_DEPTH ? walk.node : NULL;
 }
 
 static long epoll_step(__u32 index, struct epoll_walk *walk)

@@ -48,10 +48,18 @@ static __always_inline struct own_pidns own_pidns(void)
 	return own;
 }
 
+/* The number of `pid` at a level, 0 if that is of another namespace; NULL: of any. Global, as all functions are that
+ * many others call: the verifier goes through them once, and not for each way that leads there.
+ */
+__noinline __u32 pid_nr_at(__u64 pid, __u32 level, __u64 ns)
+{
+	struct upid upid = upid_at((const struct pid *)pid, level);
+
+	return !ns || (__u64)upid.ns == ns ? upid.nr : 0;
+}
+
 /* The number of `pid` in the tool's namespace, 0 if it has none there (kernel/pid.c: pid_nr_ns()). */
 static __always_inline __u32 own_pid_nr(const struct own_pidns *own, const struct pid *pid)
 {
-	struct upid upid = upid_at(pid, own->level);
-
-	return upid.ns == own->ns ? upid.nr : 0;
+	return pid_nr_at((__u64)pid, own->level, (__u64)own->ns);
 }

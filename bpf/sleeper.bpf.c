@@ -43,17 +43,9 @@ struct {
 	__type(value, __u32);
 } kinds SEC(".maps");
 
-static __always_inline _Bool name_is(const char *name, const char *wanted, __u32 size)
-{
-	for (__u32 i = 0; i < size; i++) {
-		if (name[i] != wanted[i])
-			return 0;
-	}
-	return 1;
-}
-#define NAME_IS(name, wanted) name_is(name, wanted, sizeof(wanted))
+#define NAME_IS(name, wanted) (!bpf_strncmp(name, sizeof(name), wanted))
 
-/* Global, so that the verifier goes through its loops once and not for each way that leads to it. */
+/* Global, so that the verifier goes through it once and not for each way that leads to it. */
 __noinline __u32 kind_of(__u64 function)
 {
 	__u32 *known = bpf_map_lookup_elem(&kinds, &function);

@@ -210,7 +210,7 @@ static void read_numbers(struct task_record *record, const struct own_pidns *own
 	record->tracer = record->flags & TASK_PTRACED ? own_pid_nr(own, BPF_CORE_READ(task, parent, thread_pid)) : 0;
 	record->nested_count = level > own->level ? level - own->level : 0;
 	for (int i = 0; i < TASK_NESTED_MAX; i++)
-		record->nested[i] = i < record->nested_count ? upid_at(pid, own->level + 1 + i).nr : 0;
+		record->nested[i] = i < record->nested_count ? pid_nr_at((__u64)pid, own->level + 1 + i, 0) : 0;
 }
 
 static void read_scheduling(struct task_record *record, const struct task_struct *task)
