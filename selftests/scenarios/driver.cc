@@ -391,10 +391,27 @@ static bool is_brief()
 	return brief;
 }
 
+// TEST_ROUNDS (make test-rounds): so many restores, and before each the program goes on after a dump.
+static int rounds()
+{
+	static const char *const wanted = getenv("TEST_ROUNDS");
+	return wanted ? std::max(static_cast<int>(strtol(wanted, nullptr, 10)), 1) : 0;
+}
+
+static bool go_on_after_dump(Scenario &scenario, const ScenarioOptions &options)
+{
+	Args leave_running = options.dump_args;
+	leave_running.emplace_back("-R");
+	return scenario.dump(leave_running).exit == 0 && scenario.check_target() && scenario.go(options.deadline);
+}
+
 static void restore_some_times(Scenario &scenario, const ScenarioOptions &options)
 {
-	for (int life = 1; life <= (is_brief() ? 1 : 2); life++) {
+	int lives = rounds() ? rounds() : is_brief() ? 1 : 2;
+	for (int life = 1; life <= lives; life++) {
 		SCOPED_TRACE("restore " + std::to_string(life));
+		if (rounds() && !go_on_after_dump(scenario, options))
+			return;
 		if (scenario.dump(options.dump_args).exit != 0 || !scenario.restore(options.restore_args))
 			return;
 		if (!scenario.check_target() || !scenario.go(options.deadline))

@@ -141,7 +141,7 @@ struct ScenarioOptions {
 };
 
 // inspect and verify; dump -R; show and verify; round; then, where this build can restore: dump, restore, round, twice.
-// TEST_BRIEF=1: no inspect, one restore.
+// TEST_BRIEF=1: no inspect, one restore. TEST_ROUNDS=20: twenty times dump -R, round, dump, restore, round.
 void run_scenario(const std::string &program, const ScenarioOptions &options = {});
 
 // dump is refused with exit 3 and `text` in its message, leaves no checkpoint behind, and the program does not notice.

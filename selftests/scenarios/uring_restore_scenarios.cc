@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Rings with nothing in flight come back: the programs go on using them and check each word themselves.
+#include <cstdlib>
 #include <ctime>
 
 #include "selftests/scenarios/driver.h"
@@ -47,6 +48,25 @@ TEST(UringRestore, counters_out_of_reach_are_refused_before_anything_is_made)
 	EXPECT_NE(refused.err.find("ring 1"), std::string::npos) << refused.err;
 	ASSERT_TRUE(scenario.restore());
 	ASSERT_TRUE(scenario.go());
+}
+
+TEST(UringRestore, counters_go_on_from_where_they_were)
+{
+	run_scenario("uring_counters", {.args = {"1000000"}});
+}
+
+// Each round goes 13 steps on. The first one is before the restore, the second takes the restored ring beyond 2^31, or
+// over the end of the 32 bits.
+TEST(UringRestore, counters_far_out)
+{
+	if (!getenv("TEST_LONG"))
+		GTEST_SKIP() << "counting to 2^31 and 2^32 takes minutes: make test-long";
+	for (const char *count : {"2147483628", "4294967276"}) {
+		SCOPED_TRACE(count);
+		run_scenario("uring_counters", {.args = {count},
+						.restore_args = {"--ring-counter-budget", "30m", "--timeout", "40m"},
+						.deadline = std::chrono::minutes(1)});
+	}
 }
 
 TEST(UringRestore, a_ring_without_sq_array)
