@@ -126,6 +126,7 @@ static __always_inline void copy_async(__u64 request, __u64 async, __u8 opcode)
 	case OP_RECVMSG:
 	case OP_SENDMSG_ZC:
 	case OP_SEND:
+	case OP_SEND_ZC:
 	case OP_RECV:
 		copy_iovecs(request, iter_of_message(async));
 		break;

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Sends that wait with a provided buffer, which they keep: the program puts others in its place. Reads that wait while
 // their group has run empty. argv[1]: flags of the ring; argv[2]: "incremental", "bundle": a send of which a dump does
-// not know enough.
+// not know enough; "timer": a read that is to find no buffer two seconds from now.
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "selftests/scenarios/uring_ring.h"
@@ -18,6 +21,7 @@
 #define PBUF_RING_INC        2
 #define REGISTER_PBUF_STATUS 26
 #define READ_MULTISHOT       49
+#define OP_PIPE              62
 #define MAP_BUFFERS          0x80000000UL
 
 #define ENTRIES 4
@@ -46,7 +50,7 @@ static struct send {
 	struct group *group;
 	int pair[2], filled, id;
 	char text[SIZE];
-} sends[] = {{.group = &user}, {.group = &user}, {.group = &kernel}, {.group = NULL}};
+} sends[] = {{.group = &user}, {.group = &user}, {.group = &kernel}, {.group = NULL}, {.group = NULL}};
 #define SENDS (int)(sizeof(sends) / sizeof(sends[0]))
 
 enum {
@@ -61,7 +65,7 @@ enum {
 
 static struct io_uring ring;
 static int chain_pipe[2], chain_pair[2], read_pipe[2], many_pipe[2], pair[2];
-static char classic[SIZE], chain_byte;
+static char classic[IDS][SIZE], chain_byte;
 
 /* The next id, with a text that no other has. */
 static void put_buffer(struct group *group)
@@ -157,15 +161,19 @@ static unsigned expect(int data, int result, int id)
 	return flags;
 }
 
-static void provide(const char *text)
+/* As the only one of the classic group. Gives its id. */
+static int provide(void)
 {
+	static unsigned count;
 	struct io_uring_sqe *sqe = ring_sqe(&ring);
+	int id = (int)(count % IDS);
 
-	memcpy(classic, text, SIZE);
-	io_uring_prep_provide_buffers(sqe, classic, SIZE, 1, CLASSIC, 5);
+	snprintf(classic[id], SIZE, "text %9uc", count++);
+	io_uring_prep_provide_buffers(sqe, classic[id], SIZE, 1, CLASSIC, id);
 	sqe->user_data = PROVIDE;
 	ring_submit(&ring, 1);
 	expect(PROVIDE, 0, -1);
+	return id;
 }
 
 static void arm_send(int index)
@@ -176,7 +184,7 @@ static void arm_send(int index)
 	for (send_->filled = 0; send(send_->pair[0], "fill", 4, MSG_DONTWAIT) == 4; send_->filled++)
 		;
 	if (!send_->group)
-		provide("text of classics");
+		send_->id = provide();
 	sqe = ring_sqe(&ring);
 	io_uring_prep_send(sqe, send_->pair[0], NULL, 0, 0);
 	submit_select(sqe, SEND + index, send_->group ? send_->group->id : CLASSIC);
@@ -184,8 +192,7 @@ static void arm_send(int index)
 		send_->id = replace_buffer(send_->group);
 		memcpy(send_->text, send_->group->bytes[send_->id], SIZE);
 	} else {
-		send_->id = 5;
-		memcpy(send_->text, classic, SIZE);
+		memcpy(send_->text, classic[send_->id], SIZE);
 	}
 }
 
@@ -316,6 +323,27 @@ static void wait_with(const char *kind)
 	expect_at_head(&user, "armed");
 }
 
+static void wait_for_timer(void)
+{
+	struct itimerspec soon = {};
+	int timer = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC);
+
+	SCENARIO_REQUIRE(timer >= 0 && !clock_gettime(CLOCK_REALTIME, &soon.it_value), "%m");
+	soon.it_value.tv_sec += 2;
+	SCENARIO_REQUIRE(!timerfd_settime(timer, TFD_TIMER_ABSTIME, &soon, NULL), "%m");
+	set_up(&empty, 1);
+	arm_read(READ, timer);
+	empty_group();
+}
+
+static void check_timer(int round)
+{
+	(void)round;
+	ring_expect_result(&ring, READ, -ENOBUFS);
+	ring_expect_nothing(&ring, "after");
+	expect_at_head(&empty, "after");
+}
+
 static void check_nothing(int round)
 {
 	(void)round;
@@ -330,9 +358,15 @@ int main(int argc, char **argv)
 	SCENARIO_REQUIRE(!io_uring_queue_init_params(32, &ring, &params), "%m");
 	if (!(params.features & FEAT_BUNDLE))
 		scenario_skip("sends take no provided buffers (before Linux 6.10)");
+	if (!ring_knows(&ring, OP_PIPE)) /* as old as the field that tells it */
+		scenario_skip("of which group a send has its buffer the kernel does not keep (before Linux 6.16)");
 	SCENARIO_REQUIRE(!pipe(chain_pipe) && !pipe(read_pipe) && !pipe(many_pipe), "%m");
 	SCENARIO_REQUIRE(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair) && !socketpair(AF_UNIX, SOCK_STREAM, 0, chain_pair),
 			 "%m");
+	if (argc > 2 && !strcmp(argv[2], "timer")) {
+		wait_for_timer();
+		return scenario_main(check_timer);
+	}
 	if (argc > 2) {
 		wait_with(argv[2]);
 		return scenario_main(check_nothing);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Zero-copy sends, each of which has a second request for its notification: in chains behind a read that waits and a
-// connect(2). argv[1]: flags of the ring; argv[2] "waiting": one that has begun, to a connection that is full.
+// connect(2). argv[1]: flags of the ring; argv[2] "waiting": one that has begun, to a connection that is full; "fixed":
+// one of parts of a registered buffer.
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -12,19 +14,41 @@
 
 enum { READ = 1, CONNECT, SEND, WAITING = 100 };
 
+#define SEND_VECTORIZED (1U << 5) /* newer than liburing 2.3 */
+
 #define TEXT "sent without a copy"
 #define SIZE (int)(sizeof(TEXT) - 1)
 
 static struct io_uring ring;
-static int listener, sockets[2], pipes[2][2];
+static int listener, sockets[3], pipes[3][2], chains = 2;
 static struct sockaddr_in name;
 static char byte, text[] = TEXT;
 
-/* The second one sends a message of two parts, whose header may be gone before it is sent. */
+/* What is sent may be told by a message or a vector, which may be gone before it is sent. */
+static void prep_send(struct io_uring_sqe *sqe, int chain, struct msghdr *header, struct iovec *parts)
+{
+	parts[0] = (struct iovec){text, 7};
+	parts[1] = (struct iovec){text + 7, SIZE - 7};
+	*header = (struct msghdr){.msg_iov = parts, .msg_iovlen = 2};
+	switch (chain) {
+	case 0:
+		io_uring_prep_send_zc(sqe, sockets[chain], text, SIZE, 0, 0);
+		break;
+	case 1:
+		io_uring_prep_sendmsg_zc(sqe, sockets[chain], header, 0);
+		break;
+	case 2:
+		io_uring_prep_send_zc(sqe, sockets[chain], parts, 2, 0, 0);
+		sqe->ioprio |= SEND_VECTORIZED;
+		break;
+	}
+	sqe->user_data = SEND;
+}
+
 static void arm(int chain)
 {
-	static struct msghdr header;
-	static struct iovec parts[2];
+	struct msghdr header;
+	struct iovec parts[2];
 	struct io_uring_sqe *sqe = ring_sqe(&ring);
 
 	sockets[chain] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -36,20 +60,10 @@ static void arm(int chain)
 	io_uring_prep_connect(sqe, sockets[chain], (struct sockaddr *)&name, sizeof(name));
 	sqe->flags |= IOSQE_IO_LINK;
 	sqe->user_data = CONNECT;
-	sqe = ring_sqe(&ring);
-	parts[0] = (struct iovec){text, 7};
-	parts[1] = (struct iovec){text + 7, SIZE - 7};
-	header = (struct msghdr){.msg_iov = parts, .msg_iovlen = 2};
-	if (chain)
-		io_uring_prep_sendmsg_zc(sqe, sockets[chain], &header, 0);
-	else
-		io_uring_prep_send_zc(sqe, sockets[chain], text, SIZE, 0, 0);
-	sqe->user_data = SEND;
+	prep_send(ring_sqe(&ring), chain, &header, parts);
 	ring_submit(&ring, 3);
-	if (!(ring.flags & IORING_SETUP_SQPOLL)) { /* its thread may still have to read them */
-		memset(parts, 0xff, sizeof(parts));
-		memset(&header, 0xff, sizeof(header));
-	}
+	memset(parts, 0xff, sizeof(parts));
+	memset(&header, 0xff, sizeof(header));
 }
 
 static void expect(int what, int result, unsigned flags)
@@ -89,7 +103,7 @@ static void check(int round)
 {
 	(void)round;
 	ring_expect_nothing(&ring, "before");
-	for (int chain = 0; chain < 2; chain++) {
+	for (int chain = 0; chain < chains; chain++) {
 		expect_chain(chain);
 		arm(chain);
 	}
@@ -122,6 +136,45 @@ static void wait_for_room(void)
 	ring_submit(&ring, 1);
 }
 
+/* Since v6.17; before, what is there is a flag that no send has. */
+static int takes_vectors(void)
+{
+	struct iovec part = {text, 1};
+	struct io_uring_sqe *sqe = ring_sqe(&ring);
+	int pair[2], sent;
+
+	SCENARIO_REQUIRE(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair), "%m");
+	io_uring_prep_send(sqe, pair[0], &part, 1, 0);
+	sqe->ioprio |= SEND_VECTORIZED;
+	sqe->user_data = SEND;
+	ring_submit(&ring, 1);
+	sent = ring_expect(&ring, SEND, "vector");
+	SCENARIO_CHECK(sent == 1 || sent == -EINVAL, "%d", sent);
+	close(pair[0]);
+	close(pair[1]);
+	return sent == 1;
+}
+
+/* Behind a read that waits. */
+static void arm_fixed(void)
+{
+	static char buffer[4096] __attribute__((aligned(4096)));
+	static struct iovec whole = {buffer, sizeof(buffer)}, part = {buffer + 100, 7};
+	static struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+	struct io_uring_sqe *sqe = ring_sqe(&ring);
+
+	SCENARIO_REQUIRE(!io_uring_register_buffers(&ring, &whole, 1), "cannot register");
+	sockets[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	io_uring_prep_read(sqe, pipes[0][0], &byte, 1, 0);
+	sqe->flags |= IOSQE_IO_LINK;
+	sqe->user_data = READ;
+	sqe = ring_sqe(&ring);
+	io_uring_prep_sendmsg_zc(sqe, sockets[0], &header, 0);
+	sqe->ioprio |= IORING_RECVSEND_FIXED_BUF;
+	sqe->user_data = SEND;
+	ring_submit(&ring, 2);
+}
+
 int main(int argc, char **argv)
 {
 	scenario_init();
@@ -134,12 +187,17 @@ int main(int argc, char **argv)
 	SCENARIO_REQUIRE(!setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)), "%m");
 	SCENARIO_REQUIRE(!bind(listener, (struct sockaddr *)&name, sizeof(name)) && !listen(listener, 4), "%m");
 	name = name_of(listener);
-	SCENARIO_REQUIRE(!pipe(pipes[0]) && !pipe(pipes[1]), "%m");
+	for (int i = 0; i < 3; i++)
+		SCENARIO_REQUIRE(!pipe(pipes[i]), "%m");
 	if (argc > 2) {
-		wait_for_room();
+		if (!strcmp(argv[2], "fixed"))
+			arm_fixed();
+		else
+			wait_for_room();
 		return scenario_main(check_nothing);
 	}
-	arm(0);
-	arm(1);
+	chains += takes_vectors();
+	for (int chain = 0; chain < chains; chain++)
+		arm(chain);
 	return scenario_main(check);
 }

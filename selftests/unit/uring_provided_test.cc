@@ -31,9 +31,9 @@ images::BufferGroup &add_ring(images::Ring &ring, uint32_t entries, uint32_t hea
 
 TEST(UringProvided, neighbours_are_provided_together)
 {
-	images::Ring ring;
+	Takers nobody{images::Ring()};
 	images::BufferGroup group;
-	EXPECT_TRUE(runs_of(ring, group).empty());
+	EXPECT_TRUE(runs_of(group, nobody).empty());
 	add_buffer(group, 4, 0x1000);
 	add_buffer(group, 5, 0x1040);
 	add_buffer(group, 6, 0x1080);
@@ -41,7 +41,7 @@ TEST(UringProvided, neighbours_are_provided_together)
 	add_buffer(group, 9, 0x2000);     // another place
 	add_buffer(group, 10, 0x2040, 8); // another size
 	add_buffer(group, 3, 0x2048, 8);  // backwards
-	auto runs = runs_of(ring, group);
+	auto runs = runs_of(group, nobody);
 	ASSERT_EQ(runs.size(), 5u);
 	EXPECT_EQ(runs[0].first.id(), 4u);
 	EXPECT_EQ(runs[0].count, 3u);
@@ -69,14 +69,14 @@ TEST(UringProvided, what_was_taken_by_those_that_wait_is_taken_again)
 {
 	images::Ring ring;
 	images::BufferGroup &group = add_ring(ring, 16, 1);
-	EXPECT_EQ(first_head(ring, group), 1u);
+	EXPECT_EQ(first_head(group, Takers(ring)), 1u);
 	for (uint32_t other : {0U, 0U, 1U}) {
 		images::Request &request = *ring.add_in_flight();
 		request.set_buffer_group(other);
 		request.set_taken_buffer(0);
 	}
 	ring.add_in_flight()->set_buffer_group(0);
-	EXPECT_EQ(first_head(ring, group), 65535u) << "it is a counter of 16 bits";
+	EXPECT_EQ(first_head(group, Takers(ring)), 65535u) << "it is a counter of 16 bits";
 	EXPECT_EQ(requests_to_provide(ring), 258u);
 }
 
@@ -85,39 +85,42 @@ TEST(UringProvided, taken_buffers_are_provided_first)
 	images::Ring ring;
 	images::BufferGroup group;
 	add_buffer(group, 4, 0x1000);
-	images::Request &request = *ring.add_in_flight();
-	request.set_taken_buffer(8);
-	request.set_address(0x2000);
-	request.set_length(10);
-	auto runs = runs_of(ring, group);
-	ASSERT_EQ(runs.size(), 2u);
+	for (uint32_t id : {8U, 6U}) {
+		images::Request &request = *ring.add_in_flight();
+		request.set_taken_buffer(id);
+		request.set_address(0x2000);
+		request.set_length(10);
+	}
+	auto runs = runs_of(group, Takers(ring));
+	ASSERT_EQ(runs.size(), 3u);
 	EXPECT_EQ(runs[0].first.id(), 8u);
 	EXPECT_EQ(runs[0].first.address(), 0x2000u);
 	EXPECT_EQ(runs[0].first.length(), 10u);
-	EXPECT_EQ(runs[1].first.id(), 4u);
+	EXPECT_EQ(runs[1].first.id(), 6u);
+	EXPECT_EQ(runs[2].first.id(), 4u);
 }
 
-TEST(UringProvided, a_buffer_is_lent_where_there_is_none)
+TEST(UringProvided, who_takes_from_a_ring_or_looks_into_it)
 {
 	images::Ring ring;
 	images::BufferGroup &group = add_ring(ring, 16, 7);
-	group.set_tail(7);
-	images::Request &read = *ring.add_in_flight();
-	read.set_opcode(images::IORING_OP_READ);
-	read.set_flags(IOSQE_BUFFER_SELECT);
-	read.set_where(name_of_place(URING_PLACE_POLL));
-	EXPECT_TRUE(needs_loan(ring, read));
-	read.set_woken(true);
-	EXPECT_FALSE(needs_loan(ring, read)) << "it finds none now";
-	read.set_woken(false);
-	group.set_tail(8);
-	EXPECT_FALSE(needs_loan(ring, read));
-	read.set_opcode(images::IORING_OP_SEND);
-	EXPECT_FALSE(needs_loan(ring, read));
-	read.set_taken_buffer(3);
-	EXPECT_TRUE(needs_loan(ring, read));
+	images::Request &request = *ring.add_in_flight();
+	request.set_opcode(images::IORING_OP_READ);
+	request.set_flags(IOSQE_BUFFER_SELECT);
+	request.set_where(name_of_place(URING_PLACE_POLL));
+	EXPECT_TRUE(looks_into_ring(ring, request));
+	EXPECT_FALSE(takes_from_ring(ring, request));
+	request.set_woken(true);
+	EXPECT_FALSE(looks_into_ring(ring, request)) << "it takes what there is now";
+	request.set_woken(false);
+	request.set_opcode(images::IORING_OP_SEND);
+	EXPECT_FALSE(looks_into_ring(ring, request));
+	request.set_taken_buffer(3);
+	EXPECT_TRUE(takes_from_ring(ring, request));
 	group.set_ring(false);
-	EXPECT_FALSE(needs_loan(ring, read)) << "it is provided again";
+	EXPECT_FALSE(takes_from_ring(ring, request)) << "it is provided again";
+	request.set_buffer_group(1);
+	EXPECT_FALSE(takes_from_ring(ring, request)) << "there is no such group";
 }
 
 } // namespace bpfckpt::uring

@@ -97,8 +97,29 @@ TEST_F(UringRearm, a_send_takes_its_buffer_again_if_its_group_is_there)
 	EXPECT_EQ(obstacle(send), "");
 	group.set_ring(true);
 	EXPECT_EQ(obstacle(send), "");
+	send.set_where(name_of_place(URING_PLACE_WQ_QUEUE));
+	EXPECT_THAT(obstacle(send), HasSubstr("waits for a worker"));
 	group.set_incremental(true);
 	EXPECT_THAT(obstacle(send), HasSubstr("how much of a provided buffer"));
+}
+
+TEST_F(UringRearm, what_is_linked_to_one_that_ends_at_once_must_not_take_the_buffer_of_another)
+{
+	add_group(3, true);
+	add_selecting(images::IORING_OP_SEND, 3).set_taken_buffer(1);
+	images::Request &front = add(images::IORING_OP_READ);
+	add(images::IORING_OP_NOP, URING_PLACE_LINK).set_link(4);
+	images::Request &last = add_selecting(images::IORING_OP_SEND, 3);
+	last.set_where(name_of_place(URING_PLACE_LINK));
+	front.set_link(3);
+	EXPECT_EQ(obstacle(front), "");
+	front.set_woken(true);
+	EXPECT_THAT(obstacle(front), HasSubstr("takes a buffer of group 3, as requests have that wait"));
+	front.set_woken(false);
+	front.set_where(name_of_place(URING_PLACE_TIMEOUT));
+	EXPECT_THAT(obstacle(front), HasSubstr("it may end at once"));
+	last.set_buffer_group(4);
+	EXPECT_EQ(obstacle(front), "");
 }
 
 TEST_F(UringRearm, a_read_needs_a_buffer_to_look_at)

@@ -336,7 +336,8 @@ void Collector::add_links(std::span<const uring::Sighting> sightings, images::Ri
 	}
 }
 
-// A classic group that is used up is as good as none, but for a request that has taken its last buffer.
+// A classic group that is used up is as good as none, but for a request that has taken its last buffer. So is one of a
+// ring that was unregistered since: it is provided with that buffer as a classic one.
 static void add_used_up_groups(images::Ring &ring)
 {
 	for (const images::Request &request : ring.in_flight())

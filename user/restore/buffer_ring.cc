@@ -21,8 +21,9 @@ constexpr uint64_t kPage = 4096;
 constexpr uint64_t kMapBuffers = 0x80000000; // IORING_OFF_PBUF_RING
 constexpr unsigned kMapShift = 16;           // IORING_OFF_PBUF_SHIFT
 constexpr unsigned kRegisterStatus = 26;     // IORING_REGISTER_PBUF_STATUS
-// What a read that waits is shown: nothing is read into it, and only its range is looked at (access_ok()).
-constexpr uint64_t kNowhere = 0x10000;
+// What a read is shown: only the range is looked at (access_ok()) as long as there is nothing to read, and here nothing
+// can be mapped.
+constexpr uint64_t kNowhere = 0x1000;
 
 // struct io_uring_buf_status
 struct RingStatus {
@@ -31,10 +32,10 @@ struct RingStatus {
 	uint32_t reserved[8];
 };
 
-// The tail lies in the first entry.
-void set_tail(std::vector<io_uring_buf> &entries, uint16_t tail)
+// Where process_vm_readv(2) and the like find an entry.
+uint64_t address_of(const BufferGroup &group, size_t index)
 {
-	entries[0].resv = tail;
+	return group.user_address() + index * sizeof(io_uring_buf);
 }
 
 } // namespace
@@ -50,22 +51,32 @@ Result<BufferRing> BufferRing::open(const NewRing &ring, const BufferGroup &grou
 	return result;
 }
 
-Result<> BufferRing::write(std::span<const io_uring_buf> entries)
+Result<> BufferRing::write(std::span<const io_uring_buf> entries, size_t index)
 {
 	if (!group_.kernel_memory())
-		return ring_.maker.write(group_.user_address(), std::as_bytes(entries));
-	std::ranges::copy(std::as_bytes(entries), mapping_.bytes().begin());
+		return ring_.maker.write(address_of(group_, index), std::as_bytes(entries));
+	std::ranges::copy(std::as_bytes(entries), mapping_.bytes().subspan(index * sizeof(io_uring_buf)).begin());
+	return {};
+}
+
+Result<> BufferRing::read(std::span<io_uring_buf> entries, size_t index) const
+{
+	if (!group_.kernel_memory())
+		return ring_.maker.read(address_of(group_, index), std::as_writable_bytes(entries));
+	auto bytes = std::as_writable_bytes(entries);
+	std::ranges::copy(mapping_.bytes().subspan(index * sizeof(io_uring_buf), bytes.size()), bytes.begin());
 	return {};
 }
 
 Result<std::vector<io_uring_buf>> BufferRing::content() const
 {
 	std::vector<io_uring_buf> entries(group_.entries());
+	if (!group_.kernel_memory()) {
+		TRY(read(entries));
+		return entries;
+	}
 	auto bytes = std::as_writable_bytes(std::span(entries));
-	if (group_.kernel_memory())
-		std::ranges::copy(std::as_bytes(std::span(group_.content())), bytes.begin()); // its size: check_sizes()
-	else
-		TRY(ring_.maker.read(group_.user_address(), bytes));
+	std::ranges::copy(std::as_bytes(std::span(group_.content())), bytes.begin()); // its size: check_sizes()
 	return entries;
 }
 
@@ -81,34 +92,48 @@ Result<std::optional<uint16_t>> head_of_buffers(target::Tracee &thread, int numb
 	return std::optional(static_cast<uint16_t>(batch.output_as<RingStatus>(blob).head));
 }
 
-Result<BufferLoan> BufferLoan::lend(const NewRing &ring, target::Tracee &thread, int number,
-				    const images::Request &request)
+// The tail lies in the first entry, which may be the one that is lent.
+Result<> BufferLoan::put(uint16_t head, const io_uring_buf &lent)
 {
-	const BufferGroup *group = uring::find_group(ring.image, request.buffer_group());
-	if (!group || !group->ring())
-		return make_error(Code::kCorrupt, "has no ring of buffers {}", request.buffer_group()).on(ring.name());
-	BufferLoan loan(*group, TRY(BufferRing::open(ring, *group)));
-	loan.before_ = TRY(loan.memory_.content());
-	bool takes = request.has_taken_buffer();
-	std::optional<uint16_t> told = TRY(head_of_buffers(thread, number, *group));
+	index_ = head & (group_.entries() - 1);
+	TRY(memory_.read(std::span(&first_before_, 1)));
+	TRY(memory_.read(std::span(&before_, 1), index_));
+	io_uring_buf entry = lent;
+	io_uring_buf first = index_ ? first_before_ : lent;
+	entry.resv = before_.resv;
+	first.resv = static_cast<uint16_t>(head + 1);
+	if (index_)
+		TRY(memory_.write(std::span(&entry, 1), index_));
+	return memory_.write(std::span(&first, 1));
+}
+
+Result<BufferLoan> BufferLoan::lend(const NewRing &ring, target::Tracee &thread, int number, const BufferGroup &group,
+				    std::span<const images::Request *const> requests)
+{
+	BufferLoan loan(group, TRY(BufferRing::open(ring, group)));
+	const images::Request &first = *requests.front();
+	bool takes = first.has_taken_buffer();
+	std::optional<uint16_t> told = TRY(head_of_buffers(thread, number, group));
 	if (takes && !told)
-		return make_error(Code::kKernelLacks, "does not tell its position in buffer group {}", group->id())
+		return make_error(Code::kKernelLacks, "does not tell its position in buffer group {}", group.id())
 			.on(ring.name());
-	uint16_t head = told.value_or(static_cast<uint16_t>(group->head()));
-	loan.head_after_ = told ? std::optional(static_cast<uint16_t>(head + takes)) : std::nullopt;
-	std::vector<io_uring_buf> entries = loan.before_;
-	io_uring_buf &entry = entries[head & (group->entries() - 1)];
-	entry.addr = takes ? request.address() : kNowhere;
-	entry.len = std::max(request.length(), 1U);
-	entry.bid = static_cast<uint16_t>(request.taken_buffer());
-	set_tail(entries, static_cast<uint16_t>(head + 1));
-	TRY(loan.memory_.write(entries));
+	uint16_t head = told.value_or(static_cast<uint16_t>(group.head()));
+	if (told)
+		loan.head_after_ = static_cast<uint16_t>(head + takes);
+	uint32_t longest = 1;
+	for (const images::Request *request : requests)
+		longest = std::max(longest, request->length());
+	TRY(loan.put(head, {.addr = takes ? first.address() : kNowhere,
+			    .len = longest,
+			    .bid = static_cast<uint16_t>(first.taken_buffer()),
+			    .resv = 0}));
 	return loan;
 }
 
 Result<> BufferLoan::give_back(target::Tracee &thread, int number)
 {
-	TRY(memory_.write(before_));
+	TRY(memory_.write(std::span(&before_, 1), index_));
+	TRY(memory_.write(std::span(&first_before_, 1)));
 	std::optional<uint16_t> head = TRY(head_of_buffers(thread, number, group_));
 	if (head != head_after_)
 		return make_error(Code::kInternal, "is at {}, not at {}", head.value_or(0), head_after_.value_or(0))

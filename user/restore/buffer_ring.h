@@ -3,6 +3,7 @@
 // kernel's alone.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -16,7 +17,8 @@ class BufferRing {
 public:
 	// `ring` and `group` outlive it.
 	static Result<BufferRing> open(const NewRing &ring, const images::BufferGroup &group);
-	Result<> write(std::span<const io_uring_buf> entries);
+	Result<> write(std::span<const io_uring_buf> entries, size_t index = 0);
+	Result<> read(std::span<io_uring_buf> entries, size_t index = 0) const;
 	// As the program had it.
 	[[nodiscard]] Result<std::vector<io_uring_buf>> content() const;
 
@@ -29,24 +31,30 @@ private:
 };
 
 // The number of buffers taken, modulo 2^16, as `thread` is told, which has the ring as descriptor `number`. Nothing
-// before v6.8.
+// before v6.8, or where the ring's restrictions do not let it ask.
 Result<std::optional<uint16_t>> head_of_buffers(target::Tracee &thread, int number, const images::BufferGroup &group);
 
-// The buffer that a request takes again (images::Request.taken_buffer) lies at the head for the moment of the
-// submission: in the place of it the program may have put another one. So does one for a read that only looks for one.
+// What lies at the head of a ring of buffers for the moment of a submission, in place of what the program has put there
+// by now: the buffer that a send takes again, or something that reads find when they look for a buffer.
 class BufferLoan {
 public:
+	// The thread submits, and has the ring as descriptor `number`. Of one group all requests look into it, or one
+	// takes from it.
 	static Result<BufferLoan> lend(const NewRing &ring, target::Tracee &thread, int number,
-				       const images::Request &request);
-	// Errors: Internal, if the kernel has taken it from a read, or has not taken it.
+				       const images::BufferGroup &group,
+				       std::span<const images::Request *const> requests);
+	// Errors: Internal, if the kernel has not taken it, or has taken it from who only looks.
 	Result<> give_back(target::Tracee &thread, int number);
 
 private:
 	BufferLoan(const images::BufferGroup &group, BufferRing memory) : group_(group), memory_(std::move(memory)) {}
+	Result<> put(uint16_t head, const io_uring_buf &lent);
 
 	const images::BufferGroup &group_;
 	BufferRing memory_;
-	std::vector<io_uring_buf> before_ = {};
+	size_t index_ = 0;
+	io_uring_buf first_before_ = {}; // has the tail
+	io_uring_buf before_ = {};
 	std::optional<uint16_t> head_after_ = {};
 };
 

@@ -30,7 +30,7 @@ public:
 	Result<> take_those_of_rings(const OpenFiles &files) const;
 
 private:
-	static constexpr uint32_t kNobody = 0;
+	static constexpr uint32_t kNobody = ~0U;
 	using Lock = std::pair<const images::File *, const images::FileLock *>;
 
 	std::unordered_map<uint32_t, std::vector<Lock>> of_process_; // by PID of who takes them

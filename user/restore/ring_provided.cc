@@ -41,7 +41,7 @@ struct RingRegistration {
 
 class Provider {
 public:
-	explicit Provider(const NewRing &ring) : ring_(ring) {}
+	explicit Provider(const NewRing &ring) : ring_(ring), takers_(ring.image) {}
 	Result<> run();
 
 private:
@@ -53,6 +53,7 @@ private:
 	Result<int32_t> submit(const io_uring_sqe &sqe);
 
 	const NewRing &ring_;
+	uring::Takers takers_;
 	UniqueFd peer_;        // what is written to it can be received
 	int number_ = -1;      // from this, in the maker
 	uint64_t scratch_ = 0; // in the maker
@@ -75,7 +76,7 @@ Result<int32_t> Provider::submit(const io_uring_sqe &sqe)
 
 Result<> Provider::provide(const BufferGroup &group)
 {
-	for (const uring::ProvidedRun &run : uring::runs_of(ring_.image, group)) {
+	for (const uring::ProvidedRun &run : uring::runs_of(group, takers_)) {
 		io_uring_sqe sqe = {};
 		sqe.opcode = IORING_OP_PROVIDE_BUFFERS;
 		sqe.fd = static_cast<int>(run.count);
@@ -163,7 +164,7 @@ Result<> Provider::register_ring(const BufferGroup &group)
 	TRY(batch.run(ring_.maker));
 	BufferRing memory = TRY(BufferRing::open(ring_, group));
 	std::vector<io_uring_buf> content = TRY(memory.content());
-	uint16_t wanted = uring::first_head(ring_.image, group);
+	uint16_t wanted = uring::first_head(group, takers_);
 	if (wanted)
 		TRY(advance(group, wanted, memory));
 	TRY(memory.write(content));

@@ -10,6 +10,7 @@
 #include <poll.h>
 
 #include "user/restore/ring_rearming.h"
+#include "user/uring/provided.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::restore {
@@ -42,6 +43,12 @@ std::vector<std::vector<const uring::Chain *>> by_thread(std::span<const uring::
 		parts.back().push_back(&chain);
 	}
 	return parts;
+}
+
+// A read that finds no buffer, and what it waited for has come since, is told so as it would have been.
+bool finds_no_buffer(const images::Ring &ring, const Request &request, int result)
+{
+	return result == -ENOBUFS && uring::looks_into_ring(ring, request);
 }
 
 bool may_fail(const Request &request)
@@ -138,8 +145,9 @@ Result<> Rearming::check() const
 		io_uring_cqe cqe = ring_.cqe(at);
 		if (cqe.res >= 0 || cqe.res == -ECANCELED)
 			continue;
-		auto fits = [data = uint64_t{cqe.user_data}](const Request &request) {
-			return request.user_data() == data && may_fail(request);
+		auto fits = [&, data = uint64_t{cqe.user_data}](const Request &request) {
+			return request.user_data() == data &&
+			       (may_fail(request) || finds_no_buffer(ring_.image, request, cqe.res));
 		};
 		if (!std::ranges::any_of(ring_.image.in_flight(), fits))
 			return make_error(Code::kInternal, "ends the request of user_data {:#x} at once: {}",

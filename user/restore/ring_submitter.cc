@@ -5,13 +5,14 @@
 #include <array>
 #include <chrono>
 #include <ctime>
+#include <map>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "user/restore/buffer_ring.h"
 #include "user/target/batch.h"
 #include "user/target/tree_scan.h"
 #include "user/uring/provided.h"
@@ -117,7 +118,7 @@ Result<> Submitter::move_up(std::span<int *const> numbers)
 	return {};
 }
 
-// Of two headers in one place only one can be lent, and so it is with the next buffer of a ring of them; what is opened
+// Of two headers in one place only one can be lent; who takes a buffer from a group is alone with it; what is opened
 // has one limit.
 bool Submitter::disagree(const Request &one, const Request &other) const
 {
@@ -125,9 +126,9 @@ bool Submitter::disagree(const Request &one, const Request &other) const
 		uint64_t low = std::min(one.address(), other.address());
 		return std::max(one.address(), other.address()) - low < sizeof(msghdr);
 	}
-	bool one_group =
-		one.flags() & other.flags() & IOSQE_BUFFER_SELECT && one.buffer_group() == other.buffer_group();
-	if (one_group && (uring::needs_loan(ring_.image, one) || uring::needs_loan(ring_.image, other)))
+	bool one_takes = one.has_taken_buffer() || other.has_taken_buffer();
+	if (one_takes && one.flags() & other.flags() & IOSQE_BUFFER_SELECT &&
+	    one.buffer_group() == other.buffer_group())
 		return true;
 	return one.open_limit() && other.open_limit() && one.open_limit() != other.open_limit();
 }
@@ -248,6 +249,26 @@ Result<> Submitter::enter_with_limit(uint32_t count)
 	return set(before);
 }
 
+// A read of what has something to read by now finds what there is.
+Result<std::vector<BufferLoan>> Submitter::lend_buffers()
+{
+	auto is_ready = [&](const Request &request) {
+		pollfd now = {.fd = files_.fd(request.file()), .events = POLLIN, .revents = 0};
+		return poll(&now, 1, 0) == 1;
+	};
+	std::map<uint32_t, std::vector<const Request *>> of_group;
+	for (const Request *request : taken_)
+		if (uring::takes_from_ring(ring_.image, *request) ||
+		    (uring::looks_into_ring(ring_.image, *request) && !is_ready(*request)))
+			of_group[request->buffer_group()].push_back(request);
+	std::vector<BufferLoan> loans;
+	for (const auto &[id, requests] : of_group) {
+		const images::BufferGroup *group = uring::find_group(ring_.image, id);
+		loans.push_back(TRY(BufferLoan::lend(ring_, thread_, number_, *group, requests)));
+	}
+	return loans;
+}
+
 Result<> Submitter::submit_taken()
 {
 	if (taken_.empty())
@@ -259,10 +280,7 @@ Result<> Submitter::submit_taken()
 		TRY(loans.lend_futexes(*request));
 	for (const ReceiveHeader &header : operands_.receive_headers())
 		TRY(loans.lend(header));
-	std::vector<BufferLoan> buffers;
-	for (const Request *request : taken_)
-		if (uring::needs_loan(ring_.image, *request))
-			buffers.push_back(TRY(BufferLoan::lend(ring_, thread_, number_, *request)));
+	std::vector<BufferLoan> buffers = TRY(lend_buffers());
 	TRY(enter_with_limit(static_cast<uint32_t>(taken_.size())));
 	TRY(loans.give_back());
 	for (BufferLoan &buffer : buffers)

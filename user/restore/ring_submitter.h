@@ -8,6 +8,7 @@
 
 #include <unordered_map>
 
+#include "user/restore/buffer_ring.h"
 #include "user/restore/ring_operands.h"
 #include "user/restore/ring_parts.h"
 
@@ -39,6 +40,7 @@ private:
 	Result<> open_files();
 	Result<> move_up(std::span<int *const> numbers);
 	Result<> write_requests();
+	Result<std::vector<BufferLoan>> lend_buffers();
 	Result<> enter(uint32_t count);
 	Result<> enter_with_limit(uint32_t count);
 	[[nodiscard]] io_uring_sqe sqe_of(const images::Request &request);

@@ -11,13 +11,20 @@ namespace bpfckpt::uring {
 
 constexpr uint32_t kMostAtOnce = 256;
 
-static bool has_taken_from(const images::Request &request, uint32_t group)
+Takers::Takers(const images::Ring &ring)
 {
-	return request.has_taken_buffer() && request.buffer_group() == group;
+	for (const images::Request &request : ring.in_flight())
+		if (request.has_taken_buffer())
+			of_group_[request.buffer_group()].push_back(&request);
 }
 
-// In the order in which they are submitted again: waiting_chains().
-std::vector<ProvidedRun> runs_of(const images::Ring &ring, const images::BufferGroup &group)
+std::span<const images::Request *const> Takers::of(const images::BufferGroup &group) const
+{
+	auto takers = of_group_.find(group.id());
+	return takers == of_group_.end() ? std::span<const images::Request *const>() : takers->second;
+}
+
+std::vector<ProvidedRun> runs_of(const images::BufferGroup &group, const Takers &takers)
 {
 	std::vector<ProvidedRun> runs;
 	auto add = [&](const images::ProvidedBuffer &buffer) {
@@ -31,13 +38,11 @@ std::vector<ProvidedRun> runs_of(const images::Ring &ring, const images::BufferG
 		else
 			runs.push_back({buffer, 1});
 	};
-	for (const images::Request &request : ring.in_flight()) {
-		if (!has_taken_from(request, group.id()))
-			continue;
+	for (const images::Request *request : takers.of(group)) {
 		images::ProvidedBuffer taken;
-		taken.set_id(request.taken_buffer());
-		taken.set_address(request.address());
-		taken.set_length(request.length());
+		taken.set_id(request->taken_buffer());
+		taken.set_address(request->address());
+		taken.set_length(request->length());
 		add(taken);
 	}
 	for (const images::ProvidedBuffer &buffer : group.buffers())
@@ -53,10 +58,11 @@ uint32_t buffers_at_once(const images::BufferGroup &group)
 uint64_t requests_to_provide(const images::Ring &ring)
 {
 	uint64_t requests = 0;
+	Takers takers(ring);
 	for (const images::BufferGroup &group : ring.buffer_groups()) {
 		if (!group.ring())
-			requests += runs_of(ring, group).size();
-		else if (uint32_t head = first_head(ring, group))
+			requests += runs_of(group, takers).size();
+		else if (uint32_t head = first_head(group, takers))
 			requests += head / std::max(buffers_at_once(group) - 1, 1U) + 1;
 	}
 	return requests;
@@ -68,22 +74,27 @@ const images::BufferGroup *find_group(const images::Ring &ring, uint32_t id)
 	return group == ring.buffer_groups().end() ? nullptr : &*group;
 }
 
-uint16_t first_head(const images::Ring &ring, const images::BufferGroup &group)
+uint16_t first_head(const images::BufferGroup &group, const Takers &takers)
 {
-	auto taken = std::ranges::count_if(
-		ring.in_flight(), [&](const images::Request &request) { return has_taken_from(request, group.id()); });
-	return static_cast<uint16_t>(group.head() - static_cast<uint32_t>(taken));
+	return static_cast<uint16_t>(group.head() - takers.of(group).size());
 }
 
-// A read that waits has looked for a buffer and given it back: what counts is that there is one.
-bool needs_loan(const images::Ring &ring, const images::Request &request)
+static bool is_of_ring(const images::Ring &ring, const images::Request &request)
 {
 	const images::BufferGroup *group = find_group(ring, request.buffer_group());
-	if (!(request.flags() & IOSQE_BUFFER_SELECT) || !group || !group->ring())
-		return false;
+	return group && group->ring();
+}
+
+bool takes_from_ring(const images::Ring &ring, const images::Request &request)
+{
+	return request.has_taken_buffer() && is_of_ring(ring, request);
+}
+
+bool looks_into_ring(const images::Ring &ring, const images::Request &request)
+{
 	bool reads = request.opcode() == images::IORING_OP_READ || request.opcode() == images::IORING_OP_READ_MULTISHOT;
-	bool waits = request.where() == name_of_place(URING_PLACE_POLL) && !request.woken();
-	return request.has_taken_buffer() || (reads && waits && group->head() == group->tail());
+	return reads && request.flags() & IOSQE_BUFFER_SELECT && !request.woken() &&
+	       request.where() == name_of_place(URING_PLACE_POLL) && is_of_ring(ring, request);
 }
 
 } // namespace bpfckpt::uring

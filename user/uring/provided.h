@@ -3,6 +3,8 @@
 // submission and a completion that the ring must not have seen yet.
 #pragma once
 
+#include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "images/uring.pb.h"
@@ -15,8 +17,19 @@ struct ProvidedRun {
 	uint32_t count;
 };
 
-// Those that requests have taken that wait now, then those that are left: submitted again, they take them again.
-[[nodiscard]] std::vector<ProvidedRun> runs_of(const images::Ring &ring, const images::BufferGroup &group);
+// Sends that wait with a provided buffer (Request.taken_buffer), by group; in each in the order in which they are
+// submitted again, and take it again (rearm.h: waiting_chains()).
+class Takers {
+public:
+	explicit Takers(const images::Ring &ring);
+	[[nodiscard]] std::span<const images::Request *const> of(const images::BufferGroup &group) const;
+
+private:
+	std::unordered_map<uint32_t, std::vector<const images::Request *>> of_group_;
+};
+
+// The buffers that they take again, then those that are left.
+[[nodiscard]] std::vector<ProvidedRun> runs_of(const images::BufferGroup &group, const Takers &takers);
 
 // A receive that takes buffers of a ring in one go takes up to these (io_uring/kbuf.c: PEEK_MAX_IMPORT, less one for
 // what net.c does on a second try); of an incremental ring each buffer once.
@@ -29,9 +42,12 @@ struct ProvidedRun {
 [[nodiscard]] const images::BufferGroup *find_group(const images::Ring &ring, uint32_t id);
 
 // Where a ring of buffers was before those that wait now took theirs.
-[[nodiscard]] uint16_t first_head(const images::Ring &ring, const images::BufferGroup &group);
+[[nodiscard]] uint16_t first_head(const images::BufferGroup &group, const Takers &takers);
 
-// It takes a buffer from a ring of them when it is submitted again, or looks for one, which need not be there any more.
-[[nodiscard]] bool needs_loan(const images::Ring &ring, const images::Request &request);
+// When it is submitted again it takes a buffer from a ring of them, which need not be there any more.
+[[nodiscard]] bool takes_from_ring(const images::Ring &ring, const images::Request &request);
+// A read that waits: when it is submitted again it looks for a buffer in a ring of them, and gives it back. That it
+// finds one counts, and how long that is: it never reads more later (io_uring/rw.c: __io_import_rw_buffer()).
+[[nodiscard]] bool looks_into_ring(const images::Ring &ring, const images::Request &request);
 
 } // namespace bpfckpt::uring

@@ -213,17 +213,43 @@ std::string provided_obstacle(const images::Ring &ring, const Request &request)
 					   request.buffer_group());
 		if (request.has_taken_buffer() && group->incremental())
 			return "how much of a provided buffer it has taken is not known";
+		if (request.has_taken_buffer() && is_work(request))
+			return "it has taken a provided buffer, and waits for a worker (io-wq)";
 		return {};
 	case images::IORING_OP_READ:
 	case images::IORING_OP_READ_MULTISHOT:
 		if (!group || (!is_ring && group->buffers().empty()))
 			return fmt::format("buffer group {} has none left for it", request.buffer_group());
-		if (is_ring && group->head() == group->tail() && !needs_loan(ring, request))
+		if (is_ring && group->head() == group->tail() && !looks_into_ring(ring, request))
 			return fmt::format("buffer group {} has none left for it", request.buffer_group());
 		return {};
 	default:
 		return "it takes a provided buffer";
 	}
+}
+
+// What is linked to a request that may end at once begins before others have taken their buffers again.
+std::string link_obstacle(const images::Ring &ring, const Request &request)
+{
+	if (!request.woken() && !is_at(request, URING_PLACE_TIMEOUT))
+		return {};
+	auto has_taken_one = [&](uint32_t group) {
+		return std::ranges::any_of(ring.in_flight(), [&](const Request &one) {
+			return one.has_taken_buffer() && one.buffer_group() == group;
+		});
+	};
+	const Request *next = &request;
+	for (int left = ring.in_flight_size(); left && next->link(); left--) {
+		if (next->link() > static_cast<uint32_t>(ring.in_flight_size()))
+			break;
+		next = &ring.in_flight(static_cast<int>(next->link()) - 1);
+		if (next->flags() & IOSQE_BUFFER_SELECT && has_taken_one(next->buffer_group()))
+			return fmt::format(
+				"it may end at once, and what is linked to it takes a buffer of group {}, as "
+				"requests have that wait",
+				next->buffer_group());
+	}
+	return {};
 }
 
 std::string file_obstacle(const Request &request, const images::File *file)
@@ -291,6 +317,8 @@ std::string rearm_obstacle(const images::Ring &ring, const Request &request, con
 	if (is_at(request, URING_PLACE_SUBMITTING))
 		return "the chain that it begins is not submitted whole";
 	if (std::string obstacle = provided_obstacle(ring, request); !obstacle.empty())
+		return obstacle;
+	if (std::string obstacle = link_obstacle(ring, request); !obstacle.empty())
 		return obstacle;
 	if (request.flags() & IOSQE_CQE_SKIP_SUCCESS && !ring.drain_disabled())
 		return "its completion is left out, and it is not known by whom";

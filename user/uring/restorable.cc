@@ -247,7 +247,8 @@ void RingCheck::check_place(const images::Ring &ring)
 			       "completions have gone through it",
 			       requests, submitted, ring.cq_tail()),
 		       "try again when the program has used the ring some more");
-	if (requests && (ring.has_restrictions() || ring.disabled() || ring.flags() & IORING_SETUP_IOPOLL))
+	bool taken = std::ranges::any_of(ring.in_flight(), &images::Request::has_taken_buffer);
+	if ((requests || taken) && (ring.has_restrictions() || ring.disabled() || ring.flags() & IORING_SETUP_IOPOLL))
 		refuse(name_of(ring), "it has provided buffers, and takes no requests to make them again",
 		       "see docs/support.md");
 }

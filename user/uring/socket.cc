@@ -16,8 +16,9 @@ constexpr uint32_t kKernelMessageFlags = MSG_NOSIGNAL | MSG_ZEROCOPY;
 constexpr uint16_t kReceiveMultishot = 1 << 1;
 constexpr uint16_t kAcceptMultishot = 1 << 0;
 constexpr uint16_t kFixedBuffer = 1 << 2;
-constexpr uint16_t kPollFirst = 1 << 0; // IORING_RECVSEND_POLL_FIRST
-constexpr uint16_t kBundle = 1 << 4;    // IORING_RECVSEND_BUNDLE
+constexpr uint16_t kPollFirst = 1 << 0;  // IORING_RECVSEND_POLL_FIRST
+constexpr uint16_t kBundle = 1 << 4;     // IORING_RECVSEND_BUNDLE
+constexpr uint16_t kVectorized = 1 << 5; // IORING_SEND_VECTORIZED
 
 iterators::KernelObject decode_common(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
@@ -41,7 +42,7 @@ iterators::KernelObject decode_common(const RequestSource &source, images::Reque
 	return sr;
 }
 
-// A send keeps the buffer that it has taken while it waits (io_uring/kbuf.c: io_buffers_select()). Before v6.15 its
+// A send keeps the buffer that it has taken while it waits (io_uring/kbuf.c: io_buffers_select()). Before v6.16 its
 // group is not kept apart from the number of the buffer.
 std::string decode_buffer_of_send(const RequestSource &source, const iterators::KernelObject &sr,
 				  images::Request &request, io_uring_sqe &sqe)
@@ -87,6 +88,13 @@ std::string decode_send(const RequestSource &source, images::Request &request, i
 	sqe.len = static_cast<uint32_t>(sr.get("len"));
 	decode_address(source, request);
 	sqe.addr_len = static_cast<uint16_t>(request.sockaddr().size());
+	if (sqe.ioprio & kVectorized) { // the kernel's copy: the program's own may be gone
+		if (sqe.ioprio & kFixedBuffer)
+			return "which parts of its registered buffer it sends is not known";
+		add_iovecs(source, source.async_data("io_async_msghdr"), "msg.msg_iter", request);
+		sqe.addr = 0;
+		sqe.len = static_cast<uint32_t>(request.iovecs_size());
+	}
 	request.set_address(sqe.addr);
 	request.set_length(sqe.len);
 	request.set_op_flags(sqe.msg_flags);
@@ -98,6 +106,9 @@ std::string decode_send_message(const RequestSource &source, images::Request &re
 	auto sr = decode_common(source, request, sqe);
 	auto message = source.async_data("io_async_msghdr");
 	sqe.msg_flags &= ~kKernelMessageFlags;
+	if (sqe.ioprio & kFixedBuffer)
+		return "which parts of its registered buffer it sends is not known";
+	sqe.ioprio &= ~kVectorized; // newer kernels set it themselves
 	sqe.len = 1;
 	request.set_address(sr.get("umsg"));
 	request.set_op_flags(sqe.msg_flags);
