@@ -181,8 +181,10 @@ Result<Directory> open_directory(const std::string &path, const ReadOptions &opt
 		Error error = std::move(fd).error();
 		if (error.sys_errno == ENOENT || error.sys_errno == ENOTDIR)
 			error.code = Code::kCorrupt;
-		error.message = fmt::format("is not a checkpoint: {}", strerror(error.sys_errno));
-		if (error.code == Code::kCorrupt)
+		bool is_none = error.code == Code::kCorrupt;
+		error.message = fmt::format("{}: {}", is_none ? "is not a checkpoint" : "cannot be opened",
+					    strerror(error.sys_errno));
+		if (is_none)
 			error.hint = "give the directory that `bpfckpt dump -D DIR` has made";
 		return error;
 	}

@@ -11,6 +11,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <google/protobuf/io/zero_copy_stream_impl.h>
+
 #include "images/digest.h"
 #include "images/format.h"
 #include "images/text.h"
@@ -96,16 +98,28 @@ struct OutputFile {
 		return {};
 	}
 
+	// In pieces: a process may have thousands of threads.
+	Result<> write(const google::protobuf::Message &message)
+	{
+		TRY(flush());
+		google::protobuf::io::FileOutputStream stream(fd.get(), kFlushSize);
+		if (!message.SerializeToZeroCopyStream(&stream) || !stream.Flush())
+			return errno_error(stream.GetErrno(), "cannot write").on(name).with_hint(kAnotherDirectory);
+		return {};
+	}
+
 	Result<> append(const google::protobuf::Message &message)
 	{
 		size_t size = message.ByteSizeLong();
 		if (size > INT32_MAX)
 			return make_error(Code::kLimit, "a record of {} bytes is too large", size);
 		append_varint(buffer, size);
+		records++;
+		if (size >= kFlushSize)
+			return write(message);
 		size_t start = buffer.size();
 		buffer.resize(start + size);
 		message.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t *>(buffer.data() + start));
-		records++;
 		if (buffer.size() >= kFlushSize)
 			return flush();
 		return {};
@@ -157,6 +171,13 @@ struct DirectoryWriter::State {
 		return &files.back();
 	}
 
+	[[nodiscard]] bool is_link() const
+	{
+		struct stat there;
+		return ::fstatat(parent.get(), base.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+		       S_ISLNK(there.st_mode);
+	}
+
 	Result<> open_directory()
 	{
 		if (::mkdirat(parent.get(), base.c_str(), 0700) == 0)
@@ -166,7 +187,9 @@ struct DirectoryWriter::State {
 
 		int fd = ::openat(parent.get(), base.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
-			return make_error(Code::kUsage, "is not a directory").on(path).with_hint(kAnotherDirectory);
+			return make_error(Code::kUsage, "is {}", is_link() ? "a symbolic link" : "not a directory")
+				.on(path)
+				.with_hint(kAnotherDirectory);
 		if (fd < 0)
 			return errno_error(errno, "cannot open the directory").on(path);
 		directory = UniqueFd(fd);

@@ -195,6 +195,26 @@ TEST_F(FaultRestore, two_trees_at_once_both_succeed)
 	end_tree();
 }
 
+TEST_F(FaultRestore, missing_capabilities_are_named_before_anything_is_made)
+{
+	ASSERT_TRUE(dumped("harness_idle"));
+	struct {
+		const char *drop, *name;
+	} cases[] = {{"-setgid", "bpfckpt lacks CAP_SETGID"},
+		     {"-setpcap", "bpfckpt lacks CAP_SETPCAP"},
+		     {"-sys_ptrace", "bpfckpt lacks CAP_SYS_PTRACE"},
+		     {"-checkpoint_restore,-sys_admin", "bpfckpt lacks CAP_CHECKPOINT_RESTORE"}};
+	for (const auto &[drop, name] : cases) {
+		SCOPED_TRACE(drop);
+		Args args{"setpriv", std::string("--bounding-set=") + drop};
+		Args restore = command();
+		args.insert(args.end(), restore.begin(), restore.end());
+		expect_error(run_command(args), 4, name);
+		expect_nothing_left();
+	}
+	expect_restorable();
+}
+
 TEST_F(FaultRestore, a_full_cgroup_of_processes_leaves_nothing)
 {
 	ASSERT_TRUE(dumped("restore_threads"));
@@ -209,7 +229,7 @@ TEST_F(FaultRestore, a_full_cgroup_of_processes_leaves_nothing)
 // Root, CAP_SYS_ADMIN and CAP_SYS_RESOURCE know no such limit (kernel/fork.c: copy_process()).
 TEST_F(FaultRestore, a_user_with_too_many_processes_is_told)
 {
-	ASSERT_TRUE(dumped("restore_tree"));
+	ASSERT_TRUE(dumped("restore_tree", {"without_admin"}));
 	for (const char *limit : {"1:", "3:"}) {
 		const std::string caps = "+all,-sys_resource,-sys_admin";
 		Args args{"prlimit", std::string("--nproc=") + limit, "setpriv", "--reuid=65534", "--clear-groups"};

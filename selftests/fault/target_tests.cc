@@ -215,6 +215,11 @@ TEST_F(Fault, target_that_ends_during_a_dump)
 		Output dumped = run_command(dump_command(target.pid(), dir));
 		EXPECT_TRUE(dumped.exit == 0 || dumped.exit == kGone) << dumped.exit << dumped.err;
 		EXPECT_EQ(is_checkpoint(dir), dumped.exit == 0);
+		// What is left of a process that has exited is no checkpoint of it.
+		if (dumped.exit == 0) {
+			Json shown = Json::parse(bpfckpt({"show", dir, "--json"}).out);
+			EXPECT_EQ(shown["processes"][0]["state"], "RUNNING");
+		}
 		EXPECT_EQ(target.stop().exit, 9);
 	}
 }

@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <sys/capability.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -148,9 +149,28 @@ static void check(int round)
 	SCENARIO_CHECK(waitpid(-1, NULL, WNOHANG) == 0, "a child has ended");
 }
 
-int main(void)
+/* What a user needs who has to keep to limits of processes (kernel/fork.c: copy_process()). */
+static void drop_admin(void)
 {
+	static const cap_value_t admin[] = {CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
+	cap_t caps = cap_get_proc();
+
+	SCENARIO_REQUIRE(caps, "%m");
+	for (int i = 0; i < 2; i++)
+		SCENARIO_REQUIRE(!cap_drop_bound(admin[i]), "%m");
+	for (cap_flag_t flag = CAP_EFFECTIVE; flag <= CAP_INHERITABLE; flag++)
+		cap_set_flag(caps, flag, 2, admin, CAP_CLEAR);
+	SCENARIO_REQUIRE(!cap_set_proc(caps), "%m");
+	cap_free(caps);
+}
+
+/* argv[1] "without_admin": without some capabilities. */
+int main(int argc, char **argv)
+{
+	(void)argv;
 	scenario_init();
+	if (argc > 1)
+		drop_admin();
 	family = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	dead_session();

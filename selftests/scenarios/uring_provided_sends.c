@@ -331,7 +331,7 @@ static void wait_for_timer(void)
 	SCENARIO_REQUIRE(timer >= 0 && !clock_gettime(CLOCK_REALTIME, &soon.it_value), "%m");
 	soon.it_value.tv_sec += 2;
 	SCENARIO_REQUIRE(!timerfd_settime(timer, TFD_TIMER_ABSTIME, &soon, NULL), "%m");
-	set_up(&empty, 1);
+	set_up(&empty, 2);
 	arm_read(READ, timer);
 	empty_group();
 }

@@ -33,6 +33,7 @@ enum {
 	CHAIN_LAST,
 	TIMEOUT,
 	TIMEOUT_ABSOLUTE,
+	TIMEOUT_WALL, /* relative, on the wall clock: it does not follow that clock */
 	EPOLL,
 	FUTEX,
 	FUTEXES,
@@ -151,7 +152,7 @@ static void arm(int what)
 		sqe->user_data = what;
 		sqe = ring_sqe(&ring);
 		if (what == TIMED_READ) {
-			io_uring_prep_link_timeout(sqe, &farther, 0);
+			io_uring_prep_link_timeout(sqe, &farther, IORING_TIMEOUT_REALTIME);
 			count = 2;
 			what = READ_TIMEOUT;
 			break;
@@ -166,6 +167,9 @@ static void arm(int what)
 		break;
 	case TIMEOUT:
 		io_uring_prep_timeout(sqe, &far, 0, 0);
+		break;
+	case TIMEOUT_WALL:
+		io_uring_prep_timeout(sqe, &far, 0, IORING_TIMEOUT_REALTIME);
 		break;
 	case TIMEOUT_ABSOLUTE:
 		io_uring_prep_timeout(sqe, &absolute, 0, IORING_TIMEOUT_ABS | IORING_TIMEOUT_BOOTTIME);
@@ -384,6 +388,7 @@ static void check(int round)
 	check_cancel(POLL);
 	check_cancel(TIMEOUT);
 	check_cancel(TIMEOUT_ABSOLUTE);
+	check_cancel(TIMEOUT_WALL);
 	expect_no_more("after the round");
 	leave_for_later();
 }

@@ -249,8 +249,8 @@ images::Manifest Dump::manifest() const
 	manifest.set_xstate_features(xstate_features());
 	for (const target::FrozenProcess &process : tree_->processes())
 		for (const target::FrozenThread &thread : process.threads)
-			if (!thread.xstate.empty()) {
-				manifest.set_xstate_size(thread.xstate.size());
+			if (thread.xstate_size) {
+				manifest.set_xstate_size(thread.xstate_size);
 				return manifest;
 			}
 	return manifest;

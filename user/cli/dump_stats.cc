@@ -47,9 +47,11 @@ std::string needs_of(const uring::RingDrain &drain)
 std::string json_of(const DumpStats &stats)
 {
 	std::vector<std::string> drains;
+	drains.reserve(stats.rings.size());
 	for (const RingStats &ring : stats.rings)
 		drains.push_back(ring_json(stats, ring));
 	std::vector<std::string> accepted;
+	accepted.reserve(stats.accepted.size());
 	for (const auto &[kind, count] : stats.accepted)
 		accepted.push_back(fmt::format("\"{}\":{}", kind, count));
 	return fmt::format("{{\"version\":1,\"command\":\"dump\",\"frozen_us\":{},\"wall_us\":{},\"drain_us\":{},"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/cli/host_features.h"
 
+#include <algorithm>
 #include <array>
 
 #include <sys/capability.h>
@@ -27,11 +28,21 @@ constexpr auto kCapabilities = std::to_array<Capability>({
 	{CAP_SETGID, "CAP_SETGID", "restoring credentials", nullptr},
 	{CAP_SETPCAP, "CAP_SETPCAP", "restoring capabilities and securebits", nullptr},
 	{CAP_SYS_NICE, "CAP_SYS_NICE", "restoring scheduling", nullptr},
-	{CAP_CHECKPOINT_RESTORE, "CAP_CHECKPOINT_RESTORE", "restoring process ids", "CAP_SYS_ADMIN does it too"},
+	{CAP_CHECKPOINT_RESTORE, "CAP_CHECKPOINT_RESTORE", "restoring process ids", nullptr},
 	{CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE", "raising resource limits at restore",
 	 "only processes whose limits are within our own"},
 	{CAP_NET_ADMIN, "CAP_NET_ADMIN", "TCP connections", "only processes without TCP connections"},
 });
+
+bool has(cap_value_t capability)
+{
+	cap_t set = ::cap_get_proc();
+	cap_flag_value_t value = CAP_CLEAR;
+	if (set)
+		::cap_get_flag(set, capability, CAP_EFFECTIVE, &value);
+	::cap_free(set);
+	return value == CAP_SET;
+}
 
 Feature probe_capability(const Capability &capability)
 {
@@ -42,12 +53,13 @@ Feature probe_capability(const Capability &capability)
 			Feature::State::kPresent,
 			!capability.without,
 			""};
-	cap_t set = ::cap_get_proc();
-	cap_flag_value_t value = CAP_CLEAR;
-	if (set)
-		::cap_get_flag(set, capability.value, CAP_EFFECTIVE, &value);
-	::cap_free(set);
-	if (value != CAP_SET)
+	// include/linux/capability.h: bpf_capable(), perfmon_capable(), checkpoint_restore_ns_capable()
+	constexpr std::array kWithAdmin = {CAP_BPF, CAP_PERFMON, CAP_CHECKPOINT_RESTORE};
+	if (has(capability.value))
+		return feature;
+	if (std::ranges::find(kWithAdmin, capability.value) != kWithAdmin.end() && has(CAP_SYS_ADMIN))
+		feature.detail = "by CAP_SYS_ADMIN";
+	else
 		feature.state = Feature::State::kDenied;
 	return feature;
 }

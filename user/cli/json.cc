@@ -83,6 +83,8 @@ void write_part(const Document &document, const Sections &sections, const FieldD
 		return;
 	case Document::kFilesFieldNumber:
 		return write_files(document, sections, json);
+	default:
+		return;
 	}
 }
 

@@ -179,12 +179,14 @@ std::string signal_set(uint64_t mask)
 {
 	// SIGKILL and SIGSTOP cannot be blocked: a "full" set lacks them, and glibc keeps 32 and 33 to itself.
 	constexpr uint64_t kFull = ~(uint64_t{1} << 8 | uint64_t{1} << 18 | uint64_t{1} << 31 | uint64_t{1} << 32);
+	constexpr int kMost = 40;
 	if ((mask & kFull) == kFull)
 		return "all";
+	bool most = std::popcount(mask) > kMost;
 	std::string out;
-	for (; mask; mask &= mask - 1)
-		append(out, signal_name(static_cast<uint32_t>(std::countr_zero(mask)) + 1), ',');
-	return out;
+	for (uint64_t rest = most ? ~mask & kFull : mask; rest; rest &= rest - 1)
+		append(out, signal_name(static_cast<uint32_t>(std::countr_zero(rest)) + 1), ',');
+	return most ? "all but " + out : out;
 }
 
 std::string syscall_name(uint32_t nr)

@@ -95,7 +95,7 @@ std::string count_of(uint64_t count, std::string_view singular)
 {
 	if (count == 1)
 		return fmt::format("1 {}", singular);
-	if (singular.ends_with("ss"))
+	if (singular.ends_with("ss") || singular.ends_with("ch"))
 		return fmt::format("{} {}es", count, singular);
 	return fmt::format("{} {}s", count, singular);
 }
@@ -167,6 +167,7 @@ std::string Table::text(const Palette &palette, std::string_view indent) const
 {
 	std::vector<size_t> columns = widths();
 	std::vector<std::string_view> cells;
+	cells.reserve(columns_.size());
 	for (const Column &column : columns_)
 		cells.emplace_back(column.title);
 	std::string out = fmt::format("{}{}\n", indent, palette.paint(Tone::kFaint, line(cells, columns)));

@@ -3,6 +3,7 @@
 
 #include "user/cli/names.h"
 #include "user/cli/view_parts.h"
+#include "user/collect/uring_request_file.h"
 
 namespace bpfckpt::cli {
 
@@ -28,11 +29,20 @@ std::string request_flags(const Request &request)
 
 std::string request_file(const View &view, const Request &request)
 {
-	if (!request.file())
+	bool fixed = request.flags() & 1; // IOSQE_FIXED_FILE
+	if (request.file())
+		return (fixed ? fmt::format("slot {}, ", request.fixed_slot()) : "") + view.file_name(request.file());
+	// It looks its file up when it begins.
+	bool waits = request.where() == "link member" || request.where() == "deferred";
+	if (!waits || !collect::uses_file(static_cast<uint8_t>(request.opcode())))
 		return "";
-	// IOSQE_FIXED_FILE
-	std::string slot = request.flags() & 1 ? fmt::format("slot {}, ", request.fixed_slot()) : "";
-	return slot + view.file_name(request.file());
+	return fixed ? fmt::format("slot {}", request.fixed_slot()) : fmt::format("fd {}", request.fd());
+}
+
+bool has_length(const Request &request)
+{
+	return request.opcode() != IORING_OP_POLL_ADD && request.opcode() != IORING_OP_TIMEOUT &&
+	       request.opcode() != IORING_OP_WAITID;
 }
 
 std::string request_detail(const View &view, const Request &request)
@@ -43,7 +53,9 @@ std::string request_detail(const View &view, const Request &request)
 		add(poll_events(request.poll_events()));
 	if (request.timeout_count())
 		add(fmt::format("or {}", count_of(request.timeout_count(), "completion")));
-	if (request.length() && request.opcode() != IORING_OP_POLL_ADD && request.opcode() != IORING_OP_TIMEOUT)
+	if (request.opcode() == IORING_OP_FUTEX_WAIT)
+		add(fmt::format("at {:#x}", request.address()));
+	if (request.length() && has_length(request))
 		add(human_bytes(request.length()));
 	if (request.flags() & 1u << 5)
 		add(request.has_taken_buffer()
@@ -200,10 +212,12 @@ std::string restrictions_of(const Ring &ring)
 	if (!ring.has_restrictions())
 		return "";
 	const Restrictions &restrictions = ring.restrictions();
-	return fmt::format("{} and {} allowed, SQE flags {} allowed, {} required",
+	auto flags_or_none = [](uint32_t flags) { return flags ? sqe_flags(flags) : "none"; };
+	return fmt::format("{} and {} allowed, SQE flags: {} allowed, {} required",
 			   count_of(static_cast<uint64_t>(restrictions.sqe_ops_size()), "opcode"),
 			   count_of(static_cast<uint64_t>(restrictions.register_ops_size()), "register operation"),
-			   sqe_flags(restrictions.sqe_flags_allowed()), sqe_flags(restrictions.sqe_flags_required()));
+			   flags_or_none(restrictions.sqe_flags_allowed()),
+			   flags_or_none(restrictions.sqe_flags_required()));
 }
 
 std::string sq_thread_of(const Ring &ring)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <sys/wait.h>
 
 #include "user/cli/names.h"
 #include "user/cli/view_parts.h"
@@ -64,7 +65,10 @@ std::string state_of(const Process &process)
 	case Process::STOPPED:
 		return fmt::format(", stopped by {}", signal_name(process.stop_signal()));
 	case Process::ZOMBIE:
-		return fmt::format(", zombie with status {:#x}", process.exit_status());
+		if (WIFSIGNALED(process.exit_status()))
+			return fmt::format(", zombie, killed by {}",
+					   signal_name(static_cast<uint32_t>(WTERMSIG(process.exit_status()))));
+		return fmt::format(", zombie, exited with {}", WEXITSTATUS(process.exit_status()));
 	default:
 		return "";
 	}

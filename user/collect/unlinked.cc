@@ -17,10 +17,9 @@ namespace bpfckpt::collect {
 
 static std::string link_target(int link)
 {
-	std::string target(PATH_MAX, '\0');
+	std::array<char, PATH_MAX> target;
 	ssize_t length = ::readlinkat(link, "", target.data(), target.size());
-	target.resize(length > 0 ? static_cast<size_t>(length) : 0);
-	return target;
+	return std::string(target.data(), length > 0 ? static_cast<size_t>(length) : 0);
 }
 
 static std::optional<images::FileHandle> handle_of(const fd_record &place)

@@ -197,6 +197,8 @@ std::string Collector::name_file(const uring_request_record &record, uring::Requ
 		else if (uses_file(record.opcode) && !request.exited() && // those never look
 			 !file_of_descriptor(*context_.document, request.tid(), source.descriptor))
 			return fmt::format("its file, descriptor {}, is closed", source.descriptor);
+		if (!fixed && uses_file(record.opcode))
+			request.set_fd(source.descriptor);
 		return {};
 	}
 	auto slot = fixed ? fixed_slot(index_, record) : std::nullopt;

@@ -2,6 +2,7 @@
 #include "user/memory/page_copy.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -55,9 +56,10 @@ static Result<> write_pages(int out, std::span<const std::byte> bytes, uint64_t 
 	return {};
 }
 
-Result<> PageCopy::write_staged(int out) const
+Result<> PageCopy::write_staged(int out)
 {
-	return write_pages(out, std::span(staged_).first(std::min<uint64_t>(staged_.size(), bytes())), 0);
+	std::vector<std::byte> staged = std::exchange(staged_, {});
+	return write_pages(out, std::span(staged).first(std::min<uint64_t>(staged.size(), bytes())), 0);
 }
 
 Result<> PageCopy::read_chunk(const Chunk &chunk, std::span<std::byte> buffer)

@@ -32,8 +32,8 @@ public:
 
 	// Before the freeze: room in memory, touched now, for the first `bytes` of the file. run() leaves them there.
 	void stage(uint64_t bytes);
-	// After the thaw: writes what run() left in memory. Errors: what write(2) says.
-	Result<> write_staged(int out) const;
+	// After the thaw: writes what run() left in memory, and gives it back. Errors: what write(2) says.
+	Result<> write_staged(int out);
 
 	// Copies what was planned. Errors: a page that cannot be read, by its address; what write(2) says.
 	Result<> run(int out);

@@ -53,7 +53,7 @@ static Result<> allocate(int file, uint64_t bytes)
 {
 	if (bytes == 0 || fallocate(file, 0, 0, static_cast<off_t>(bytes)) == 0 || errno == EOPNOTSUPP)
 		return {};
-	return errno_error(errno, "cannot allocate {} MiB for the memory of the target", bytes >> 20)
+	return errno_error(errno, "cannot allocate {} KiB for the memory of the target", bytes >> 10)
 		.on(kPagesFile)
 		.with_hint("free space on that file system, or choose another directory with -D");
 }

@@ -273,7 +273,8 @@ static void refuse_inet(const images::Socket &socket, const Options &options, Re
 		return;
 	std::string what = tcp && !socket.remote().empty() ? "TCP connection " + connection_of(socket)
 			   : tcp ? fmt::format("TCP socket {} ({})", socket.local(), socket.state())
-				 : fmt::format("{} {} socket {}", socket.family(), socket.type(), socket.local());
+				 : fmt::format("{} {} socket{}{}", socket.family(), socket.type(),
+					       socket.local().empty() ? "" : " ", socket.local());
 	refusals.push_back({what + " cannot be restored yet", "--forensic dumps it all the same, for inspection only"});
 }
 

@@ -2,10 +2,14 @@
 #include "user/restore/credentials.h"
 
 #include <algorithm>
+#include <cctype>
+#include <map>
+#include <string>
 #include <vector>
 
 #include <linux/capability.h>
 #include <linux/securebits.h>
+#include <sys/capability.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -118,6 +122,53 @@ void add_credentials(SyscallBatch &batch, const images::Credentials &image)
 		  sets(batch, image.cap_permitted(), image.cap_effective(), image.cap_inheritable()));
 	if (image.no_new_privs())
 		batch.add(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+// "CAP_SETUID"
+static std::string name_of_capability(int cap)
+{
+	char *text = cap_to_name(cap);
+	std::string name = text ? text : fmt::format("capability {}", cap);
+	cap_free(text);
+	std::ranges::transform(name, name.begin(), [](unsigned char letter) { return std::toupper(letter); });
+	return name;
+}
+
+// Capability: who needs it first, and for what.
+using Needs = std::map<int, std::pair<std::string, std::string>>;
+
+static void add_needs(const images::Process &process, const images::Credentials &wanted, Needs &needs)
+{
+	const images::Credentials &own = own_credentials();
+	auto need = [&](int cap, const char *what) {
+		if (!(own.cap_effective() >> cap & 1))
+			needs.try_emplace(cap, name_of(process), what);
+	};
+	if (are_own(wanted))
+		return;
+	need(CAP_SETGID, "to set its groups");
+	need(CAP_SETUID, "to set its user IDs");
+	need(CAP_SETPCAP, "to set its securebits and its bounding set");
+	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+		if (wanted.cap_permitted() & ~own.cap_permitted() & uint64_t{1} << cap)
+			needs.try_emplace(cap, name_of(process), "which it had");
+}
+
+void check_capabilities(const Plan &plan, Findings &findings)
+{
+	Needs needs;
+	uint64_t own = own_credentials().cap_effective();
+	if (!(own >> CAP_CHECKPOINT_RESTORE & 1) && !(own >> CAP_SYS_ADMIN & 1))
+		needs.try_emplace(CAP_CHECKPOINT_RESTORE, fmt::format("pid {}", plan.root), "to give it its PID");
+	for (const images::Process &process : plan.document->processes())
+		for (const images::Thread &thread : process.threads())
+			if (is_user(thread) && thread.has_credentials())
+				add_needs(process, thread.credentials(), needs);
+	for (const auto &[cap, need] : needs)
+		findings.push_back(
+			make_error(Code::kPermission, "bpfckpt lacks {}, {}", name_of_capability(cap), need.second)
+				.on(need.first)
+				.with_hint("run bpfckpt with that capability (`bpfckpt check` lists them all)"));
 }
 
 } // namespace bpfckpt::restore

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "images/task.pb.h"
+#include "user/restore/plan.h"
 #include "user/target/batch.h"
 
 namespace bpfckpt::restore {
@@ -12,5 +13,8 @@ namespace bpfckpt::restore {
 void add_credentials(target::SyscallBatch &batch, const images::Credentials &credentials);
 // Those of bpfckpt.
 [[nodiscard]] bool are_own(const images::Credentials &credentials);
+
+// What bpfckpt has to have itself to give the tree its PIDs and credentials. Findings: kPermission, by capability.
+void check_capabilities(const Plan &plan, Findings &findings);
 
 } // namespace bpfckpt::restore

@@ -171,7 +171,7 @@ void OpenFiles::find_private_eventfds()
 	std::unordered_set<uint32_t> seen;
 	for (const images::File *file : plan_.open_files) {
 		for (const images::EpollItem &item : file->epoll().items()) {
-			watched.insert(static_cast<uint32_t>(item.fd()));
+			watched.insert(item.fd());
 			seen.insert(item.file());
 		}
 	}

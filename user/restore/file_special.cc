@@ -117,7 +117,7 @@ static Result<UniqueFd> pidfd_of(pid_t pid, const images::File &file)
 Result<OpenedFiles> open_pidfds(std::span<const images::File *const> files)
 {
 	OpenedFiles opened;
-	pid_t pid = static_cast<pid_t>(files[0]->pidfd().pid());
+	auto pid = static_cast<pid_t>(files[0]->pidfd().pid());
 	// A process that was reaped is stood for by one that we create and reap.
 	pid_t stand_in = pid ? 0 : fork();
 	if (!pid && stand_in == 0)

@@ -103,6 +103,7 @@ Result<> PinnedMemory::park(const Plan &plan, const PageImage &pages,
 		parked_[offset] = at;
 		at += kPageSize;
 	}
+	pointers.reserve(runs.size());
 	for (const images::PageRun &run : runs)
 		pointers.push_back(&run);
 	return pages.fill(member_->leader, pointers);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Images against this machine: what is in use here, what changed, what it lacks. Looks, touches nothing.
+#include "user/restore/credentials.h"
 #include "user/restore/file_lock.h"
 #include "user/restore/plan.h"
 #include "user/restore/protection_keys.h"
@@ -161,6 +162,7 @@ void check_machine(Plan &plan, const MachineOptions &options, Findings &findings
 {
 	check_pids(plan, findings);
 	check_limits(plan, findings);
+	check_capabilities(plan, findings);
 	check_descriptors(plan, findings);
 	if (options.compare_cpu)
 		check_cpu(plan, findings);

@@ -85,9 +85,10 @@ Error FrozenTree::State::stuck(const FrozenProcess &process, const FrozenThread 
 			  kernel_stack(process.pid, thread.tid))
 		.on(fmt::format("pid {} ({})", process.pid, process.comm))
 		.with_hint(vfork ? "try again when its child has called execve(2) or exited"
-				 : "it waits uninterruptibly, for example for a disk or a network file system: try "
-				   "again, or "
-				   "give a longer --timeout");
+			   : stat && stat->state == 'R'
+				   ? "it is busy in the kernel: try again, or give a longer --timeout"
+				   : "it waits uninterruptibly, for example for a disk or a network file system: try "
+				     "again, or give a longer --timeout");
 }
 
 // The child of a vfork(2): nobody but it can let its parent stop.
@@ -167,11 +168,12 @@ Result<> FrozenTree::State::capture(const FrozenProcess &process, FrozenThread *
 		::ptrace(PTRACE_POKEUSER, thread->tid, offsetof(user_regs_struct, rax), fixed.rax);
 		stats.fixed_syscalls++;
 	}
-	std::span<std::byte> room = TRY(xstates.next());
+	std::span<std::byte> room = xstates.scratch();
 	iovec extended = {room.data(), room.size()};
 	if (::ptrace(PTRACE_GETREGSET, thread->tid, NT_X86_XSTATE, &extended) < 0)
 		return errno_error(errno, "cannot read extended registers").on(fmt::format("thread {}", thread->tid));
-	thread->xstate = room.first(extended.iov_len);
+	thread->xstate_size = extended.iov_len;
+	thread->xstate = TRY(xstates.keep(extended.iov_len));
 	::ptrace(PTRACE_GETSIGMASK, thread->tid, sizeof(thread->signal_mask), &thread->signal_mask);
 	return {};
 }
@@ -328,12 +330,25 @@ void FrozenTree::State::abandon()
 	release();
 }
 
+// What is left of one that has exited is no state to dump.
+Result<> FrozenTree::State::check_root()
+{
+	FrozenProcess *root = process_of(options.root);
+	if (root && std::ranges::any_of(root->threads, [](auto &thread) { return thread.stop == Stop::kTrapped; }))
+		return {};
+	return make_error(Code::kGone, "has exited meanwhile")
+		.on(fmt::format("pid {}", options.root))
+		.with_hint("dump a process that goes on running, or its parent");
+}
+
 Result<> FrozenTree::State::freeze()
 {
 	frozen_at = Clock::now();
 	WaitTicks ticks = TRY(WaitTicks::create());
 	ticks.start();
 	auto stopped = stop_everything(frozen_at + options.timeout);
+	if (stopped)
+		stopped = check_root();
 	if (!stopped) {
 		abandon();
 		ticks.stop();

@@ -87,7 +87,8 @@ Result<> check_may_freeze(pid_t root)
 	TRY(check_not_us(root, stat));
 	if (stat.dead() && stat.num_threads <= 1)
 		return make_error(Code::kGone, "is a zombie: it has exited, and its parent has not waited")
-			.on(name(root, stat));
+			.on(name(root, stat))
+			.with_hint(fmt::format("zombies come back with their parents: use -t {}", stat.ppid));
 	if (pid_t tracer = tracer_of(root).value_or(0)) {
 		auto by = read_task_stat(fmt::format("/proc/{}/stat", tracer));
 		return make_error(Code::kUnsupported, "is traced by {}",

@@ -2,6 +2,7 @@
 #include "user/target/frozen_tree.h"
 
 #include <algorithm>
+#include <cstring>
 #include <thread>
 #include <utility>
 
@@ -46,28 +47,44 @@ Result<FrozenThread> describe_new_thread(const FrozenProcess &process, pid_t tid
 
 } // namespace
 
+constexpr size_t kLegacyXstate = 512 + 64; // FXSAVE's, and the header
+// All but tile data, mostly: AVX-512 ends at 2696 bytes.
+constexpr size_t kUsualXstate = 2752;
+
 size_t XstateArena::register_set_size()
 {
 	unsigned eax, ebx, ecx = 0, edx;
 	// CPUID.(EAX=0DH,ECX=0):ECX is the size for all that the CPU has, so never too small.
-	if (!__get_cpuid_count(0xd, 0, &eax, &ebx, &ecx, &edx) || ecx < 576)
-		ecx = 576;
+	if (!__get_cpuid_count(0xd, 0, &eax, &ebx, &ecx, &edx) || ecx < kLegacyXstate)
+		ecx = kLegacyXstate;
 	return (ecx + 63) & ~63u;
 }
 
 Result<> XstateArena::reserve(size_t threads)
 {
-	chunks_.push_back(TRY(
-		Mapping::create(threads * size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE)));
-	left_ = threads;
+	size_t size = std::max(threads * kUsualXstate, scratch_.size());
+	chunks_.push_back(
+		TRY(Mapping::create(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE)));
+	free_ = chunks_.back().bytes();
 	return {};
 }
 
-Result<std::span<std::byte>> XstateArena::next()
+Result<std::span<const std::byte>> XstateArena::keep(size_t size)
 {
-	if (!left_)
+	// Words, because this is done in the freeze.
+	auto word_before = [this](size_t end) {
+		uint64_t word = 0;
+		std::memcpy(&word, scratch_.data() + end - sizeof(word), sizeof(word));
+		return word;
+	};
+	while (size > kLegacyXstate && size % sizeof(uint64_t) == 0 && !word_before(size))
+		size -= sizeof(uint64_t);
+	if (size > free_.size())
 		TRY(reserve(64));
-	return chunks_.back().bytes().subspan(--left_ * size_, size_);
+	std::span<std::byte> kept = free_.first(size);
+	std::ranges::copy(std::span(scratch_).first(size), kept.begin());
+	free_ = free_.subspan(size);
+	return std::span<const std::byte>(kept);
 }
 
 FrozenProcess *FrozenTree::State::process_of(pid_t pid)
@@ -241,6 +258,7 @@ Result<int64_t> FrozenTree::borrow(pid_t tid, const BorrowedCall &call)
 	ThreadState state = {.regs = thread->regs,
 			     .signal_mask = thread->signal_mask,
 			     .xstate = thread->xstate,
+			     .xstate_size = thread->xstate_size,
 			     .signal_stack = end_of_signal_stack(*thread, call)};
 	if (thread->syscall)
 		state.regs = thread->syscall->resume_registers(state.regs, std::nullopt);
@@ -289,10 +307,7 @@ void FrozenTree::describe(const FrozenThread &thread, images::Thread *message) c
 	if (thread.stop != FrozenThread::Stop::kTrapped || thread.role != images::Thread::USER)
 		return;
 	message->set_prstatus(&thread.regs, sizeof(thread.regs));
-	size_t size = thread.xstate.size();
-	while (size > 576 && thread.xstate[size - 1] == std::byte{})
-		size--;
-	message->set_xstate(thread.xstate.data(), size);
+	message->set_xstate(thread.xstate.data(), thread.xstate.size());
 	message->set_signal_mask(thread.signal_mask);
 	if (thread.syscall)
 		*message->mutable_syscall() = thread.syscall->message;

@@ -56,7 +56,8 @@ struct FrozenThread {
 	images::Thread::Role role = images::Thread::USER;
 	Stop stop = Stop::kRunning;
 	user_regs_struct regs{};           // as at the stop
-	std::span<const std::byte> xstate; // NT_X86_XSTATE; owned by the FrozenTree
+	std::span<const std::byte> xstate; // NT_X86_XSTATE without zeroes at its end; owned by the FrozenTree
+	size_t xstate_size = 0;            // with them
 	uint64_t signal_mask = 0;          // as PTRACE_GETSIGMASK gives it: the saved one in sigsuspend(2) and its kin
 	std::optional<InterruptedSyscall> syscall; // absent: was in user mode
 

@@ -13,19 +13,23 @@
 
 namespace bpfckpt::target {
 
-// Room for extended register sets (11 KiB a thread where the CPU has AMX), touched before it is needed in the freeze.
+// Extended register sets (11 KiB a thread where the CPU has AMX), each without the zeroes at its end. What memory that
+// takes is touched before it is needed in the freeze.
 class XstateArena {
 public:
+	Result<> reserve(size_t threads);
+	// Where a register set of any size can be read into.
+	[[nodiscard]] std::span<std::byte> scratch() { return scratch_; }
+	// The first `size` bytes of that, without the zeroes at their end, for good.
+	Result<std::span<const std::byte>> keep(size_t size);
+
+private:
 	// The size of NT_X86_XSTATE on this CPU.
 	static size_t register_set_size();
 
-	Result<> reserve(size_t threads);
-	Result<std::span<std::byte>> next();
-
-private:
+	std::vector<std::byte> scratch_ = std::vector<std::byte>(register_set_size());
 	std::vector<Mapping> chunks_;
-	size_t size_ = register_set_size();
-	size_t left_ = 0;
+	std::span<std::byte> free_; // of the last one
 };
 
 struct TaskStat;
@@ -50,6 +54,7 @@ struct FrozenTree::State {
 	Result<size_t> add_new_tasks();
 	Result<> wait_for_vforks();
 	Result<> freeze();
+	Result<> check_root();
 	Result<> thaw();
 	Result<> kill();
 	Result<> leave_stopped();

@@ -85,17 +85,19 @@ size_t frame_xstate_size(uint64_t features)
 }
 
 // As a signal frame has them: with what the kernel looks for around them (arch/x86/kernel/fpu/signal.c).
-Result<std::vector<std::byte>> frame_xstate(pid_t tid, std::span<const std::byte> xstate)
+Result<std::vector<std::byte>> frame_xstate(pid_t tid, const ThreadState &state)
 {
+	std::span<const std::byte> xstate = state.xstate;
 	uint64_t features = 0, in_use = 0;
 	if (xstate.size() < kXstateBv + 64)
 		return Error(Code::kUnsupported, "has no extended registers").on(name(tid));
 	std::memcpy(&features, xstate.data() + kSoftwareBytes, sizeof(features));
 	std::memcpy(&in_use, xstate.data() + kXstateBv, sizeof(in_use));
 	size_t size = frame_xstate_size(features);
-	if (in_use & kTileFeatures || size > xstate.size())
+	if (in_use & kTileFeatures || size > state.xstate_size)
 		return Error(Code::kUnsupported, "uses tile registers (AMX)").on(name(tid));
-	std::vector<std::byte> bytes(xstate.begin(), xstate.begin() + static_cast<ptrdiff_t>(size));
+	std::vector<std::byte> bytes(size);
+	std::ranges::copy(xstate.first(std::min(size, xstate.size())), bytes.begin());
 	_fpx_sw_bytes software = {};
 	software.magic1 = FP_XSTATE_MAGIC1;
 	software.extended_size = static_cast<uint32_t>(size + FP_XSTATE_MAGIC2_SIZE);
@@ -179,7 +181,7 @@ Result<ReturnFrame> ReturnFrame::put(pid_t tid, const ReturnPath &path, const Th
 {
 	if (has_shadow_stack(tid))
 		return Error(Code::kUnsupported, "has a shadow stack").on(name(tid));
-	std::vector<std::byte> xstate = TRY(frame_xstate(tid, state.xstate));
+	std::vector<std::byte> xstate = TRY(frame_xstate(tid, state));
 	uint64_t top = state.signal_stack ? state.signal_stack : state.regs.rsp - kRedZone;
 	uint64_t xstate_at = (top - xstate.size()) & ~(kXstateAlign - 1);
 	Frame frame = {};

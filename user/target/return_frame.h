@@ -33,7 +33,8 @@ Result<ReturnPath> find_return_path(pid_t pid);
 struct ThreadState {
 	user_regs_struct regs{};           // to go on with; restart codes still in them
 	uint64_t signal_mask = 0;          // as PTRACE_GETSIGMASK gives it
-	std::span<const std::byte> xstate; // NT_X86_XSTATE
+	std::span<const std::byte> xstate; // NT_X86_XSTATE without zeroes at its end
+	size_t xstate_size = 0;            // with them
 	uint64_t signal_stack = 0;         // end of its alternate stack, if it is not on it; 0: none
 };
 

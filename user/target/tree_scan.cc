@@ -196,7 +196,8 @@ std::string kernel_stack(pid_t pid, pid_t tid)
 			out += (out.empty() ? "" : " <- ") + std::string(word.substr(0, plus));
 	if (!out.empty())
 		return out;
-	return read_file(fmt::format("/proc/{}/task/{}/wchan", pid, tid)).value_or("an unknown place");
+	out = read_file(fmt::format("/proc/{}/task/{}/wchan", pid, tid)).value_or("");
+	return out.empty() || out == "0" ? "an unknown place" : out;
 }
 
 } // namespace bpfckpt::target

@@ -62,8 +62,8 @@ uint64_t requests_to_provide(const images::Ring &ring)
 	for (const images::BufferGroup &group : ring.buffer_groups()) {
 		if (!group.ring())
 			requests += runs_of(group, takers).size();
-		else if (uint32_t head = first_head(group, takers))
-			requests += head / std::max(buffers_at_once(group) - 1, 1U) + 1;
+		else if (uint32_t head = first_head(group, takers)) // of two buffers, a receive takes one
+			requests += head / std::max(buffers_at_once(group) - 1, 1U) + (head == 1 ? 1 : 2);
 	}
 	return requests;
 }

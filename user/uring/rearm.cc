@@ -188,6 +188,9 @@ std::string operation_obstacle(const Request &request, const images::File *file,
 	case images::IORING_OP_SHUTDOWN:
 	case images::IORING_OP_PIPE:
 	case images::IORING_OP_FUTEX_WAKE:
+	case images::IORING_OP_MSG_RING:
+	case images::IORING_OP_PROVIDE_BUFFERS:
+	case images::IORING_OP_REMOVE_BUFFERS:
 	case images::IORING_OP_SEND_ZC:
 	case images::IORING_OP_SENDMSG_ZC:
 		return not_begun_obstacle(request);

@@ -156,7 +156,7 @@ std::string RingCheck::obstacle_of(const images::Ring &ring, const images::Reque
 	if (!obstacle.empty())
 		return obstacle;
 	if (request.link() &&
-	    ring.in_flight(static_cast<int>(request.link()) - 1).class_() != images::Request::REARMABLE)
+	    ring.in_flight(static_cast<int>(request.link()) - 1).class_() == images::Request::COMPLETED)
 		return "the next of its chain is done already";
 	Maker submitter = submitter_of(ring, request);
 	if (!submitter.thread)
@@ -286,7 +286,9 @@ void RingCheck::check(const images::Ring &ring)
 		       fmt::format("its completion queue is read up to {}, and filled up to {}", ring.cq_head(),
 				   ring.cq_tail()),
 		       "the program has written to the counters of the ring");
-	if (ring.drain_disabled() && ring.sq_head() == waiting_count(ring))
+	auto leaves_out = [](const images::Request &request) { return request.flags() & IOSQE_CQE_SKIP_SUCCESS; };
+	if (ring.drain_disabled() && ring.sq_head() == waiting_count(ring) &&
+	    std::ranges::none_of(ring.in_flight(), leaves_out))
 		refuse(name_of(ring), "its counter of submissions has just run over", "try again");
 	if (ring.has_restrictions() && ring.drain_disabled())
 		refuse(name_of(ring), "it has restrictions, and requests have left out their completions",

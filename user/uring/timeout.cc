@@ -8,11 +8,12 @@ namespace bpfckpt::uring {
 
 static constexpr uint32_t kTimeoutMultishot = 1 << 6;
 
+// A relative time on the wall clock runs on CLOCK_MONOTONIC (kernel/time/hrtimer.c: __hrtimer_init()).
 static uint32_t clock_of(uint32_t flags)
 {
 	if (flags & IORING_TIMEOUT_BOOTTIME)
 		return CLOCK_BOOTTIME;
-	return flags & IORING_TIMEOUT_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC;
+	return flags & IORING_TIMEOUT_REALTIME && flags & IORING_TIMEOUT_ABS ? CLOCK_REALTIME : CLOCK_MONOTONIC;
 }
 
 static int64_t nanoseconds(const iterators::KernelObject &data)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/util/io.h"
 
+#include <array>
+
 #include <fcntl.h>
 #include <linux/limits.h>
 #include <sys/resource.h>
@@ -92,6 +94,7 @@ Result<std::string> read_file_at(int dir, const std::string &path, size_t limit)
 			return make_error(Code::kLimit, "larger than {} bytes", limit).on(path);
 	}
 	text.resize(used);
+	text.shrink_to_fit(); // many are kept
 	return text;
 }
 
@@ -102,12 +105,11 @@ Result<std::string> read_file(const std::string &path, size_t limit)
 
 Result<std::string> read_link(const std::string &path)
 {
-	std::string target(PATH_MAX, '\0');
+	std::array<char, PATH_MAX> target;
 	ssize_t length = ::readlink(path.c_str(), target.data(), target.size());
 	if (length < 0)
 		return errno_error(errno, "cannot read link").on(path);
-	target.resize(static_cast<size_t>(length));
-	return target;
+	return std::string(target.data(), static_cast<size_t>(length));
 }
 
 } // namespace bpfckpt
