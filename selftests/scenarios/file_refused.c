@@ -18,6 +18,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -215,7 +216,20 @@ static void open_unknown(void)
 	some((int)syscall(SYS_landlock_create_ruleset, &(unsigned long){1}, 8, 0), "landlock");
 }
 
+static void open_netlink(void)
+{
+	SCENARIO_REQUIRE(socket(AF_NETLINK, SOCK_RAW, 0) >= 0, "%m");
+}
+
+static void open_packet(void)
+{
+	if (socket(AF_PACKET, SOCK_RAW, 0) < 0)
+		scenario_skip("AF_PACKET: %s", strerror(errno));
+}
+
 static const struct scenario_state states[] = {
+	{"netlink", open_netlink},
+	{"packet", open_packet},
 	{"lease", take_lease},
 	{"huge_memfd", make_huge_memfd},
 	{"deleted_directory", open_deleted_directory},

@@ -308,6 +308,7 @@ INSTANTIATE_TEST_SUITE_P(
 			RefusedFile{"events", "unread events"}, RefusedFile{"owner", "F_SETOWN names pid 1,"},
 			RefusedFile{"pidfd", "outside of the tree"}, RefusedFile{"queue", "is a POSIX message queue"},
 			RefusedFile{"path_of_pipe", "open by O_PATH"}, RefusedFile{"path_of_memfd", "open by O_PATH"},
+			RefusedFile{"netlink", "AF_NETLINK socket"}, RefusedFile{"packet", "AF_PACKET socket"},
 			RefusedFile{"descriptor", "tells of one descriptor"},
 			RefusedFile{"process", "tells of a process outside"}, RefusedFile{"dnotify", "dnotify watches"},
 			RefusedFile{"busy_epoll", "EPIOCSPARAMS"}, RefusedFile{"unknown", "does not know"},

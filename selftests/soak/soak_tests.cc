@@ -15,14 +15,15 @@ namespace bpfckpt::selftests {
 
 namespace {
 
-constexpr std::array<const char *, 26> kPrograms = {
-	"harness_idle",        "restore_threads",     "restore_tree", "file_epoll",       "file_eventfd",
-	"file_inotify",        "file_named",          "file_pipe",    "file_shared",      "file_timerfd",
-	"file_many",           "memory_private",      "memory_file",  "memory_shared",    "memory_advice",
-	"memory_many",         "socket_pair",         "task_tree",    "task_credentials", "task_scheduling",
-	"task_signals",        "syscall_timed_waits", "timer_posix",  "timer_interval",   "syscall_endless_waits",
-	"syscall_futex_waits",
-};
+constexpr auto kPrograms = std::to_array<const char *>({
+	"harness_idle",        "restore_threads",     "restore_tree",   "file_epoll",           "file_eventfd",
+	"file_inotify",        "file_named",          "file_pipe",      "file_shared",          "file_timerfd",
+	"file_many",           "memory_private",      "memory_file",    "memory_shared",        "memory_advice",
+	"memory_many",         "socket_pair",         "task_tree",      "task_credentials",     "task_scheduling",
+	"task_signals",        "syscall_timed_waits", "timer_posix",    "timer_interval",       "syscall_endless_waits",
+	"syscall_futex_waits", "uring_rearm",         "uring_provided", "uring_provided_sends", "uring_fixed",
+	"memory_fork",         "file_deleted",        "file_lock",
+});
 constexpr size_t kAtOnce = 3;
 
 unsigned from_environment(const char *name, unsigned otherwise)

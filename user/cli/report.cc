@@ -45,6 +45,14 @@ std::string hint_of(const Error &error)
 	case ENOMEM:
 		return "see free, memory.max of the cgroup, ulimit -v and vm.max_map_count";
 	default:
+		break;
+	}
+	switch (error.code) {
+	case Code::kCorrupt:
+		return "it is damaged, or no checkpoint: copy it again from where it was made, or dump again";
+	case Code::kTimeout:
+		return "a longer --timeout gives it more time";
+	default:
 		return {};
 	}
 }
@@ -68,9 +76,11 @@ std::string findings_text(const Findings &findings)
 		width = std::max(width, std::min<size_t>(printable(finding.object).size(), 40));
 	std::string text;
 	for (const Error &finding : findings) {
-		text += fmt::format("  {:{}}  {}\n", printable(finding.object), width, printable(finding.message));
+		std::string object = printable(finding.object);
+		size_t column = std::max(width, object.size());
+		text += fmt::format("  {:{}}  {}\n", object, column, printable(finding.message));
 		if (std::string hint = hint_of(finding); !hint.empty())
-			text += fmt::format("  {:{}}    hint: {}\n", "", width, printable(hint));
+			text += fmt::format("  {:{}}    hint: {}\n", "", column, printable(hint));
 	}
 	return text;
 }

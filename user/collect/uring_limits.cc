@@ -25,11 +25,12 @@ constexpr uint32_t kNapiOff = 255;
 struct SetupFlag {
 	uint32_t flag;
 	const char *state;
+	const char *hint;
 };
 
 constexpr SetupFlag kRefusedFlags[] = {
-	{1U << 19, "it has SQEs of two sizes (IORING_SETUP_SQE_MIXED)"},
-	{1U << 20, "it rewinds its submission queue (IORING_SETUP_SQ_REWIND)"},
+	{1U << 19, "it has SQEs of two sizes (IORING_SETUP_SQE_MIXED)", "set it up with IORING_SETUP_SQE128"},
+	{1U << 20, "it rewinds its submission queue (IORING_SETUP_SQ_REWIND)", "set it up without that flag"},
 };
 
 class Refusals {
@@ -50,18 +51,20 @@ void refuse_setup(const uring_ring_record &record, Refusals &refusals)
 {
 	for (const SetupFlag &entry : kRefusedFlags)
 		if (record.flags & entry.flag)
-			refusals.add(entry.state);
+			refusals.add(entry.state, entry.hint);
 	if (record.flags & ~kKnownFlags)
 		refusals.add(fmt::format("it was set up with flags {:#x}, which this version does not know",
-					 record.flags & ~kKnownFlags));
+					 record.flags & ~kKnownFlags),
+			     "set it up without them, or use a newer bpfckpt");
 	if (record.state & URING_COMPAT)
-		refusals.add("it was set up by a 32-bit program");
+		refusals.add("it was set up by a 32-bit program", "only rings of 64-bit programs can be dumped");
 	if (record.state & URING_SUBMITTER_DEAD)
-		refusals.add("the only thread that may submit to it has exited");
+		refusals.add("the only thread that may submit to it has exited", "close the ring");
 	if (record.state & URING_ZCRX)
-		refusals.add("it receives without copying (IORING_REGISTER_ZCRX_IFQ)");
+		refusals.add("it receives without copying (IORING_REGISTER_ZCRX_IFQ)",
+			     "receive by IORING_OP_RECV, in a ring without such a queue");
 	if (record.state & URING_BPF)
-		refusals.add("BPF programs are attached to it");
+		refusals.add("BPF programs are attached to it", "detach them before the dump");
 	if (record.napi_mode != kNapiOff && record.napi_mode != kNapiDynamic)
 		refusals.add("it polls network queues by their numbers (IO_URING_NAPI_TRACKING_STATIC)",
 			     "let it find them by the sockets in use (IO_URING_NAPI_TRACKING_DYNAMIC)");
@@ -142,7 +145,8 @@ void refuse_registered(const images::Ring &ring, bool compared, bool live, Refus
 						 buffer.slot()),
 				     "the page map shows them to CAP_SYS_ADMIN only");
 		if (buffer.kernel_buffer())
-			refusals.add(fmt::format("buffer {} belongs to the kernel", buffer.slot()));
+			refusals.add(fmt::format("buffer {} belongs to the kernel", buffer.slot()),
+				     "unregister it: its driver (ublk) has lent it");
 		if (buffer.shared() && !buffer.object())
 			refusals.add(fmt::format("buffer {} is shared with a ring outside of the tree", buffer.slot()),
 				     "dump the tree that has both rings");
