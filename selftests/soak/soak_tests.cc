@@ -22,7 +22,7 @@ constexpr auto kPrograms = std::to_array<const char *>({
 	"memory_many",         "socket_pair",         "task_tree",      "task_credentials",     "task_scheduling",
 	"task_signals",        "syscall_timed_waits", "timer_posix",    "timer_interval",       "syscall_endless_waits",
 	"syscall_futex_waits", "uring_rearm",         "uring_provided", "uring_provided_sends", "uring_fixed",
-	"memory_fork",         "file_deleted",        "file_lock",
+	"file_deleted",        "file_lock",
 });
 constexpr size_t kAtOnce = 3;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // The ways out of the freeze: thaw, kill, stay stopped.
 #include <csignal>
+#include <ranges>
 
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -161,12 +162,12 @@ Result<> FrozenTree::State::kill()
 	frozen = false;
 	// A tracee's parent hears of its end when its tracer has; a leader's end is told last.
 	for (FrozenProcess &process : processes) {
-		for (auto thread = process.threads.rbegin(); thread != process.threads.rend(); ++thread) {
+		for (FrozenThread &thread : process.threads | std::views::reverse) {
 			int status;
-			while (thread->seized && ::waitpid(thread->tid, &status, __WALL) == thread->tid &&
+			while (thread.seized && ::waitpid(thread.tid, &status, __WALL) == thread.tid &&
 			       WIFSTOPPED(status))
 				;
-			thread->seized = thread->in_stop = false;
+			thread.seized = thread.in_stop = false;
 		}
 	}
 	release();

@@ -261,8 +261,9 @@ Rings Drain::look_again()
 		       options_.mode == DrainMode::kEnter;
 	if (lending && options_.run_errand)
 		Errands(records, layout_, options_.mode).add_to(rings);
-	for (auto &[address, ring] : rings)
-		std::erase_if(ring.lent, [&](const auto &thread) { return unable_.contains({address, thread.first}); });
+	for (auto &entry : rings)
+		std::erase_if(entry.second.lent,
+			      [&](const auto &thread) { return unable_.contains({entry.first, thread.first}); });
 	return rings;
 }
 
