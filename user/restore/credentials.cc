@@ -84,9 +84,10 @@ static const images::Credentials &own_credentials()
 
 bool are_own(const images::Credentials &image)
 {
+	static const std::string own = own_credentials().SerializeAsString();
 	images::Credentials wanted = image;
 	wanted.clear_user_namespace();
-	return wanted.SerializeAsString() == own_credentials().SerializeAsString();
+	return wanted.SerializeAsString() == own;
 }
 
 static void add_ids(SyscallBatch &batch, const images::Credentials &image)
