@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/uring/workers.h"
 
+#include <utility>
+
 #include "user/uring/classify.h"
 
 namespace bpfckpt::uring {
@@ -12,8 +14,8 @@ static std::pair<uint64_t, bool> key_of(const uring_request_record &record)
 	return {record.tctx, (record.work_flags & kUnbound) != 0};
 }
 
-Workers::Workers(const iterators::UringRecords &records, const iterators::KernelLayout &layout, const IsDisk &is_disk)
-	: layout_(layout), is_disk_(is_disk)
+Workers::Workers(const iterators::UringRecords &records, const iterators::KernelLayout &layout, IsDisk is_disk)
+	: layout_(layout), is_disk_(std::move(is_disk))
 {
 	for (const uring_task_record &task : records.tasks)
 		for (bool unbound : {false, true})

@@ -19,7 +19,7 @@ using IsDisk = std::function<bool(const uring_request_record &request)>;
 
 class Workers {
 public:
-	Workers(const iterators::UringRecords &records, const iterators::KernelLayout &layout, const IsDisk &is_disk);
+	Workers(const iterators::UringRecords &records, const iterators::KernelLayout &layout, IsDisk is_disk);
 
 	// The kernel is at it, or will be without anybody's help: it is waited for.
 	[[nodiscard]] bool is_bounded(const uring_request_record &record) const;
