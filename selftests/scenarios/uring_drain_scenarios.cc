@@ -36,7 +36,8 @@ TEST(UringDrain, chains_that_only_their_submitter_can_go_on_with_are_ended_by_it
 			DumpResult dump = scenario.dump({"-R", "--drain", mode});
 			ASSERT_EQ(dump.exit, 0);
 			expect_lent(dump);
-			for (const Json &request : ring_of_fd(scenario.show(), scenario, "ring")["in_flight"])
+			Json ring = ring_of_fd(scenario.show(), scenario, "ring");
+			for (const Json &request : ring["in_flight"])
 				EXPECT_EQ(request["class"], "COMPLETED") << request;
 			ASSERT_TRUE(scenario.check_target());
 			ASSERT_TRUE(scenario.go());
