@@ -37,8 +37,12 @@ TEST(UringDrain, chains_that_only_their_submitter_can_go_on_with_are_ended_by_it
 			ASSERT_EQ(dump.exit, 0);
 			expect_lent(dump);
 			Json ring = ring_of_fd(scenario.show(), scenario, "ring");
-			for (const Json &request : ring["in_flight"])
-				EXPECT_EQ(request["class"], "COMPLETED") << request;
+			// The last of a chain may still be to begin: restore submits it, as the submitter would.
+			for (const Json &request : ring["in_flight"]) {
+				EXPECT_EQ(number(request["link"]), 0u) << request;
+				EXPECT_TRUE(request["class"] == "COMPLETED" || request["class"] == "REARMABLE")
+					<< request;
+			}
 			ASSERT_TRUE(scenario.check_target());
 			ASSERT_TRUE(scenario.go());
 		}

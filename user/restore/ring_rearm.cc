@@ -145,9 +145,9 @@ Result<> Rearming::check() const
 		io_uring_cqe cqe = ring_.cqe(at);
 		if (cqe.res >= 0 || cqe.res == -ECANCELED)
 			continue;
-		auto fits = [&, data = uint64_t{cqe.user_data}](const Request &request) {
+		auto fits = [this, data = uint64_t{cqe.user_data}, result = int{cqe.res}](const Request &request) {
 			return request.user_data() == data &&
-			       (may_fail(request) || finds_no_buffer(ring_.image, request, cqe.res));
+			       (may_fail(request) || finds_no_buffer(ring_.image, request, result));
 		};
 		if (!std::ranges::any_of(ring_.image.in_flight(), fits))
 			return make_error(Code::kInternal, "ends the request of user_data {:#x} at once: {}",
