@@ -3,7 +3,7 @@
 
 #include "user/cli/names.h"
 #include "user/cli/view_parts.h"
-#include "user/collect/uring_request_file.h"
+#include "user/uring/opcode.h"
 
 namespace bpfckpt::cli {
 
@@ -34,7 +34,7 @@ std::string request_file(const View &view, const Request &request)
 		return (fixed ? fmt::format("slot {}, ", request.fixed_slot()) : "") + view.file_name(request.file());
 	// It looks its file up when it begins.
 	bool waits = request.where() == "link member" || request.where() == "deferred";
-	if (!waits || !collect::uses_file(static_cast<uint8_t>(request.opcode())))
+	if (!waits || !uring::uses_file(static_cast<uint8_t>(request.opcode())))
 		return "";
 	return fixed ? fmt::format("slot {}", request.fixed_slot()) : fmt::format("fd {}", request.fd());
 }

@@ -11,8 +11,6 @@ namespace bpfckpt::collect {
 
 // With io-wq: executed by a worker, or waiting for one.
 [[nodiscard]] bool is_punted(const uring_request_record &record);
-// io_uring/opdef.c: needs_file
-[[nodiscard]] bool uses_file(uint8_t opcode);
 // A member of a chain, what a drain holds back, and what is only queued look up their file when they begin; till then
 // the number is where the flags of the completion will be (struct io_cqe).
 [[nodiscard]] bool has_begun(const uring_request_record &record);

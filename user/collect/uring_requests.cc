@@ -14,6 +14,7 @@
 #include "user/collect/uring_request_file.h"
 #include "user/uring/classify.h"
 #include "user/uring/decode.h"
+#include "user/uring/opcode.h"
 #include "user/uring/provided.h"
 
 namespace bpfckpt::collect {
@@ -194,10 +195,10 @@ std::string Collector::name_file(const uring_request_record &record, uring::Requ
 		source.descriptor = static_cast<int>(record.cqe_flags);
 		if (fixed)
 			request.set_fixed_slot(record.cqe_flags);
-		else if (uses_file(record.opcode) && !request.exited() && // those never look
+		else if (uring::uses_file(record.opcode) && !request.exited() && // those never look
 			 !file_of_descriptor(*context_.document, request.tid(), source.descriptor))
 			return fmt::format("its file, descriptor {}, is closed", source.descriptor);
-		if (!fixed && uses_file(record.opcode))
+		if (!fixed && uring::uses_file(record.opcode))
 			request.set_fd(source.descriptor);
 		return {};
 	}
