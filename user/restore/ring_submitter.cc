@@ -38,6 +38,16 @@ bool is_received_into_header(const Request &request)
 	return request.opcode() == images::IORING_OP_RECVMSG;
 }
 
+bool may_disagree(const Request &request)
+{
+	return is_received_into_header(request) || request.open_limit();
+}
+
+bool selects_buffer(const Request &request)
+{
+	return request.flags() & IOSQE_BUFFER_SELECT;
+}
+
 // Asked by the thread itself: for that of another user bpfckpt would need CAP_SYS_RESOURCE.
 Result<rlimit> descriptor_limit(target::Tracee &thread)
 {
@@ -118,18 +128,13 @@ Result<> Submitter::move_up(std::span<int *const> numbers)
 	return {};
 }
 
-// Of two headers in one place only one can be lent; who takes a buffer from a group is alone with it; what is opened
-// has one limit.
+// Of two headers in one place only one can be lent; what is opened has one limit.
 bool Submitter::disagree(const Request &one, const Request &other) const
 {
 	if (is_received_into_header(one) && is_received_into_header(other)) {
 		uint64_t low = std::min(one.address(), other.address());
 		return std::max(one.address(), other.address()) - low < sizeof(msghdr);
 	}
-	bool one_takes = one.has_taken_buffer() || other.has_taken_buffer();
-	if (one_takes && one.flags() & other.flags() & IOSQE_BUFFER_SELECT &&
-	    one.buffer_group() == other.buffer_group())
-		return true;
 	return one.open_limit() && other.open_limit() && one.open_limit() != other.open_limit();
 }
 
@@ -139,7 +144,12 @@ bool Submitter::fits(const uring::Chain &chain) const
 	for (const auto *request : chain) {
 		operands += Operands::most_bytes(*request);
 		files += needs_descriptor(*request);
-		if (std::ranges::any_of(taken_, [&](const Request *other) { return disagree(*request, *other); }))
+		// Who takes a buffer from a group is alone with it.
+		if (selects_buffer(*request) &&
+		    (request->has_taken_buffer() ? selecting_ : taking_).contains(request->buffer_group()))
+			return false;
+		if (may_disagree(*request) &&
+		    std::ranges::any_of(particular_, [&](const Request *other) { return disagree(*request, *other); }))
 			return false;
 	}
 	return taken_.size() + chain.size() <= ring_.image.sq_entries() && files <= kMostFiles &&
@@ -150,6 +160,12 @@ void Submitter::take(const uring::Chain &chain)
 {
 	for (const auto *request : chain) {
 		taken_.push_back(request);
+		if (may_disagree(*request))
+			particular_.push_back(request);
+		if (selects_buffer(*request))
+			selecting_.insert(request->buffer_group());
+		if (request->has_taken_buffer())
+			taking_.insert(request->buffer_group());
 		operand_size_ += Operands::most_bytes(*request);
 		if (needs_descriptor(*request))
 			numbers_.emplace(request->file(), -1);
@@ -286,6 +302,9 @@ Result<> Submitter::submit_taken()
 	for (BufferLoan &buffer : buffers)
 		TRY(buffer.give_back(thread_, number_));
 	taken_.clear();
+	particular_.clear();
+	selecting_.clear();
+	taking_.clear();
 	numbers_.clear();
 	operands_.clear();
 	operand_size_ = 0;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <unordered_map>
+#include <unordered_set>
 
 #include "user/restore/buffer_ring.h"
 #include "user/restore/ring_operands.h"
@@ -56,7 +57,10 @@ private:
 	bool opened_ = false; // for this
 	uint64_t lowest_ = 0; // of the numbers for files
 	std::vector<const images::Request *> taken_;
-	std::unordered_map<uint32_t, int> numbers_; // File.id: descriptor in the thread's process
+	std::vector<const images::Request *> particular_; // of these, those that others may disagree with
+	std::unordered_set<uint32_t> selecting_;          // buffer groups of theirs
+	std::unordered_set<uint32_t> taking_;             // and of those that take a buffer
+	std::unordered_map<uint32_t, int> numbers_;       // File.id: descriptor in the thread's process
 	Operands operands_;
 	size_t operand_size_ = 0; // at most, with all that is taken
 };
