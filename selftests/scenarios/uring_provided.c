@@ -5,31 +5,17 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
-#include <unistd.h>
 
-#include "selftests/scenarios/uring_ring.h"
+#include "selftests/scenarios/uring_buffer_ring.h"
 
 /* Newer than liburing 2.3. */
-#define PBUF_RING_MMAP       1
-#define PBUF_RING_INC        2
-#define REGISTER_PBUF_STATUS 26
-#define READ_MULTISHOT       49
-#define MAP_BUFFERS          0x80000000UL
+#define READ_MULTISHOT 49
 
 #define ENTRIES 16
 #define SIZE    64
 #define CLASSIC 9
-
-struct registration { /* struct io_uring_buf_reg */
-	unsigned long address;
-	unsigned entries;
-	unsigned short id, flags;
-	unsigned reserved[6];
-};
 
 struct group {
 	unsigned short id, flags;
@@ -50,32 +36,12 @@ static int order[ENTRIES], first, available; /* of classic buffers, a queue */
 
 static void put_buffer(struct group *group, int id)
 {
-	struct io_uring_buf *entry = &group->ring->bufs[group->tail % ENTRIES];
-
-	entry->addr = (unsigned long)group->bytes[id];
-	entry->len = SIZE;
-	entry->bid = (unsigned short)id;
-	group->tail++;
-	__atomic_store_n(&group->ring->tail, group->tail, __ATOMIC_RELEASE);
+	put_at_tail(group->ring, ENTRIES, &group->tail, group->bytes[id], SIZE, id);
 }
 
 static void set_up(struct group *group)
 {
-	struct registration registration = {.entries = ENTRIES, .id = group->id, .flags = group->flags};
-	size_t size = ENTRIES * sizeof(struct io_uring_buf);
-
-	if (!(group->flags & PBUF_RING_MMAP)) {
-		group->ring = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		SCENARIO_REQUIRE(group->ring != MAP_FAILED, "%m");
-		registration.address = (unsigned long)group->ring;
-	}
-	if (syscall(SYS_io_uring_register, ring.ring_fd, IORING_REGISTER_PBUF_RING, &registration, 1))
-		scenario_skip("no rings of buffers with flags %d", group->flags);
-	if (group->flags & PBUF_RING_MMAP) {
-		group->ring = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, ring.ring_fd,
-				   (long)(MAP_BUFFERS | (unsigned long)group->id << 16));
-		SCENARIO_REQUIRE(group->ring != MAP_FAILED, "%m");
-	}
+	group->ring = register_buffer_ring(&ring, group->id, ENTRIES, group->flags);
 	for (int i = 0; i < ENTRIES; i++)
 		put_buffer(group, i);
 }

@@ -11,40 +11,40 @@ namespace {
 
 constexpr unsigned kSqpoll = 1U << 1, kSingleIssuer = 1U << 12, kDeferTaskrun = 1U << 13;
 
-void run_provided(unsigned flags)
+void run_on_one_ring(const std::string &program, unsigned flags, const std::function<void(const Json &ring)> &verify)
 {
 	SCOPED_TRACE("flags " + std::to_string(flags));
 	ScenarioOptions options;
 	options.args = {std::to_string(flags)};
-	options.verify = [](const Json &document) {
+	options.verify = [&](const Json &document) {
 		ASSERT_EQ(document["rings"].size(), 1u);
-		const Json &ring = document["rings"][0];
+		verify(document["rings"][0]);
+	};
+	run_scenario(program, options);
+}
+
+void run_provided(unsigned flags)
+{
+	run_on_one_ring("uring_provided", flags, [](const Json &ring) {
 		expect_complete(ring, 5);
 		EXPECT_EQ(ring["buffer_groups"].size(), 4u);
 		for (const Json &group : where(ring["buffer_groups"], "ring", true))
 			EXPECT_EQ(number(group["tail"]) - number(group["head"]), 16u) << group;
 		EXPECT_EQ(where(ring["buffer_groups"], "incremental", true).size(), 1u);
 		EXPECT_EQ(where(ring["buffer_groups"], "kernel_memory", true).size(), 1u);
-	};
-	run_scenario("uring_provided", options);
+	});
 }
 
 void run_sends(unsigned flags)
 {
-	SCOPED_TRACE("flags " + std::to_string(flags));
-	ScenarioOptions options;
-	options.args = {std::to_string(flags)};
-	options.verify = [](const Json &document) {
-		ASSERT_EQ(document["rings"].size(), 1u);
-		const Json &ring = document["rings"][0];
+	run_on_one_ring("uring_provided_sends", flags, [](const Json &ring) {
 		expect_complete(ring, 9);
 		Json sends = where(ring["in_flight"], "opcode", "IORING_OP_SEND");
 		ASSERT_EQ(sends.size(), 6u);
 		// Those of classic groups do since v6.18.
 		EXPECT_GE(std::ranges::count_if(sends, [](const Json &one) { return one.contains("taken_buffer"); }), 3)
 			<< sends;
-	};
-	run_scenario("uring_provided_sends", options);
+	});
 }
 
 } // namespace

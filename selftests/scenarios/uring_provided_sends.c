@@ -5,36 +5,22 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "selftests/scenarios/uring_ring.h"
+#include "selftests/scenarios/uring_buffer_ring.h"
 
 /* Newer than liburing 2.3. */
-#define FEAT_BUNDLE          (1U << 14)
-#define RECVSEND_BUNDLE      (1U << 4)
-#define PBUF_RING_MMAP       1
-#define PBUF_RING_INC        2
-#define REGISTER_PBUF_STATUS 26
-#define READ_MULTISHOT       49
-#define OP_PIPE              62
-#define MAP_BUFFERS          0x80000000UL
+#define FEAT_BUNDLE     (1U << 14)
+#define RECVSEND_BUNDLE (1U << 4)
+#define READ_MULTISHOT  49
+#define OP_PIPE         62
 
 #define ENTRIES 4
 #define IDS     16
 #define SIZE    16
 #define CLASSIC 9
-
-struct registration { /* struct io_uring_buf_reg */
-	unsigned long address;
-	unsigned entries;
-	unsigned short id, flags;
-	unsigned reserved[6];
-};
 
 struct group {
 	unsigned short id, flags;
@@ -71,34 +57,15 @@ static char classic[IDS][SIZE], chain_byte;
 static void put_buffer(struct group *group)
 {
 	static unsigned count;
-	struct io_uring_buf *entry = &group->ring->bufs[group->tail % ENTRIES];
 	int id = group->tail % IDS;
 
 	snprintf(group->bytes[id], SIZE, "text %010u", count++);
-	entry->addr = (unsigned long)group->bytes[id];
-	entry->len = SIZE;
-	entry->bid = (unsigned short)id;
-	group->tail++;
-	__atomic_store_n(&group->ring->tail, group->tail, __ATOMIC_RELEASE);
+	put_at_tail(group->ring, ENTRIES, &group->tail, group->bytes[id], SIZE, id);
 }
 
 static void set_up(struct group *group, int buffers)
 {
-	struct registration registration = {.entries = ENTRIES, .id = group->id, .flags = group->flags};
-	size_t size = ENTRIES * sizeof(struct io_uring_buf);
-
-	if (!(group->flags & PBUF_RING_MMAP)) {
-		group->ring = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		SCENARIO_REQUIRE(group->ring != MAP_FAILED, "%m");
-		registration.address = (unsigned long)group->ring;
-	}
-	if (syscall(SYS_io_uring_register, ring.ring_fd, IORING_REGISTER_PBUF_RING, &registration, 1))
-		scenario_skip("no rings of buffers with flags %d", group->flags);
-	if (group->flags & PBUF_RING_MMAP) {
-		group->ring = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, ring.ring_fd,
-				   (long)(MAP_BUFFERS | (unsigned long)group->id << 16));
-		SCENARIO_REQUIRE(group->ring != MAP_FAILED, "%m");
-	}
+	group->ring = register_buffer_ring(&ring, group->id, ENTRIES, group->flags);
 	while (buffers--)
 		put_buffer(group);
 }

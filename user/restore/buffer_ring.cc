@@ -22,7 +22,7 @@ constexpr uint64_t kMapBuffers = 0x80000000; // IORING_OFF_PBUF_RING
 constexpr unsigned kMapShift = 16;           // IORING_OFF_PBUF_SHIFT
 constexpr unsigned kRegisterStatus = 26;     // IORING_REGISTER_PBUF_STATUS
 // What a read is shown: only the range is looked at (access_ok()) as long as there is nothing to read, and here nothing
-// can be mapped.
+// is mapped (vm.mmap_min_addr).
 constexpr uint64_t kNowhere = 0x1000;
 
 // struct io_uring_buf_status

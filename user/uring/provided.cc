@@ -55,6 +55,7 @@ uint32_t buffers_at_once(const images::BufferGroup &group)
 	return group.incremental() ? std::clamp(group.entries(), 1U, kMostAtOnce) : kMostAtOnce;
 }
 
+// Of two buffers that are left, the first receive takes one (seen on 6.18): that is a request more.
 uint64_t requests_to_provide(const images::Ring &ring)
 {
 	uint64_t requests = 0;
@@ -62,7 +63,7 @@ uint64_t requests_to_provide(const images::Ring &ring)
 	for (const images::BufferGroup &group : ring.buffer_groups()) {
 		if (!group.ring())
 			requests += runs_of(group, takers).size();
-		else if (uint32_t head = first_head(group, takers)) // of two buffers, a receive takes one
+		else if (uint32_t head = first_head(group, takers))
 			requests += head / std::max(buffers_at_once(group) - 1, 1U) + (head == 1 ? 1 : 2);
 	}
 	return requests;
