@@ -9,6 +9,7 @@
 #include "bpf/uring_memory.bpf.h"
 #include "bpf/uring_provided.bpf.h"
 #include "bpf/uring_registered.bpf.h"
+#include "vmlinux/anon_files.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -107,8 +108,10 @@ static __always_inline void emit_napi(struct uring_ring_record *record)
 static __always_inline void emit_eventfd(struct uring_ring_record *record)
 {
 	struct io_ev_fd *ev_fd = BPF_CORE_READ(CTX, io_ev_fd);
+	struct eventfd_ctx *eventfd = ev_fd ? BPF_CORE_READ(ev_fd, cq_ev_fd) : NULL;
 
-	record->eventfd_ctx = ev_fd ? (__u64)BPF_CORE_READ(ev_fd, cq_ev_fd) : 0;
+	record->eventfd_ctx = (__u64)eventfd;
+	record->eventfd_refs = eventfd ? BPF_CORE_READ(eventfd, kref.refcount.refs.counter) : 0;
 	record->eventfd_async = ev_fd ? BPF_CORE_READ_BITFIELD_PROBED(ev_fd, eventfd_async) : 0;
 }
 

@@ -84,6 +84,7 @@ struct uring_ring_record {
 	__u32 next_personality;
 	__u32 clock_id;
 	__u32 eventfd_async;
+	__u32 eventfd_refs; /* of eventfd_ctx; each ring has one, its struct files together one */
 	__u32 iowq_limits[2];
 	__u32 napi_mode; /* 255: off */
 	__u32 napi_prefer;
@@ -97,9 +98,9 @@ struct uring_ring_record {
 	__u32 param_region_npages;
 	__u8 sqe_flags_allowed;
 	__u8 sqe_flags_required;
-	__u8 pad[6];
+	__u8 pad[2];
 };
-RECORD_LAYOUT(uring_ring_record, 248, pad, 242);
+RECORD_LAYOUT(uring_ring_record, 248, pad, 246);
 
 struct uring_file_record {
 	__u64 ring;

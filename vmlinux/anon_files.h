@@ -8,7 +8,12 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct kref {
+	refcount_t refcount;
+};
+
 struct eventfd_ctx {
+	struct kref kref;
 	__u64 count;
 	unsigned int flags;
 };

@@ -262,7 +262,7 @@ struct io_overflow_cqe {
 };
 
 struct io_ev_fd {
-	void *cq_ev_fd;
+	struct eventfd_ctx *cq_ev_fd;
 	unsigned int eventfd_async : 1; /* since v6.13 a whole word */
 };
 

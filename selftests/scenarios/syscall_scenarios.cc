@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // System calls that were in progress: the source does not notice the dump, what is restored goes on where it was.
+#include <array>
+#include <chrono>
 #include <thread>
 
 #include <sys/syscall.h>
@@ -52,28 +54,33 @@ TEST(Syscall, socket_waits_sleep_on)
 }
 
 // Half of the time is over at the dump: what is left is less than all of it.
-static void expect_what_remained(const char *program, bool restore)
+static void expect_what_remained(bool restore)
 {
-	SCOPED_TRACE(program);
-	Scenario s;
-	SCENARIO_START(s, program, {"6000"});
+	using Clock = std::chrono::steady_clock;
+	std::array<const char *, 3> programs = {"syscall_timed_waits", "syscall_socket_waits", "syscall_ring_waits"};
+	std::array<Scenario, 3> scenarios;
+	std::array<Clock::time_point, 3> thawed;
+	for (size_t i = 0; i < programs.size(); i++)
+		SCENARIO_START(scenarios[i], programs[i], {"6000"});
 	std::this_thread::sleep_for(milliseconds(3000));
-	ASSERT_EQ(s.dump(restore ? Args() : Args{"-R"}).exit, 0);
-	if (restore) {
-		ASSERT_TRUE(s.restore());
+	for (size_t i = 0; i < programs.size(); i++) {
+		ASSERT_EQ(scenarios[i].dump(restore ? Args() : Args{"-R"}).exit, 0) << programs[i];
+		if (restore) {
+			ASSERT_TRUE(scenarios[i].restore()) << programs[i];
+		}
+		thawed[i] = Clock::now();
 	}
-	auto start = std::chrono::steady_clock::now();
-	EXPECT_TRUE(s.go());
-	EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(5500)) << "the time began anew";
+	for (size_t i = 0; i < programs.size(); i++) {
+		EXPECT_TRUE(scenarios[i].go()) << programs[i];
+		EXPECT_LT(Clock::now() - thawed[i], milliseconds(5500)) << programs[i] << ": the time began anew";
+	}
 }
 
 TEST(Syscall, waits_last_for_what_remained)
 {
-	expect_what_remained("syscall_socket_waits", false);
-	if (!restore_obstacle().empty())
-		return;
-	for (const char *program : {"syscall_timed_waits", "syscall_socket_waits", "syscall_ring_waits"})
-		expect_what_remained(program, true);
+	expect_what_remained(false);
+	if (restore_obstacle().empty())
+		expect_what_remained(true);
 }
 
 TEST(Syscall, images_say_how_each_wait_goes_on)

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
@@ -84,6 +85,51 @@ static long run_epoll_pwait2(void)
 	return syscall(SYS_EPOLL_PWAIT2, epoll, &event, 1, &time, NULL, 8);
 }
 
+/* Neither the program nor the kernel can write it. */
+static const void *constant(size_t size, const void *value)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	SCENARIO_REQUIRE(page != MAP_FAILED, "%m");
+	memcpy(page, value, size);
+	SCENARIO_REQUIRE(!mprotect(page, 4096, PROT_READ), "%m");
+	return page;
+}
+
+/* Gives its page back. */
+static long check_constant(const void *page, size_t size, const void *value, long result)
+{
+	SCENARIO_CHECK(!memcmp(page, value, size), "a constant was changed");
+	munmap((void *)page, 4096);
+	return result;
+}
+
+static long run_ppoll_constant(void)
+{
+	struct pollfd fd = {silent_pipe[0], POLLIN, 0};
+	struct timespec time = timeout();
+	const void *page = constant(sizeof(time), &time);
+
+	return check_constant(page, sizeof(time), &time, syscall(SYS_ppoll, &fd, 1, page, NULL, 8));
+}
+
+static long run_select_constant(void)
+{
+	struct timeval time = {WAIT_TIMEOUT_MS / 1000, WAIT_TIMEOUT_MS % 1000 * 1000L};
+	const void *page = constant(sizeof(time), &time);
+
+	return check_constant(page, sizeof(time), &time, syscall(SYS_select, 0, NULL, NULL, NULL, page));
+}
+
+static long run_epoll_pwait2_constant(void)
+{
+	struct epoll_event event;
+	struct timespec time = timeout();
+	const void *page = constant(sizeof(time), &time);
+
+	return check_constant(page, sizeof(time), &time, syscall(SYS_EPOLL_PWAIT2, epoll, &event, 1, page, NULL, 8));
+}
+
 static long run_futex(void)
 {
 	struct timespec time = timeout();
@@ -129,6 +175,9 @@ static struct wait waits[] = {
 	{.name = "pselect6", .run = run_pselect},
 	{.name = "epoll_wait", .run = run_epoll_wait},
 	{.name = "epoll_pwait2", .run = run_epoll_pwait2},
+	{.name = "ppoll with a constant", .run = run_ppoll_constant},
+	{.name = "select with a constant", .run = run_select_constant},
+	{.name = "epoll_pwait2 with a constant", .run = run_epoll_pwait2_constant},
 	{.name = "futex wait", .run = run_futex, .error = ETIMEDOUT},
 	{.name = "futex wait until", .run = run_futex_until, .error = ETIMEDOUT},
 	{.name = "sigtimedwait", .run = run_sigtimedwait, .error = EAGAIN},

@@ -9,36 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "selftests/scenarios/uring_region.h"
 #include "selftests/scenarios/uring_ring.h"
 
-enum {
-	REGISTER_NAPI = 27,
-	REGISTER_REGION = 34,
-	REGION_OF_USER = 1,
-	REGION_FOR_WAITS = 1,
-	REGION_SIZE = 8192,
-	MAP_REGION = 0x20000000,
-	ENTER_EXT_ARG_REG = 1 << 6,
-	REG_WAIT_TS = 1,
-};
-
-struct region_descriptor {
-	unsigned long long user_addr, size;
-	unsigned flags, id;
-	unsigned long long mmap_offset, reserved[4];
-};
-
-struct region_registration {
-	unsigned long long region_uptr, flags, reserved[2];
-};
-
-struct wait_argument { /* struct io_uring_reg_wait */
-	struct __kernel_timespec ts;
-	unsigned min_wait_usec, flags;
-	unsigned long long sigmask;
-	unsigned sigmask_sz, pad[3];
-	unsigned long long pad2[2];
-};
+enum { REGISTER_NAPI = 27 };
 
 struct napi {
 	unsigned busy_poll_to;

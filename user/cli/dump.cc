@@ -105,6 +105,9 @@ Result<> Dump::prepare()
 	freeze.cancelled = [this] { return interrupt_.interrupted(); };
 	freeze.before_interrupt = [this] { return sleepers_->run(); };
 	freeze.deadline_of = [this](pid_t tid) { return deadline_of(tid); };
+	freeze.wait_argument_of = [this](pid_t tid, const images::InterruptedSyscall &call) {
+		return snapshot_->wait_argument(tid, call);
+	};
 	tree_ = TRY(target::FrozenTree::prepare(std::move(freeze)));
 	if (!options_.dry_run)
 		writer_ = TRY(images::DirectoryWriter::create(options_.images_dir));

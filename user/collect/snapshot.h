@@ -72,6 +72,10 @@ public:
 	Result<> read_loose_pages();
 	[[nodiscard]] memory::LooseBytes loose_pages() const { return {ring_checks_.loose.bytes(), hidden_objects_}; }
 
+	// After capture(): the address of the struct io_uring_reg_wait that a thread waits with; 0: its memory does not
+	// have it.
+	[[nodiscard]] uint64_t wait_argument(pid_t tid, const images::InterruptedSyscall &call) const;
+
 	// Records to messages. `pages`: what was copied; NULL: nothing was (inspect).
 	Result<> build(const memory::PageDump *pages, Context &context);
 

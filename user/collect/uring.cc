@@ -204,7 +204,10 @@ void collect_extras(const UringIndex &index, const Context &context, const uring
 	if (record.eventfd_ctx) {
 		auto file = index.eventfds.find(record.eventfd_ctx);
 		images::RingEventfd *eventfd = ring.mutable_eventfd();
-		eventfd->set_file(file == index.eventfds.end() ? 0 : context.ids.files.find(file->second->file));
+		if (file != index.eventfds.end())
+			eventfd->set_file(context.ids.files.find(file->second->file));
+		else
+			eventfd->set_unreadable(index.eventfd_rings.at(record.eventfd_ctx) == record.eventfd_refs);
 		eventfd->set_async(record.eventfd_async);
 	}
 	if (record.napi_mode != kNapiOff) {

@@ -30,6 +30,8 @@ UringIndex::UringIndex(const iterators::UringRecords &records_in, const iterator
 	add_all(provided, records.provided, &uring_provided_record::list);
 	add_all(blobs, records.blobs, &uring_blob_record::request);
 	add_all(slots_by_file, records.files, &uring_file_record::file);
+	for (const auto &record : records.rings)
+		eventfd_rings[record.eventfd_ctx]++;
 	for (const auto &record : records.files)
 		slots_by_node.emplace(record.node, &record);
 	for (const auto &record : records.tasks)

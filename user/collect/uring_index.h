@@ -43,6 +43,7 @@ struct UringIndex {
 	RecordsBy<uring_blob_record> blobs;
 	std::unordered_map<uint64_t, const uring_task_record *> tasks;
 	std::unordered_map<uint64_t, const file_record *> eventfds;
+	std::unordered_map<uint64_t, unsigned> eventfd_rings; // how many rings have registered it
 	// Fixed slots by io_rsrc_node, where the kernel has them, else by struct file.
 	std::unordered_map<uint64_t, const uring_file_record *> slots_by_node;
 	RecordsBy<uring_file_record> slots_by_file;

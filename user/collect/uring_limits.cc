@@ -154,8 +154,9 @@ void refuse_registered(const images::Ring &ring, bool compared, bool live, Refus
 	for (const images::FixedFile &file : ring.fixed_files())
 		if (!file.file())
 			refusals.add(fmt::format("the file in slot {} could not be described", file.slot()));
-	if (ring.has_eventfd() && !ring.eventfd().file())
-		refusals.add("no descriptor of its eventfd is left");
+	if (ring.has_eventfd() && !ring.eventfd().file() && !ring.eventfd().unreadable())
+		refusals.add("its eventfd is held by others than this tree",
+			     "dump the tree that reads it too, or unregister it (IORING_UNREGISTER_EVENTFD)");
 }
 
 std::string name_of(const images::Request &request)

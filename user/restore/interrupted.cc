@@ -9,9 +9,9 @@
 #include <linux/futex.h>
 #include <linux/io_uring.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <time.h>
 
+#include "user/target/lent_memory.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::restore {
@@ -88,15 +88,22 @@ static bool is_restart_code(int64_t result)
 	return result <= -512 && result >= kRestartNoHand;
 }
 
-// Of a relative timeout that the kernel reads when the call begins; 0: there is none, or it is in a registered region.
+// Of a relative timeout that the kernel reads when the call begins; 0: there is none, or it is not mapped.
 static Result<uint64_t> timespec_address(const Tracee &tracee, const images::InterruptedSyscall &call)
 {
 	static constexpr uint64_t kExtArgReg = 1 << 6; // IORING_ENTER_EXT_ARG_REG
 	Args args = args_of(call);
 	if (int at = timespec_argument(call); at >= 0)
 		return args[static_cast<size_t>(at)];
-	if (call.nr() != SYS_io_uring_enter || (args[3] & (IORING_ENTER_EXT_ARG | kExtArgReg)) != IORING_ENTER_EXT_ARG)
+	// Where the kernel could not write what remains, the program has its timeout still.
+	if (call.nr() == SYS_ppoll)
+		return args[2];
+	if (call.nr() == SYS_pselect6 || call.nr() == SYS_select)
+		return args[4];
+	if (call.nr() != SYS_io_uring_enter || !(args[3] & IORING_ENTER_EXT_ARG))
 		return 0;
+	if (args[3] & kExtArgReg)
+		return call.wait_argument();
 	io_uring_getevents_arg arg = {};
 	TRY(tracee.read(args[4], std::as_writable_bytes(std::span(&arg, 1))));
 	return arg.ts;
@@ -114,8 +121,9 @@ static Result<> lend(Tracee &tracee, const images::InterruptedSyscall &call, int
 	LentTimeout timeout = {.pid = tracee.pid(), .tid = tracee.tid(), .address = address, .original = {}};
 	TRY(tracee.read(timeout.address, std::as_writable_bytes(std::span(&timeout.original, 1))));
 	timespec remaining = timespec_of(call.remaining_ns());
-	// Memory that the program cannot write, a constant: the wait starts anew.
-	if (tracee.write(timeout.address, std::as_bytes(std::span(&remaining, 1))))
+	if (call.nr() == SYS_select) // struct timeval
+		remaining.tv_nsec = (remaining.tv_nsec + 999) / 1000;
+	if (target::write_lent(tracee.tid(), timeout.address, std::as_bytes(std::span(&remaining, 1))))
 		lent = timeout;
 	return {};
 }
@@ -173,9 +181,7 @@ void give_back(const LentTimeout &lent)
 	(void)lent.watch->wait(std::chrono::seconds(5));
 	if (lent.of_socket)
 		return lent.of_socket->put_back(lent.socket);
-	iovec local = {const_cast<timespec *>(&lent.original), sizeof(lent.original)};
-	iovec remote = {reinterpret_cast<void *>(lent.address), sizeof(lent.original)};
-	process_vm_writev(lent.tid, &local, 1, &remote, 1, 0);
+	(void)target::write_lent(lent.tid, lent.address, std::as_bytes(std::span(&lent.original, 1)));
 }
 
 } // namespace bpfckpt::restore

@@ -267,15 +267,16 @@ Result<> register_eventfd(const NewRing &ring, const OpenFiles &files)
 {
 	if (!ring.image.has_eventfd())
 		return {};
-	int source = files.fd(ring.image.eventfd().file());
-	if (source < 0)
+	const images::RingEventfd &eventfd = ring.image.eventfd();
+	int source = files.fd(eventfd.file());
+	if (source < 0 && !eventfd.unreadable())
 		return Error(Code::kInternal, "its eventfd was not opened").on(ring.name());
 	int number = ring.number + 1;
 	SyscallBatch batch;
-	size_t got = batch.add(SYS_pidfd_getfd, kToolNumber, source, 0);
+	// One that nobody can read may as well be new.
+	size_t got = source < 0 ? batch.add(SYS_eventfd2, 0, 0) : batch.add(SYS_pidfd_getfd, kToolNumber, source, 0);
 	batch.add(SYS_io_uring_register, ring.number,
-		  ring.image.eventfd().async() ? IORING_REGISTER_EVENTFD_ASYNC : IORING_REGISTER_EVENTFD,
-		  batch.value(number), 1);
+		  eventfd.async() ? IORING_REGISTER_EVENTFD_ASYNC : IORING_REGISTER_EVENTFD, batch.value(number), 1);
 	TRY(batch.run(ring.maker));
 	if (batch.result(got) != number)
 		return make_error(Code::kInternal, "descriptor {} came as {}", number, batch.result(got))

@@ -40,6 +40,10 @@ struct FreezeOptions {
 	// earlier sleep would end this one early). Asked once, by describe() or at the thaw, so task records can be
 	// used. Absent: timed calls that the kernel does not resume by itself start their time anew.
 	std::function<std::optional<SleepDeadline>(pid_t tid)> deadline_of;
+	// Where the struct io_uring_reg_wait lies that a thread waits with (IORING_ENTER_EXT_ARG_REG): its address in
+	// the thread's memory, 0 if it is not mapped there. Asked with deadline_of. Absent: such a wait starts its time
+	// anew.
+	std::function<uint64_t(pid_t tid, const images::InterruptedSyscall &call)> wait_argument_of;
 	// Whether an io-wq worker has nothing to do (io_worker.cur_work == NULL), so may be stopped. Absent: none is.
 	std::function<bool(pid_t tid)> worker_is_idle;
 };

@@ -104,11 +104,12 @@ TimeoutPlace timeout_of(const user_regs_struct &regs)
 	case SYS_select:
 		return memory(Timeout::kTimevalUpdated, regs.r8);
 	case SYS_io_uring_enter:
-		// struct io_uring_getevents_arg.ts; with an absolute timer or a registered wait region there is nothing
-		// to adjust.
-		if ((regs.r10 & (kEnterExtArg | kEnterAbsTimer | kEnterExtArgReg)) == kEnterExtArg)
-			return memory(Timeout::kTimespecIndirect, regs.r8);
-		return {};
+		// With an absolute timer there is nothing to adjust.
+		if (!(regs.r10 & kEnterExtArg) || regs.r10 & kEnterAbsTimer)
+			return {};
+		if (regs.r10 & kEnterExtArgReg)
+			return {Timeout::kTimespecRegistered, 0};   // struct io_uring_reg_wait.ts
+		return memory(Timeout::kTimespecIndirect, regs.r8); // struct io_uring_getevents_arg.ts
 	default:
 		return socket_timeout_of(static_cast<uint32_t>(regs.orig_rax)) ? TimeoutPlace{Timeout::kSocket, 0}
 									       : TimeoutPlace{};
@@ -180,6 +181,26 @@ void set_deadline(InterruptedSyscall *syscall, const SleepDeadline &deadline, in
 		       syscall->timeout == InterruptedSyscall::Timeout::kTimevalUpdated;
 	if (!timeout_is_absolute(message) && (!updated || syscall->fix))
 		message.set_resume(images::InterruptedSyscall::RESTART_REMAINING);
+}
+
+void set_wait_argument(InterruptedSyscall *syscall, uint64_t address)
+{
+	syscall->timeout_address = address; // its first member is the time
+	syscall->message.set_wait_argument(address);
+}
+
+bool InterruptedSyscall::timeout_is_lent() const
+{
+	switch (timeout) {
+	case Timeout::kNone:
+	case Timeout::kMillisecondsR10:
+		return false;
+	case Timeout::kTimespecUpdated:
+	case Timeout::kTimevalUpdated:
+		return fix; // fs/select.c: poll_select_finish() could not write, or may not (STICKY_TIMEOUTS)
+	default:
+		return true;
+	}
 }
 
 user_regs_struct InterruptedSyscall::resume_registers(user_regs_struct regs, std::optional<int64_t> remaining_ns) const

@@ -28,19 +28,24 @@ struct InterruptedSyscall {
 	// Where the program keeps a relative timeout that the kernel does not resume by itself.
 	enum class Timeout {
 		kNone,
-		kMillisecondsR10,  // epoll_wait, epoll_pwait: a register
-		kTimespec,         // in memory at timeout_address; read by the kernel at entry
-		kTimespecIndirect, // io_uring_enter: in memory, its address in struct io_uring_getevents_arg at
-				   // timeout_address
-		kTimespecUpdated,  // in memory, and the kernel itself writes what remains there (ppoll, pselect6)
-		kTimevalUpdated,   // the same as struct timeval (select)
-		kSocket,           // SO_RCVTIMEO or SO_SNDTIMEO of the socket that is the first argument
+		kMillisecondsR10,    // epoll_wait, epoll_pwait: a register
+		kTimespec,           // in memory at timeout_address; read by the kernel at entry
+		kTimespecIndirect,   // io_uring_enter: in memory, its address in struct io_uring_getevents_arg at
+				     // timeout_address
+		kTimespecRegistered, // the same, in memory that is registered with the ring
+		kTimespecUpdated,    // in memory, and the kernel itself writes what remains there (ppoll, pselect6)
+		kTimevalUpdated,     // the same as struct timeval (select)
+		kSocket,             // SO_RCVTIMEO or SO_SNDTIMEO of the socket that is the first argument
 	};
 
 	images::InterruptedSyscall message;
 	bool fix = false; // ax has to become -514
 	Timeout timeout = Timeout::kNone;
 	uint64_t timeout_address = 0; // 0: infinite, or not in memory
+
+	// Whether the program keeps its timeout: what remains is there only until the call has read it. The kernel
+	// updates that of select(2) and its kin, where it can.
+	[[nodiscard]] bool timeout_is_lent() const;
 
 	// Registers with which the thread goes on, here or restored: what remains goes into r10 where that is where it
 	// is.
@@ -53,5 +58,7 @@ std::optional<InterruptedSyscall> analyse_stop(const user_regs_struct &regs, boo
 
 // Adds what the sleeper walk knew. `now_ns` is the time on deadline.clock at the stop.
 void set_deadline(InterruptedSyscall *syscall, const SleepDeadline &deadline, int64_t now_ns);
+// Of one with Timeout::kTimespecRegistered.
+void set_wait_argument(InterruptedSyscall *syscall, uint64_t address);
 
 } // namespace bpfckpt::target

@@ -36,12 +36,10 @@ void FrozenTree::State::resolve_deadlines()
 		auto deadline = options.deadline_of(thread.tid);
 		if (deadline && deadline->clock < time_at_freeze.size())
 			set_deadline(&*thread.syscall, *deadline, time_at_freeze[deadline->clock]);
+		if (thread.syscall->timeout == Timeout::kTimespecRegistered && options.wait_argument_of)
+			set_wait_argument(&*thread.syscall,
+					  options.wait_argument_of(thread.tid, thread.syscall->message));
 	});
-}
-
-static bool is_resumed_alone(Timeout timeout)
-{
-	return timeout == Timeout::kSocket || timeout == Timeout::kTimespec || timeout == Timeout::kTimespecIndirect;
 }
 
 // Lets it enter its call with the timeout that is there for this one time, and has that put back.
@@ -101,7 +99,7 @@ void FrozenTree::State::resume_timeouts()
 	for (bool alone : {true, false}) {
 		for_each_thread([alone](FrozenProcess &process, FrozenThread &thread) {
 			if (thread.in_stop && thread.syscall && thread.syscall->message.timed() &&
-			    is_resumed_alone(thread.syscall->timeout) == alone)
+			    thread.syscall->timeout_is_lent() == alone)
 				resume_timeout(process, thread);
 		});
 	}

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "user/target/entry_watch.h"
+#include "user/target/lent_memory.h"
 
 namespace bpfckpt::target {
 
@@ -26,11 +27,9 @@ bool read_remote(pid_t pid, uint64_t address, T *value)
 }
 
 template <class T>
-bool write_remote(pid_t pid, uint64_t address, T value)
+bool write_remote(pid_t pid, uint64_t address, const T &value)
 {
-	iovec local = {&value, sizeof(value)};
-	iovec remote = {reinterpret_cast<void *>(address), sizeof(value)};
-	return ::process_vm_writev(pid, &local, 1, &remote, 1, 0) == sizeof(value);
+	return write_lent(pid, address, std::as_bytes(std::span(&value, 1)));
 }
 
 constexpr uint64_t kGetEventsArgTs = 16; // offsetof(struct io_uring_getevents_arg, ts)
@@ -88,7 +87,7 @@ ShortenedTimeout ShortenedTimeout::apply(pid_t pid, const InterruptedSyscall &sy
 	if (!write_remote(pid, address, change.written_))
 		return change;
 	change.address_ = address;
-	change.temporary_ = syscall.timeout == Timeout::kTimespec || syscall.timeout == Timeout::kTimespecIndirect;
+	change.temporary_ = syscall.timeout_is_lent();
 	return change;
 }
 

@@ -2,9 +2,9 @@
 // The relative timeout of a call that is entered again, where it lies in the target's memory (struct timespec,
 // timeval).
 //
-// select(2) and its kin keep there what remains, so we do too. Others must find it as it was: it is changed, the one
-// thread goes on until it has read it, and it is put back while all its kin are still stopped. Memory that the target
-// cannot write (a constant) is left alone: then the wait starts anew.
+// select(2) and its kin keep there what remains, so we do too, unless they could not (a constant, STICKY_TIMEOUTS).
+// Others must find it as it was: it is changed, the one thread goes on until it has read it, and it is put back while
+// all its kin are still stopped. What cannot be written even so (lent_memory.h) is left alone: the wait starts anew.
 #pragma once
 
 #include <cstdint>

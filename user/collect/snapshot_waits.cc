@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Arguments of waits that are registered with a ring: io_uring_enter(2) names a place in its memory region, and the
+// region is looked for in the memory of the thread that waits.
+#include <algorithm>
+
+#include <linux/io_uring.h>
+
+#include "user/collect/snapshot.h"
+
+namespace bpfckpt::collect {
+
+namespace {
+
+constexpr uint32_t kRegisteredRing = 1U << 4; // IORING_ENTER_REGISTERED_RING
+constexpr uint64_t kRegionMask = 0xf8000000;  // IORING_OFF_MMAP_MASK
+constexpr uint64_t kMapRegion = 0x20000000;   // IORING_MAP_OFF_PARAM_REGION
+constexpr uint64_t kArgument = 64;            // sizeof(struct io_uring_reg_wait)
+
+// The struct file of the ring that the call names; 0: none.
+uint64_t ring_file(const images::InterruptedSyscall &call, const task_record &task, std::span<const fd_record> fds)
+{
+	uint64_t number = call.args(0);
+	if (call.args(3) & kRegisteredRing)
+		return number < TASK_RINGS ? task.registered_rings[number] : 0;
+	auto fd = std::ranges::find_if(fds, [&](const fd_record &entry) {
+		return entry.pid == task.pid && entry.fd == static_cast<uint32_t>(number);
+	});
+	return fd == fds.end() ? 0 : fd->file;
+}
+
+} // namespace
+
+// A region of the kernel's own is mapped by the file of the ring. A part that has been unmapped is not there.
+uint64_t Snapshot::wait_argument(pid_t tid, const images::InterruptedSyscall &call) const
+{
+	auto task = std::ranges::find(tasks_->tasks(), static_cast<uint32_t>(tid), &task_record::tid);
+	if (task == tasks_->tasks().end())
+		return 0;
+	const file_record *file = files_->find(ring_file(call, *task, files_->fds()));
+	if (!file || iterators::kind_of(*file) != FILE_KIND_IO_URING)
+		return 0;
+	uint64_t offset = call.args(4);
+	auto region = ring_checks_.regions.find({file->private_data, URING_REGION_PARAM});
+	if (region != ring_checks_.regions.end())
+		return region->second.mm == task->mm ? region->second.address + offset : 0;
+	for (const iterators::AddressSpace &space : vmas_->spaces()) {
+		if (!space.mm || space.mm->mm != task->mm)
+			continue;
+		for (const vma_record &vma : space.vmas) {
+			uint64_t first = vma.pgoff * URING_PAGE_BYTES;
+			uint64_t wanted = kMapRegion + offset;
+			if (vma.file == file->file && (first & kRegionMask) == kMapRegion && wanted >= first &&
+			    wanted + kArgument <= first + (vma.end - vma.start))
+				return vma.start + (wanted - first);
+		}
+	}
+	return 0;
+}
+
+} // namespace bpfckpt::collect
