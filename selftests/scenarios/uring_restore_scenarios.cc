@@ -96,6 +96,19 @@ TEST(UringRestore, files_buffers_personalities_and_eventfd_work_as_before)
 	}
 }
 
+TEST(UringRestore, eventfds_are_told_of_what_they_were_told)
+{
+	for (const char *kind : {"async", "silent", "shared", "closed"}) {
+		SCOPED_TRACE(kind);
+		run_scenario("uring_eventfd", {.args = {kind}});
+	}
+}
+
+TEST(UringRestore, an_eventfd_that_others_read_is_refused)
+{
+	run_refusal("uring_eventfd", "its eventfd is held by others than this tree", {}, {"outside"});
+}
+
 TEST(UringRestore, a_thread_that_alone_may_submit)
 {
 	run_scenario("uring_issuer");

@@ -231,12 +231,21 @@ std::string sq_thread_of(const Ring &ring)
 	return text + (thread.sleeping() ? ", asleep" : "");
 }
 
+std::string eventfd_of(const View &view, const RingEventfd &eventfd)
+{
+	std::string name = "no descriptor of the tree";
+	if (eventfd.file())
+		name = view.file_name(eventfd.file());
+	else if (eventfd.unreadable())
+		name = "no descriptor";
+	return name + (eventfd.async() ? ", async only" : "");
+}
+
 void view_others(View &view, const Ring &ring)
 {
 	view.field("SQ thread", sq_thread_of(ring));
 	if (ring.has_eventfd())
-		view.field("eventfd",
-			   view.file_name(ring.eventfd().file()) + (ring.eventfd().async() ? ", async only" : ""));
+		view.field("eventfd", eventfd_of(view, ring.eventfd()));
 	for (const Personality &personality : ring.personalities())
 		view.field("personality",
 			   fmt::format("{}: uid {} gid {}", personality.id(), personality.credentials().euid(),
