@@ -33,7 +33,7 @@ static void expect_running(const Json &timer, uint64_t first)
 static void verify_posix_timers(const Json &document, Scenario &s)
 {
 	const Json &process = document["processes"][0];
-	ASSERT_EQ(process["timers"].size(), 9u);
+	ASSERT_EQ(process["timers"].size(), std::stoul(s.fact("timers")));
 	EXPECT_EQ(process["timers"][0]["id"], 7); // oldest first
 	EXPECT_EQ(process["timers"][8]["id"], 506);
 
@@ -58,6 +58,13 @@ static void verify_posix_timers(const Json &document, Scenario &s)
 	expect_running(cpu, 5000 * kSecond);
 	Json thread_cpu = timer_of(document, s, "thread_cpu");
 	EXPECT_EQ(thread_cpu["clock"], "CLOCK_THREAD_CPUTIME_ID of " + std::to_string(s.pid()));
+	expect_running(timer_of(document, s, "tai"), 7000 * kSecond);
+	EXPECT_EQ(timer_of(document, s, "tai")["clock"], "CLOCK_TAI");
+	if (process["timers"].size() > 10) {
+		expect_running(timer_of(document, s, "alarm"), 8000 * kSecond);
+		expect_running(timer_of(document, s, "boottime_alarm"), 9000 * kSecond);
+		EXPECT_EQ(timer_of(document, s, "boottime_alarm")["clock"], "CLOCK_BOOTTIME_ALARM");
+	}
 	EXPECT_FALSE(timer_of(document, s, "disarmed")["armed"]);
 	EXPECT_EQ(number(timer_of(document, s, "disarmed")["remaining_ns"]), 0u);
 }

@@ -130,10 +130,20 @@ TEST(UringRearm, polls_of_inotify_and_processes_repeat)
 TEST(UringRearm, rings_of_every_setup)
 {
 	for (const char *kind : {"defer", "registered", "mapped", "sqe128", "cqe32", "restricted", "forked", "sqpoll",
-				 "iopoll", "attached", "sqpoll-user"}) {
+				 "iopoll", "attached", "sqpoll-user", "pinned"}) {
 		SCOPED_TRACE(kind);
 		run_scenario("uring_setup", {.args = {kind}});
 	}
+}
+
+TEST(UringRearm, a_ring_that_polls_after_a_while)
+{
+	run_scenario("uring_setup", {.args = {"hybrid"}});
+}
+
+TEST(UringRearm, polls_that_are_changed_and_those_of_edges)
+{
+	run_scenario("uring_poll_kinds");
 }
 
 TEST(UringRearm, rings_in_memory_of_the_program)

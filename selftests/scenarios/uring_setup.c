@@ -6,11 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "selftests/scenarios/uring_ring.h"
+
+#define PINNED_CPU 0
 
 static struct io_uring ring, attached; /* the second: with the SQ thread of the first */
 static int pipe_fds[2];
@@ -58,6 +61,25 @@ static void check_user(void)
 	SCENARIO_CHECK(result == -EACCES, "%d in place of EACCES", result);
 }
 
+/* The only thread besides this one, with a mask of one CPU. */
+static void check_pinned(void)
+{
+	DIR *threads = opendir("/proc/self/task");
+	struct dirent *entry;
+
+	SCENARIO_REQUIRE(threads, "%m");
+	while ((entry = readdir(threads))) {
+		cpu_set_t cpus;
+		int tid = atoi(entry->d_name);
+
+		if (!tid || tid == getpid())
+			continue;
+		SCENARIO_REQUIRE(!sched_getaffinity(tid, sizeof(cpus), &cpus), "%m");
+		SCENARIO_CHECK(CPU_COUNT(&cpus) == 1 && CPU_ISSET(PINNED_CPU, &cpus), "%d CPUs", CPU_COUNT(&cpus));
+	}
+	closedir(threads);
+}
+
 static void check(int round)
 {
 	char byte;
@@ -71,6 +93,8 @@ static void check(int round)
 		check_attached();
 	if (as_user)
 		check_user();
+	if (ring.flags & IORING_SETUP_SQ_AFF)
+		check_pinned();
 	SCENARIO_REQUIRE(read(pipe_fds[0], &byte, 1) == 1, "%m");
 	arm();
 }
@@ -81,11 +105,17 @@ struct kind {
 };
 
 static const struct kind kinds[] = {
-	{"sqpoll", IORING_SETUP_SQPOLL},         {"defer", IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN},
-	{"iopoll", IORING_SETUP_IOPOLL},         {"sqe128", IORING_SETUP_SQE128},
-	{"cqe32", IORING_SETUP_CQE32},           {"disabled", IORING_SETUP_R_DISABLED},
-	{"restricted", IORING_SETUP_R_DISABLED}, {"attached", IORING_SETUP_SQPOLL},
+	{"sqpoll", IORING_SETUP_SQPOLL},
+	{"defer", IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN},
+	{"iopoll", IORING_SETUP_IOPOLL},
+	{"sqe128", IORING_SETUP_SQE128},
+	{"cqe32", IORING_SETUP_CQE32},
+	{"disabled", IORING_SETUP_R_DISABLED},
+	{"restricted", IORING_SETUP_R_DISABLED},
+	{"attached", IORING_SETUP_SQPOLL},
 	{"sqpoll-user", IORING_SETUP_SQPOLL},
+	{"pinned", IORING_SETUP_SQPOLL | IORING_SETUP_SQ_AFF},
+	{"hybrid", IORING_SETUP_IOPOLL | 1U << 17}, /* IORING_SETUP_HYBRID_IOPOLL, Linux 6.13 */
 };
 
 /* liburing 2.3 declares functions for these, and does not export them. */
@@ -137,7 +167,7 @@ static void check_late(int round)
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 1 ? argv[1] : "";
-	struct io_uring_params params = {.sq_thread_idle = 50};
+	struct io_uring_params params = {.sq_thread_idle = 50, .sq_thread_cpu = PINNED_CPU};
 
 	scenario_init();
 	SCENARIO_REQUIRE(!pipe(pipe_fds), "%m");
@@ -147,7 +177,10 @@ int main(int argc, char **argv)
 	as_user = !strcmp(kind, "sqpoll-user");
 	if (as_user)
 		SCENARIO_REQUIRE(!seteuid(1), "%m");
-	SCENARIO_REQUIRE(!io_uring_queue_init_params(8, &ring, &params), "%m");
+	if (io_uring_queue_init_params(8, &ring, &params)) {
+		SCENARIO_REQUIRE(!strcmp(kind, "hybrid"), "%m");
+		scenario_skip("this kernel has no hybrid polling (Linux 6.13)");
+	}
 	if (as_user)
 		SCENARIO_REQUIRE(!seteuid(0), "%m");
 	if (!strcmp(kind, "attached")) {
@@ -158,7 +191,7 @@ int main(int argc, char **argv)
 	scenario_tell("ring", "%d", ring.ring_fd);
 	if (!strcmp(kind, "restricted"))
 		restrict_ring();
-	if (!strcmp(kind, "disabled") || !strcmp(kind, "iopoll"))
+	if (!strcmp(kind, "disabled") || params.flags & IORING_SETUP_IOPOLL)
 		return scenario_main(check_late);
 	if (!strcmp(kind, "registered"))
 		SCENARIO_REQUIRE(io_uring_register_ring_fd(&ring) == 1, "register the ring");
