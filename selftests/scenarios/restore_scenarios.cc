@@ -65,6 +65,11 @@ TEST(Restore, a_dry_run_creates_nothing)
 	Output plan = bpfckpt({"restore", "--dry-run", "-D", dumped.dir});
 	EXPECT_EQ(plan.exit, 0) << plan.err;
 	EXPECT_NE(plan.out.find("creates pid " + std::to_string(s.pid())), std::string::npos) << plan.out;
+	Output stats = bpfckpt({"restore", "--dry-run", "--stats", "json", "-D", dumped.dir});
+	EXPECT_EQ(stats.exit, 0) << stats.err;
+	Json told = Json::parse(stats.out, nullptr, false);
+	EXPECT_EQ(told.value("dry_run", false), true) << stats.out;
+	EXPECT_EQ(told.value("processes", 0), 1) << stats.out;
 	EXPECT_LT(kill(s.pid(), 0), 0);
 }
 

@@ -78,10 +78,10 @@ static Result<> print_stats(const RestoreOptions &options, const restore::Plan &
 	size_t threads = thread_count(*plan.document);
 	if (options.stats == StatsFormat::kJson)
 		return print(fmt::format(
-			"{{\"version\":1,\"command\":\"restore\",\"root_pid\":{},\"processes\":{},\"threads\":{},"
-			"\"files\":{},\"verify_ms\":{:.3f},\"build_ms\":{:.3f},\"timers_ms\":{:.3f}}}\n",
-			plan.root, processes, threads, plan.document->files_size(), verify_ms, build_ms,
-			stats.timers_ms));
+			"{{\"version\":1,\"command\":\"restore\",\"dry_run\":{},\"root_pid\":{},\"processes\":{},"
+			"\"threads\":{},\"files\":{},\"verify_ms\":{:.3f},\"build_ms\":{:.3f},\"timers_ms\":{:.3f}}}\n",
+			options.dry_run, plan.root, processes, threads, plan.document->files_size(), verify_ms,
+			build_ms, stats.timers_ms));
 	if (options.stats == StatsFormat::kText)
 		return print(fmt::format(
 			"restored pid {}: {} processes, {} threads, {} files; verified in {:.1f} ms, built in "
@@ -105,11 +105,12 @@ static Result<int> restore_tree(const RestoreOptions &options)
 	restore::check_machine(plan, options.machine, findings);
 	if (!findings.empty())
 		return report_findings(fmt::format("{} cannot be restored", options.images_dir), findings);
+	double verify_ms = milliseconds_since(start);
 	if (options.dry_run) {
-		TRY(print(restore::plan_text(plan)));
+		TRY(options.stats == StatsFormat::kJson ? print_stats(options, plan, {}, verify_ms, 0)
+							: print(restore::plan_text(plan)));
 		return 0;
 	}
-	double verify_ms = milliseconds_since(start);
 	start = Clock::now();
 	restore::BuildOptions build;
 	build.leave_stopped = options.leave_stopped;
