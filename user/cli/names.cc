@@ -14,6 +14,7 @@
 #include <fmt/core.h>
 #include <signal.h>
 #include <sys/capability.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 
 namespace bpfckpt::cli {
@@ -152,6 +153,31 @@ std::string poll_events(uint32_t events)
 		{1u << 31, "ET"},
 	});
 	return join(events, kFlags);
+}
+
+std::string inotify_events(uint32_t mask)
+{
+	static constexpr auto kFlags = std::to_array<Flag>({
+		{IN_ACCESS, "ACCESS"},
+		{IN_MODIFY, "MODIFY"},
+		{IN_ATTRIB, "ATTRIB"},
+		{IN_CLOSE_WRITE, "CLOSE_WRITE"},
+		{IN_CLOSE_NOWRITE, "CLOSE_NOWRITE"},
+		{IN_OPEN, "OPEN"},
+		{IN_MOVED_FROM, "MOVED_FROM"},
+		{IN_MOVED_TO, "MOVED_TO"},
+		{IN_CREATE, "CREATE"},
+		{IN_DELETE, "DELETE"},
+		{IN_DELETE_SELF, "DELETE_SELF"},
+		{IN_MOVE_SELF, "MOVE_SELF"},
+		{IN_UNMOUNT, "UNMOUNT"},
+		{IN_IGNORED, "IGNORED"},
+		{IN_ONLYDIR, "ONLYDIR"},
+		{IN_DONT_FOLLOW, "DONT_FOLLOW"},
+		{IN_EXCL_UNLINK, "EXCL_UNLINK"},
+		{IN_ONESHOT, "ONESHOT"},
+	});
+	return join(mask, kFlags);
 }
 
 std::string memfd_seals(uint32_t seals)

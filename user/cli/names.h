@@ -14,6 +14,7 @@ std::string sq_ring_flags(uint32_t flags);          // "NEED_WAKEUP", of IORING_
 std::string cq_ring_flags(uint32_t flags);          // "EVENTFD_DISABLED", of IORING_CQ_
 std::string cqe_flags(uint32_t flags);              // "MORE|BUFFER 7", of IORING_CQE_F_
 std::string poll_events(uint32_t events);           // "IN|ET", of EPOLL and POLL
+std::string inotify_events(uint32_t mask);          // "CREATE|ONLYDIR", of IN_
 std::string memfd_seals(uint32_t seals);            // "SEAL|SHRINK", of F_SEAL_
 std::string protection(uint32_t prot, bool shared); // "rw-p"
 std::string signal_name(uint32_t signal);           // "SIGTERM", "SIGRTMIN+2"

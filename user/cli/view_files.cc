@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <fcntl.h>
 #include <sys/sysmacros.h>
 
 #include "user/cli/names.h"
@@ -31,6 +32,11 @@ std::string socket_detail(const Socket &socket)
 		text += fmt::format(", backlog {} of {}", socket.accept_queue(), socket.backlog());
 	if (socket.messages_size())
 		text += ", " + count_of(number(socket.messages_size()), "message");
+	if (socket.peer_file())
+		text += fmt::format(", peer is file {}", socket.peer_file());
+	else if (socket.peer_inode())
+		text += fmt::format(", peer is inode {}{}", socket.peer_inode(),
+				    socket.peer_inside() ? "" : " outside");
 	return text;
 }
 
@@ -61,10 +67,16 @@ std::string memfd_detail(const Memfd &memfd)
 
 std::string regular_detail(const File &file)
 {
-	std::string text = fmt::format("at {} of {}", file.position(), human_bytes(file.size()));
-	for (const FileLock &lock : file.locks())
-		text += fmt::format(", {} {} lock", printable(lock.kind()), printable(lock.type()));
-	return text;
+	return fmt::format("at {} of {}", file.position(), human_bytes(file.size()));
+}
+
+std::string lock_text(const FileLock &lock)
+{
+	std::string range = "to the end";
+	if (lock.end() < INT64_MAX)
+		range = fmt::format("to {}", lock.end());
+	return fmt::format("{} {} lock from {} {}{}", printable(lock.kind()), printable(lock.type()), lock.start(),
+			   range, lock.pid() ? fmt::format(" of pid {}", lock.pid()) : "");
 }
 
 std::string path_of(const File &file)
@@ -72,15 +84,23 @@ std::string path_of(const File &file)
 	return printable(file.path()) + (file.deleted() ? " (deleted)" : "");
 }
 
-// Epoll items and inotify watches: one line each below their file.
+constexpr uint32_t kOnChild = 0x08000000; // FS_EVENT_ON_CHILD: the kernel's own, in every mask
+
+// Epoll items, inotify watches, locks and who is sent signals: one line each below their file.
 void add_items(const View &view, Table &table, const File &file)
 {
+	for (const FileLock &lock : file.locks())
+		table.note(lock_text(lock));
+	if (file.has_owner())
+		table.note(fmt::format("signals {} to {} {}",
+				       file.owner().signal() ? signal_name(file.owner().signal()) : "SIGIO",
+				       file.owner().type() == F_OWNER_PGRP ? "group" : "pid", file.owner().pid()));
 	for (const EpollItem &item : file.epoll().items())
 		table.note(fmt::format("fd {}{} {} data {:#x}{} -> {}", item.fd(), item.fd_closed() ? " (closed)" : "",
 				       poll_events(item.events()), item.data(), item.ready() ? " ready" : "",
 				       view.file_name(item.file())));
 	for (const InotifyWatch &watch : file.inotify().watches())
-		table.note(fmt::format("watch {} mask {:#x} {}", watch.wd(), watch.mask(),
+		table.note(fmt::format("watch {} {} {}", watch.wd(), inotify_events(watch.mask() & ~kOnChild),
 				       watch.path().empty() ? fmt::format("inode {}", watch.inode())
 							    : printable(watch.path())));
 }
