@@ -1,43 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "iterators/kernel_symbols.h"
 
-#include <charconv>
+#include <algorithm>
 #include <string_view>
-#include <unordered_set>
+#include <type_traits>
+#include <vector>
 
-#include "user/util/io.h"
+#include "bpf/symbol.skel.h"
+#include "iterators/bpf_object.h"
 
 namespace bpfckpt::iterators {
 
-// "ffffffff81000000 T name\t[module]"
-static bool parse(std::string_view line, uint64_t &address, std::string_view &name)
+// "function [module]", "0xffffffff81000000"
+static std::string_view name_of(std::string_view text)
 {
-	auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), address, 16);
-	if (error != std::errc())
-		return false;
-	size_t start = static_cast<size_t>(end - line.data()) + 3;
-	if (start >= line.size())
-		return false;
-	name = line.substr(start);
-	name = name.substr(0, name.find('\t'));
-	return true;
+	text = text.substr(0, std::min(text.find('\0'), text.find(' ')));
+	return text.starts_with("0x") ? std::string_view() : text;
 }
 
 Result<std::unordered_map<uint64_t, std::string>> kernel_symbols(std::span<const uint64_t> addresses)
 {
 	std::unordered_map<uint64_t, std::string> result;
-	if (addresses.empty())
+	std::vector<uint64_t> wanted(addresses.begin(), addresses.end());
+	std::ranges::sort(wanted);
+	wanted.erase(std::ranges::unique(wanted).begin(), wanted.end());
+	if (wanted.empty())
 		return result;
-	std::unordered_set<uint64_t> wanted(addresses.begin(), addresses.end());
-	std::string text = TRY(read_file("/proc/kallsyms"));
-	std::string_view rest = text;
-	while (!rest.empty()) {
-		size_t end = std::min(rest.find('\n'), rest.size());
-		uint64_t address = 0;
-		std::string_view name;
-		if (parse(rest.substr(0, end), address, name) && wanted.contains(address))
-			result.try_emplace(address, name);
-		rest.remove_prefix(std::min(end + 1, rest.size()));
+	auto object = TRY(BpfObject<symbol_bpf>::open());
+	TRY(object.load());
+	constexpr size_t kChunk = std::extent_v<decltype(object->bss->addresses)>;
+	for (size_t first = 0; first < wanted.size(); first += kChunk) {
+		size_t count = std::min(wanted.size() - first, kChunk);
+		std::copy_n(wanted.begin() + static_cast<ptrdiff_t>(first), count, object->bss->addresses);
+		object->bss->symbol_count = static_cast<uint32_t>(count);
+		TRY(run_syscall_program(object->progs.name_symbols, {}));
+		for (size_t i = 0; i < count; i++) {
+			const auto &text = object->bss->names[i];
+			if (std::string_view name = name_of({text, sizeof(text)}); !name.empty())
+				result.try_emplace(wanted[first + i], name);
+		}
 	}
 	return result;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-// Names of kernel functions by address, from /proc/kallsyms. It has hundreds of thousands of lines: ask for all at
-// once.
+// Names of kernel functions by address. The first call loads a BPF program.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +11,7 @@
 
 namespace bpfckpt::iterators {
 
-// Those that are the start of a symbol; addresses without one are missing from the result. Errors: that of reading it.
+// Addresses in no function are missing from the result. Errors: those of BpfObject::load().
 Result<std::unordered_map<uint64_t, std::string>> kernel_symbols(std::span<const uint64_t> addresses);
 
 } // namespace bpfckpt::iterators
