@@ -189,6 +189,16 @@ TEST(Task, hundreds_of_zombies)
 	run_scenario("task_oddities", {.args = {"zombies"}});
 }
 
+// Who belongs to a tree is found among all tasks of the system.
+TEST(Task, a_small_process_beside_thousands_of_threads)
+{
+	Scenario crowd, scenario;
+	SCENARIO_START(crowd, "bench/bench_objects", {"threads", "4200"});
+	SCENARIO_START(scenario, "harness_idle");
+	EXPECT_EQ(scenario.inspect()["processes"].size(), 1u);
+	EXPECT_EQ(bpfckpt({"check", "-t", std::to_string(scenario.pid())}).exit, 0);
+}
+
 TEST(Task, root_of_its_own_with_the_working_directory_outside)
 {
 	run_scenario("task_oddities", {.args = {"jail"}});

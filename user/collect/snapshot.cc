@@ -38,7 +38,13 @@ Result<Snapshot> Snapshot::load()
 
 Result<std::vector<pid_t>> Snapshot::find_tree(pid_t root)
 {
-	TRY(tasks_->run_tree());
+	// All tasks of the system are gone through, and there may be more by the time that there is room for them.
+	Result<> listed = tasks_->run_tree();
+	for (int i = 0; !listed && listed.error().code == Code::kLimit && i < kGrowths; i++) {
+		tasks_ = TRY(iterators::TaskReader::load(tasks_->needed()));
+		listed = tasks_->run_tree();
+	}
+	TRY(std::move(listed));
 	std::vector<unsigned> pids = descendants(tasks_->trees(), static_cast<unsigned>(root));
 	if (pids.empty())
 		return make_error(Code::kGone, "no such process").on(fmt::format("pid {}", root));
