@@ -103,7 +103,8 @@ static __always_inline __u64 iter_of_rw(__u64 async)
 }
 
 /* The fresh copy of the request being emitted: one probe read for all of its fields. */
-__u64 kiocb_words[64];
+#define KIOCB_WORDS 64
+__u64 kiocb_words[KIOCB_WORDS];
 
 /* What only the kernel's copies tell: the argument structures of the program may be gone by now. */
 static __always_inline void copy_async(__u64 request, __u64 async, __u8 opcode)
@@ -174,38 +175,39 @@ static __always_inline void copy_path(__u64 request)
 /* --- one request ---------------------------------------------------------------------------------------------------
  */
 
-static __always_inline __u64 tctx_of(struct io_kiocb *request)
+/* What tells who submitted a request: its struct io_uring_task, before v6.13 its task. */
+static __always_inline __u64 submitter_in(struct io_kiocb *request)
 {
-	struct task_struct *task;
-
 	if (bpf_core_field_exists(request->tctx))
 		return (__u64)request->tctx;
-	task = ((struct io_kiocb___task *)request)->task;
-	return (__u64)BPF_CORE_READ(task, io_uring);
-}
-
-/* The task that submitted the last request, as there are many of one; and what is told of it. */
-__u64 submitter, submitter_exited_from;
-
-static __always_inline __u64 submitter_of(struct io_kiocb *request)
-{
-	if (bpf_core_field_exists(request->tctx))
-		return request->tctx ? (__u64)BPF_CORE_READ(request->tctx, task) : 0;
 	return (__u64)((struct io_kiocb___task *)request)->task;
 }
 
+/* Of the last request, as there are many of one submitter; and what is told of that. */
+__u64 submitter, submitter_tctx, submitter_exited_from;
+
 /* A task keeps its struct signal_struct until it is freed (kernel/fork.c: __put_task_struct()), and a request its task.
  */
-static __always_inline __u64 exited_from(struct io_kiocb *request)
+static __always_inline void look_at_submitter(struct io_kiocb *request)
 {
-	__u64 address = submitter_of(request);
+	__u64 address = submitter_in(request);
 	struct task_struct *task = (void *)address;
 
-	if (!address || address == submitter)
-		return address ? submitter_exited_from : 0;
+	if (address && address == submitter)
+		return;
 	submitter = address;
-	submitter_exited_from = BPF_CORE_READ(task, exit_state) ? (__u64)BPF_CORE_READ(task, signal) : 0;
-	return submitter_exited_from;
+	submitter_tctx = 0;
+	submitter_exited_from = 0;
+	if (!address)
+		return;
+	if (bpf_core_field_exists(request->tctx)) {
+		submitter_tctx = address;
+		task = BPF_CORE_READ(request->tctx, task);
+	} else {
+		submitter_tctx = (__u64)BPF_CORE_READ(task, io_uring);
+	}
+	if (task && BPF_CORE_READ(task, exit_state))
+		submitter_exited_from = (__u64)BPF_CORE_READ(task, signal);
 }
 
 static __always_inline __u32 waited_for(struct io_kiocb *request)
@@ -225,7 +227,7 @@ static __always_inline void emit_fields(struct uring_request_record *record, str
 	record->ring = (__u64)request->ctx;
 	record->file_node = bpf_core_field_exists(request->file_node) ? (__u64)request->file_node : 0;
 	record->buffer = (__u64)request->kbuf;
-	record->tctx = tctx_of(request);
+	record->tctx = submitter_tctx;
 	record->link = (__u64)request->link;
 	record->creds = (__u64)request->creds;
 	record->apoll = (__u64)request->apoll;
@@ -251,6 +253,9 @@ static __always_inline void emit_fields(struct uring_request_record *record, str
 /* Of the worker that executes the request being emitted; 0: none does, or it runs. */
 __u32 worker_asleep;
 
+/* Other requests hang on one that was emitted since this was last cleared. */
+__u32 leads_on;
+
 __noinline int emit_request(__u64 address, __u32 place, __u32 sequence)
 {
 	struct io_kiocb *request = (void *)kiocb_words;
@@ -269,9 +274,12 @@ __noinline int emit_request(__u64 address, __u32 place, __u32 sequence)
 	record->place = place;
 	record->sequence = sequence;
 	record->worker_asleep = worker_asleep;
-	record->exited_from = exited_from(request);
+	look_at_submitter(request);
+	record->exited_from = submitter_exited_from;
 	record->waited_for = request->opcode == OP_WAITID ? waited_for(request) : 0;
 	emit_fields(record, request);
+	if (record->link || place == URING_PLACE_WQ_WORKER)
+		leads_on = 1;
 	apoll = request->apoll;
 	record->armed_events = apoll ? BPF_CORE_READ(apoll, poll.events) : 0;
 	if (record->async_data)

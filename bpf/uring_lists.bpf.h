@@ -28,13 +28,17 @@ static long walk_step(__u32 index, void *unused)
 
 	if (!node || node == walk.end || is_lost(node, index))
 		return 1;
-	walk.cursor = read_u64(node);
-	if (node == walk.stub)
+	if (node != walk.stub && !(walk.offset & INDIRECT)) {
+		/* The node lies in the request, of which there is a copy now. */
+		if (!emit_request(node - walk.offset, walk.place, index))
+			walk.cursor = kiocb_words[walk.offset / sizeof(__u64) % KIOCB_WORDS];
+		else
+			walk.cursor = read_u64(node);
 		return 0;
-	if (walk.offset & INDIRECT)
+	}
+	walk.cursor = read_u64(node);
+	if (node != walk.stub)
 		emit_request(read_u64(node + (walk.offset & ~INDIRECT)), walk.place, index);
-	else
-		emit_request(node - walk.offset, walk.place, index);
 	return 0;
 }
 

@@ -118,6 +118,9 @@ static long follow_step(__u32 unused_index, void *unused)
 SEC("syscall")
 int uring_follow_requests(void *unused)
 {
-	bpf_loop(URING_MAX_STEPS, follow_step, NULL, 0);
+	if (leads_on)
+		bpf_loop(URING_MAX_STEPS, follow_step, NULL, 0);
+	leads_on = 0;
+	uring_followed = uring_requests_count;
 	return 0;
 }
