@@ -29,6 +29,7 @@ public:
 		count_ += is_new;
 		return is_new;
 	}
+	[[nodiscard]] bool contains(uint64_t address) { return count_ && *find(address) != 0; }
 	void clear()
 	{
 		std::ranges::fill(slots_, 0);

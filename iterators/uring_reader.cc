@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <thread>
-#include <unordered_set>
 
 #include "bpf/uring.skel.h"
 #include "bpf/uring_request.skel.h"
+#include "iterators/address_set.h"
 #include "iterators/bpf_object.h"
 #include "iterators/input_map.h"
 #include "iterators/record_map.h"
@@ -75,7 +75,7 @@ struct UringReader::Objects {
 	}
 	Result<> map_records();
 	void clear();
-	Result<> walk_tasks(std::unordered_set<uint64_t> &seen);
+	Result<> walk_tasks();
 	[[nodiscard]] bool overflowed() const;
 };
 
@@ -141,13 +141,17 @@ bool UringReader::Objects::overflowed() const
 
 // Threads whose work queues may hold requests: those attached to a ring, and those that a request names although they
 // have left it (their context lives as long as its requests).
-Result<> UringReader::Objects::walk_tasks(std::unordered_set<uint64_t> &seen)
+Result<> UringReader::Objects::walk_tasks()
 {
+	AddressSet seen;
 	for (;;) {
 		std::vector<uint64_t> found;
+		uint64_t last = 0;
 		auto add = [&](uint64_t tctx) {
-			if (tctx && found.size() < request_inputs.capacity() && seen.insert(tctx).second)
+			// Requests of one thread lie side by side.
+			if (tctx && tctx != last && found.size() < request_inputs.capacity() && seen.insert(tctx))
 				found.push_back(tctx);
+			last = tctx;
 		};
 		for (const auto &record : attachments.records())
 			add(record.tctx);
@@ -241,8 +245,7 @@ Result<> UringReader::run(std::span<const uint64_t> rings)
 	o.request_inputs.set(unique);
 	TRY(run_program(o.request->progs.uring_count_requests));
 	TRY(run_program(o.request->progs.uring_walk_requests));
-	std::unordered_set<uint64_t> seen;
-	TRY(o.walk_tasks(seen));
+	TRY(o.walk_tasks());
 	o.ring_inputs.set(unique);
 	TRY(run_program(o.ring->progs.uring_walk_rings));
 	o.request_inputs.set(unique);
@@ -308,17 +311,17 @@ std::vector<uint64_t> UringReader::referenced_files() const
 {
 	if (!objects_)
 		return {};
-	std::unordered_set<uint64_t> wanted;
-	for (const auto &record : objects_->rings.records())
+	const Objects &o = *objects_;
+	AddressSet wanted;
+	for (const auto &record : o.rings.records())
 		wanted.insert(record.ring);
 	std::vector<uint64_t> result;
-	for (const auto &record : objects_->files.records())
+	result.reserve(o.files.records().size() + o.requests.records().size());
+	for (const auto &record : o.files.records())
 		result.push_back(record.file);
-	for (const auto &record : objects_->requests.records())
+	for (const auto &record : o.requests.records())
 		if (record.file && wanted.contains(record.ring))
 			result.push_back(record.file);
-	std::ranges::sort(result);
-	result.erase(std::ranges::unique(result).begin(), result.end());
 	return result;
 }
 

@@ -80,7 +80,7 @@ public:
 
 	[[nodiscard]] UringRecords records() const;
 
-	// struct file of every fixed slot and every request, each once: for FileReader::describe().
+	// struct file of every fixed slot and every request, as often as it is there: for FileReader::describe().
 	[[nodiscard]] std::vector<uint64_t> referenced_files() const;
 
 private:

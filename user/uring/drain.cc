@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <thread>
 #include <unordered_map>
@@ -10,6 +11,7 @@
 #include <linux/io_uring.h>
 
 #include "images/uring.pb.h"
+#include "iterators/address_set.h"
 #include "user/uring/classify.h"
 #include "user/uring/sighting.h"
 
@@ -31,31 +33,37 @@ struct Unsettled {
 	[[nodiscard]] bool is_settled() const { return bounded.empty() && lent.empty() && !is_missing(); }
 };
 
-// By struct io_ring_ctx. This runs inside the freeze: it sorts, where sightings() would build a table of them all.
+// By struct io_ring_ctx.
 using Rings = std::map<uint64_t, Unsettled>;
+
+// Requests found, each once; inside the freeze, where a table of sightings() would take longer than reading them.
+std::map<uint64_t, uint32_t> count_requests(const iterators::UringRecords &records,
+					    const iterators::KernelLayout &layout)
+{
+	iterators::AddressSet seen;
+	seen.reserve(records.requests.size());
+	std::map<uint64_t, uint32_t> found;
+	auto ring = found.end();
+	for (const uring_request_record &record : records.requests) {
+		if (ring == found.end() || ring->first != record.ring)
+			ring = found.try_emplace(record.ring).first;
+		ring->second += !is_message(record) && seen.insert(record.request);
+		if (uint64_t notification = notification_of(record, layout))
+			ring->second += seen.insert(notification);
+	}
+	return found;
+}
 
 Rings count_found(const iterators::UringRecords &records, const iterators::KernelLayout &layout)
 {
-	std::vector<std::pair<uint64_t, uint64_t>> requests;
-	requests.reserve(records.requests.size());
-	for (const uring_request_record &record : records.requests) {
-		if (!is_message(record))
-			requests.emplace_back(record.ring, record.request);
-		if (uint64_t notification = notification_of(record, layout))
-			requests.emplace_back(record.ring, notification);
-	}
-	std::ranges::sort(requests);
-	auto last = std::ranges::unique(requests).begin();
-
+	std::map<uint64_t, uint32_t> found = count_requests(records, layout);
 	Rings rings;
 	std::map<uint64_t, std::vector<const uring_count_record *>> counts;
 	for (const uring_count_record &record : records.counts)
 		counts[record.ring].push_back(&record);
 	for (const uring_ring_record &record : records.rings) {
-		auto [first, end] = std::ranges::equal_range(requests.begin(), last, record.ring, {},
-							     &std::pair<uint64_t, uint64_t>::first);
 		Unsettled &ring = rings[record.ring];
-		ring.found = static_cast<uint32_t>(end - first);
+		ring.found = found[record.ring];
 		ring.proof = proof_of(counts[record.ring]);
 		ring.whole = !records.truncated;
 	}
@@ -111,10 +119,6 @@ public:
 		: records_(records), mode_(mode)
 	{
 		source_.layout = &layout;
-		for (const uring_request_record &record : records.requests)
-			if (is_armed(record))
-				armed_.push_back(record.request);
-		std::ranges::sort(armed_);
 		for (const uring_ring_record &record : records.rings)
 			setup_.emplace(record.ring, &record);
 		for (const uring_attachment_record &record : records.attachments)
@@ -145,8 +149,19 @@ private:
 		source_.async = record.opcode == images::IORING_OP_TIMEOUT ? async_of(record.request)
 									   : std::span<const uint8_t>();
 		bool large = setup_.contains(record.ring) && setup_.at(record.ring)->flags & IORING_SETUP_CQE32;
-		return !is_message(record) && !std::ranges::binary_search(armed_, record.request) &&
-		       is_for_its_thread(source_, large);
+		return !is_message(record) && !armed().contains(record.request) && is_for_its_thread(source_, large);
+	}
+
+	// Made for the first that asks: most rings have nothing queued.
+	iterators::AddressSet &armed()
+	{
+		if (!armed_) {
+			armed_.emplace();
+			for (const uring_request_record &record : records_.requests)
+				if (is_armed(record))
+					armed_->insert(record.request);
+		}
+		return *armed_;
 	}
 
 	// The first piece, which has all of a timeout.
@@ -177,7 +192,7 @@ private:
 	const iterators::UringRecords &records_;
 	DrainMode mode_;
 	RequestSource source_;
-	std::vector<uint64_t> armed_; // struct io_kiocb
+	std::optional<iterators::AddressSet> armed_; // struct io_kiocb
 	std::unordered_map<uint64_t, const uring_blob_record *> async_;
 	std::unordered_map<uint64_t, const uring_ring_record *> setup_;
 	std::map<std::pair<uint64_t, uint64_t>, const uring_attachment_record *> threads_;
