@@ -78,15 +78,26 @@ int list_fds(struct bpf_iter__task_file *ctx)
 
 /* --- struct file --- */
 
+/* Of the last file, as there are many of a kind. */
+__u64 last_f_op;
+__u32 last_kind;
+
 /* Global, so that the verifier does not follow each kind through all that comes after. */
 __noinline __u32 kind_by_f_op(__u64 f_op)
 {
 	__u32 kind;
 
-	for (kind = FILE_KIND_PIPE; kind < FILE_KIND_COUNT; kind++)
-		if (f_op == kind_f_op[kind])
-			return kind;
-	return FILE_KIND_UNKNOWN;
+	if (f_op == last_f_op)
+		return last_kind;
+	last_f_op = f_op;
+	last_kind = FILE_KIND_UNKNOWN;
+	for (kind = FILE_KIND_PIPE; kind < FILE_KIND_COUNT; kind++) {
+		if (f_op == kind_f_op[kind]) {
+			last_kind = kind;
+			break;
+		}
+	}
+	return last_kind;
 }
 
 static __always_inline __u64 file_references(struct file *copy)
@@ -306,6 +317,8 @@ SEC("syscall")
 int describe_files(void *ctx)
 {
 	inode_copied = 0;
+	last_f_op = 0;
+	last_kind = FILE_KIND_UNKNOWN;
 	bpf_loop(wanted_files_count, describe_one, NULL, 0);
 	return 0;
 }

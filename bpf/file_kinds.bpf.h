@@ -6,12 +6,19 @@
 #include "bpf/hrtimer.bpf.h"
 #include "vmlinux/anon_files.h"
 
+/* Of debugging kernels, whose locks are large, too. */
+__u64 eventfd_copy[64];
+
 static __always_inline void describe_eventfd(struct file_record *record)
 {
-	struct eventfd_ctx *ctx = (void *)record->private_data;
+	struct eventfd_ctx *copy = (void *)eventfd_copy;
+	__u32 bytes = bpf_core_type_size(struct eventfd_ctx);
 
-	record->eventfd.count = BPF_CORE_READ(ctx, count);
-	record->eventfd.flags = BPF_CORE_READ(ctx, flags);
+	if (bytes > sizeof(eventfd_copy))
+		return;
+	bpf_probe_read_kernel(eventfd_copy, bytes, (void *)record->private_data);
+	record->eventfd.count = copy->count;
+	record->eventfd.flags = copy->flags;
 }
 
 static __always_inline void describe_timerfd(struct file_record *record)

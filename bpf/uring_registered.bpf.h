@@ -38,17 +38,21 @@ struct resource {
 	__u64 tag;
 };
 
+__u64 node_copy[8];
+
 static __always_inline struct resource resource_in(__u32 slot)
 {
 	__u64 address = read_u64(table.slots + slot * 8ULL);
-	struct io_rsrc_node *node = (void *)address;
+	struct io_rsrc_node *copy = (void *)node_copy;
+	__u32 bytes = bpf_core_type_size(struct io_rsrc_node);
 
 	if (!address)
 		return (struct resource){};
 	if (!bpf_core_field_exists(CTX->buf_table))
 		return (struct resource){.address = address, .tag = tag_of(slot)};
-	return (struct resource){
-		.node = address, .address = BPF_CORE_READ(node, file_ptr), .tag = BPF_CORE_READ(node, tag)};
+	if (bytes > sizeof(node_copy) || bpf_probe_read_kernel(node_copy, bytes, (void *)address))
+		return (struct resource){};
+	return (struct resource){.node = address, .address = copy->file_ptr, .tag = copy->tag};
 }
 
 static long file_step(__u32 slot, void *unused)
