@@ -15,18 +15,37 @@ constexpr uint64_t kPage = 4096;
 constexpr uint64_t kFrameMask = (1ULL << 55) - 1;
 constexpr uint64_t kPresent = 1ULL << 63;
 
-using Pinned = std::unordered_map<uint64_t, std::vector<uring_bvec>>; // by struct io_mapped_ubuf
-
-// That of a buffer in two slots comes twice: the first one is taken.
-Pinned pinned_pages(std::span<const uring_bvecs_record> records)
-{
-	Pinned pages;
-	for (const uring_bvecs_record &record : records) {
-		std::vector<uring_bvec> &bvecs = pages[record.imu];
-		if (record.first == bvecs.size())
-			bvecs.insert(bvecs.end(), record.bvec,
-				     record.bvec + std::min<uint32_t>(record.count, URING_BVEC_CHUNK));
+// The bvecs of a buffer, where they are if they are in one record.
+class Pinned {
+public:
+	void add(const uring_bvecs_record &record)
+	{
+		std::span<const uring_bvec> more(record.bvec, std::min<uint32_t>(record.count, URING_BVEC_CHUNK));
+		if (record.first != bvecs().size())
+			return; // that of a buffer in two slots comes twice: the first one is taken
+		if (record.first == 0) {
+			first_ = more;
+			return;
+		}
+		if (all_.empty())
+			all_.assign(first_.begin(), first_.end());
+		all_.insert(all_.end(), more.begin(), more.end());
 	}
+	[[nodiscard]] std::span<const uring_bvec> bvecs() const { return all_.empty() ? first_ : all_; }
+
+private:
+	std::span<const uring_bvec> first_;
+	std::vector<uring_bvec> all_;
+};
+
+using PinnedPages = std::unordered_map<uint64_t, Pinned>; // by struct io_mapped_ubuf
+
+PinnedPages pinned_pages(std::span<const uring_bvecs_record> records)
+{
+	PinnedPages pages;
+	pages.reserve(records.size());
+	for (const uring_bvecs_record &record : records)
+		pages[record.imu].add(record);
 	return pages;
 }
 
@@ -53,10 +72,11 @@ bool is_frame(uint64_t entry, uint64_t frame)
 // Page maps of address spaces, each opened once.
 class PageMaps {
 public:
-	uint64_t entry(const iterators::AddressSpace &space, uint64_t page)
+	PageMapWindow &of(const iterators::AddressSpace &space)
 	{
-		return maps_.try_emplace(space.mm->mm, static_cast<unsigned>(space.tid)).first->second.entry(page);
+		return maps_.try_emplace(space.mm->mm, static_cast<unsigned>(space.tid)).first->second;
 	}
+	uint64_t entry(const iterators::AddressSpace &space, uint64_t page) { return of(space).entry(page); }
 
 private:
 	std::unordered_map<uint64_t, PageMapWindow> maps_;
@@ -74,18 +94,23 @@ public:
 	void place(const uring_buffer_record &buffer, BufferPages &result);
 
 private:
-	[[nodiscard]] std::vector<const iterators::AddressSpace *> order_for(uint64_t ring) const;
+	using Order = std::vector<const iterators::AddressSpace *>;
+	const Order &order_for(uint64_t ring);
 
-	Pinned pinned_;
+	PinnedPages pinned_;
 	const iterators::PageFrames &frames_;
 	std::span<const iterators::AddressSpace> spaces_;
 	std::unordered_map<uint64_t, std::unordered_set<uint64_t>> users_; // struct mm_struct, by ring
+	std::unordered_map<uint64_t, Order> orders_;                       // by ring
 	PageMaps maps_;
 };
 
-std::vector<const iterators::AddressSpace *> Comparison::order_for(uint64_t ring) const
+const Comparison::Order &Comparison::order_for(uint64_t ring)
 {
-	std::vector<const iterators::AddressSpace *> order;
+	auto [known, added] = orders_.try_emplace(ring);
+	Order &order = known->second;
+	if (!added)
+		return order;
 	for (const iterators::AddressSpace &space : spaces_)
 		if (space.mm)
 			order.push_back(&space);
@@ -97,24 +122,36 @@ std::vector<const iterators::AddressSpace *> Comparison::order_for(uint64_t ring
 
 void Comparison::place(const uring_buffer_record &buffer, BufferPages &result)
 {
-	auto bvecs = pinned_.find(buffer.imu);
-	if (buffer.kernel_buffer || bvecs == pinned_.end() || result.places.contains(buffer.imu))
+	auto pinned = pinned_.find(buffer.imu);
+	if (buffer.kernel_buffer || pinned == pinned_.end())
 		return;
-	BufferPlace best;
-	visit_pages(buffer.address, bvecs->second, frames_, [&](uint64_t page, uint64_t frame) {
+	auto [place, added] = result.places.try_emplace(buffer.imu);
+	if (!added)
+		return;
+	std::span<const uring_bvec> bvecs = pinned->second.bvecs();
+	const Order &order = order_for(buffer.ring);
+	// Most are where they were, in the memory of the ring's own thread: then nothing is listed.
+	if (!bvecs.empty() && !order.empty()) {
+		PageMapWindow &map = maps_.of(*order.front());
+		if (visit_pages(buffer.address, bvecs, frames_,
+				[&](uint64_t page, uint64_t frame) { return is_frame(map.entry(page), frame); })) {
+			place->second.mm = order.front()->mm->mm;
+			return;
+		}
+	}
+	BufferPlace &best = place->second;
+	visit_pages(buffer.address, bvecs, frames_, [&](uint64_t page, uint64_t frame) {
 		best.elsewhere.push_back({.address = page * kPage, .page = frames_.page_of(frame)});
 		return true;
 	});
-	for (const iterators::AddressSpace *space : order_for(buffer.ring)) {
-		std::vector<PinnedPage> elsewhere =
-			pages_elsewhere(buffer.address, bvecs->second, frames_,
-					[&](uint64_t page) { return maps_.entry(*space, page); });
+	for (const iterators::AddressSpace *space : order) {
+		std::vector<PinnedPage> elsewhere = pages_elsewhere(
+			buffer.address, bvecs, frames_, [&](uint64_t page) { return maps_.entry(*space, page); });
 		if (elsewhere.size() < best.elsewhere.size())
 			best = {space->mm->mm, std::move(elsewhere)};
 		if (best.elsewhere.empty())
 			break;
 	}
-	result.places.emplace(buffer.imu, std::move(best));
 }
 
 // Where the reverse map would find a page (mm/internal.h: vma_address()), at best in the process that has the others of
@@ -179,6 +216,7 @@ BufferPages compare_buffers(const iterators::UringRecords &records, const iterat
 	result.compared = frames != nullptr;
 	if (!frames)
 		return result;
+	result.places.reserve(records.buffers.size());
 	Comparison comparison(records, *frames, spaces, memory_of);
 	for (const uring_buffer_record &buffer : records.buffers)
 		comparison.place(buffer, result);
