@@ -10,6 +10,7 @@
 #include "iterators/bpf_object.h"
 #include "iterators/input_map.h"
 #include "iterators/record_map.h"
+#include "user/util/beside.h"
 
 namespace bpfckpt::iterators {
 
@@ -75,7 +76,10 @@ struct UringReader::Objects {
 	}
 	Result<> map_records();
 	void clear();
+	Result<> walk_requests();
 	Result<> walk_tasks();
+	Result<> walk_rings(const std::function<Result<>()> &next);
+	[[nodiscard]] bool is_large() const;
 	[[nodiscard]] bool overflowed() const;
 };
 
@@ -168,6 +172,25 @@ Result<> UringReader::Objects::walk_tasks()
 	}
 }
 
+Result<> UringReader::Objects::walk_requests()
+{
+	TRY(run_program(request->progs.uring_walk_requests));
+	return walk_tasks();
+}
+
+Result<> UringReader::Objects::walk_rings(const std::function<Result<>()> &next)
+{
+	TRY(run_program(ring->progs.uring_walk_rings));
+	return next ? next() : Result<>();
+}
+
+// After a round: whether the next one is worth a thread, which takes as long to start as some hundred records to read.
+bool UringReader::Objects::is_large() const
+{
+	constexpr uint32_t kLarge = 1024;
+	return requests.needed() > kLarge && files.needed() + bvecs.needed() > kLarge;
+}
+
 UringReader::UringReader(std::unique_ptr<Objects> objects) : objects_(std::move(objects)) {}
 UringReader::UringReader(UringReader &&) noexcept = default;
 UringReader &UringReader::operator=(UringReader &&) noexcept = default;
@@ -224,7 +247,7 @@ Result<UringReader> UringReader::load(const UringCapacity &capacity)
 	return UringReader(std::move(objects));
 }
 
-Result<> UringReader::run(std::span<const uint64_t> rings)
+Result<> UringReader::run(std::span<const uint64_t> rings, const std::function<Result<>()> &next)
 {
 	std::vector<uint64_t> unique(rings.begin(), rings.end());
 	std::ranges::sort(unique);
@@ -235,6 +258,7 @@ Result<> UringReader::run(std::span<const uint64_t> rings)
 	if (!objects_)
 		*this = TRY(load());
 	Objects &o = *objects_;
+	const bool beside = o.is_large();
 	o.clear();
 	wanted_rings_ = static_cast<uint32_t>(unique.size());
 	if (unique.empty())
@@ -242,12 +266,12 @@ Result<> UringReader::run(std::span<const uint64_t> rings)
 	if (unique.size() > o.ring_inputs.capacity())
 		return make_error(Code::kLimit, "{} rings, room for {}", unique.size(), o.ring_inputs.capacity());
 
+	o.ring_inputs.set(unique);
 	o.request_inputs.set(unique);
 	TRY(run_program(o.request->progs.uring_count_requests));
-	TRY(run_program(o.request->progs.uring_walk_requests));
-	TRY(o.walk_tasks());
-	o.ring_inputs.set(unique);
-	TRY(run_program(o.ring->progs.uring_walk_rings));
+	Beside registered([&] { return o.walk_rings(next); }, beside);
+	TRY(o.walk_requests());
+	TRY(registered.join());
 	o.request_inputs.set(unique);
 	TRY(run_program(o.request->progs.uring_count_requests));
 	if (o.overflowed())
@@ -307,7 +331,15 @@ UringRecords UringReader::records() const
 	};
 }
 
-std::vector<uint64_t> UringReader::referenced_files() const
+std::vector<uint64_t> UringReader::registered_files() const
+{
+	std::vector<uint64_t> result;
+	for (const auto &record : records().files)
+		result.push_back(record.file);
+	return result;
+}
+
+std::vector<uint64_t> UringReader::files_of_requests() const
 {
 	if (!objects_)
 		return {};
@@ -316,9 +348,7 @@ std::vector<uint64_t> UringReader::referenced_files() const
 	for (const auto &record : o.rings.records())
 		wanted.insert(record.ring);
 	std::vector<uint64_t> result;
-	result.reserve(o.files.records().size() + o.requests.records().size());
-	for (const auto &record : o.files.records())
-		result.push_back(record.file);
+	result.reserve(o.requests.records().size());
 	for (const auto &record : o.requests.records())
 		if (record.file && wanted.contains(record.ring))
 			result.push_back(record.file);

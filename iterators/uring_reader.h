@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -73,15 +74,18 @@ public:
 	~UringReader();
 
 	// Reads these instances (struct io_ring_ctx), each once however often it is named. Errors: kLimit when a map is
-	// full; then load() anew with needed(). Those of load(), if nothing is loaded yet.
-	Result<> run(std::span<const uint64_t> rings);
+	// full; then load() anew with needed(). Those of load(), if nothing is loaded yet; those of `next`, which is
+	// called as soon as what is registered has been read, by another thread than that which still reads requests
+	// where there were many the last time.
+	Result<> run(std::span<const uint64_t> rings, const std::function<Result<>()> &next = {});
 	// What the last run() would have needed.
 	[[nodiscard]] UringCapacity needed() const;
 
 	[[nodiscard]] UringRecords records() const;
 
-	// struct file of every fixed slot and every request, as often as it is there: for FileReader::describe().
-	[[nodiscard]] std::vector<uint64_t> referenced_files() const;
+	// struct file of every fixed slot, of every request, as often as it is there: for FileReader::describe().
+	[[nodiscard]] std::vector<uint64_t> registered_files() const;
+	[[nodiscard]] std::vector<uint64_t> files_of_requests() const;
 
 private:
 	struct Objects;

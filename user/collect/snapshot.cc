@@ -85,9 +85,9 @@ std::vector<uint64_t> Snapshot::files_of_tasks() const
 
 Result<> Snapshot::capture_rings()
 {
-	TRY(rings_->run(ring_addresses()));
+	TRY(rings_->run(ring_addresses(), [this] { return files_->describe(rings_->registered_files()); }));
 	TRY(look_at_pages());
-	return files_->describe(rings_->referenced_files());
+	return files_->describe(rings_->files_of_requests());
 }
 
 // A tree without rings does not need it.
@@ -176,7 +176,8 @@ Result<> Snapshot::observe_rings()
 	};
 	return with_room([&]() -> Result<> {
 		ring_checks_.stuck = TRY(uring::observe(*rings_, rings, *layout_, on_disk, kLimit));
-		return files_->describe(rings_->referenced_files());
+		TRY(files_->describe(rings_->registered_files()));
+		return files_->describe(rings_->files_of_requests());
 	});
 }
 

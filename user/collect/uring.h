@@ -33,9 +33,9 @@ struct RingChecks {
 // requests are of unknown class, and say so.
 std::unordered_map<uint64_t, std::string> queued_functions(std::span<const uring_request_record> requests);
 
-// After the thaw, and after collect_files(), which gave ids to what UringReader::referenced_files() named. `files` are
-// all that were described: they tell the struct file of each ring and of its eventfd. State that a dump cannot carry
-// over becomes a finding.
+// After the thaw, and after collect_files(), which gave ids to what UringReader named. `files` are all that were
+// described: they tell the struct file of each ring and of its eventfd. State that a dump cannot carry over becomes a
+// finding.
 void collect_rings(const iterators::UringRecords &records, const iterators::KernelLayout &layout,
 		   std::span<const file_record> files, const RingChecks &checks, Context &context);
 
