@@ -11,7 +11,7 @@
 
 #include "images/digest.h"
 #include "images/text.h"
-#include "images/unknown_fields.h"
+#include "images/wire.h"
 
 namespace bpfckpt::images {
 
@@ -70,11 +70,11 @@ Result<> parse_whole(Message &message, std::string_view bytes)
 	google::protobuf::LogSilencer quiet;
 	if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
 		return corrupt("holds a record that cannot be decoded");
-	if (has_unknown_fields(message))
+	WireContent content = wire_content(*Message::descriptor(), bytes);
+	if (content.unknown_fields)
 		return make_error(Code::kMismatch, "holds state that this bpfckpt does not know")
 			.with_hint("use the version of bpfckpt that wrote it");
-	// Most records hold nothing that is escaped.
-	return bytes.find('\\') == std::string_view::npos ? Result<>() : decode_strings(message);
+	return content.escapes ? decode_strings(message) : Result<>();
 }
 
 // Until the end of the file.
