@@ -2,6 +2,8 @@
 #include "user/uring/rearm.h"
 
 #include <algorithm>
+#include <array>
+#include <iterator>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -267,10 +269,12 @@ std::string file_obstacle(const Request &request, const images::File *file)
 	return {};
 }
 
+constexpr size_t kRanks = 6;
+
 // Some timeouts count completions: they come before what may be told at once. Who has taken a provided buffer takes it
 // again before others look for one. Works that have begun come before those behind them. What a drain holds back waits
 // for all that was submitted before it, so it comes last.
-int rank_of(const Request &request)
+size_t rank_of(const Request &request)
 {
 	if (is_at(request, URING_PLACE_TIMEOUT))
 		return 0;
@@ -385,17 +389,19 @@ std::vector<Chain> waiting_chains(const images::Ring &ring)
 	for (const Request &request : ring.in_flight())
 		if (request.link() && request.link() <= size)
 			linked[request.link() - 1] = true;
-	std::vector<Chain> chains;
+	std::array<std::vector<Chain>, kRanks> ranks; // a ring can hold thousands: each is asked for its rank once
 	for (size_t i = 0; i < size; i++) {
 		const Request *request = &ring.in_flight(static_cast<int>(i));
 		if (linked[i] || !is_waiting(*request))
 			continue;
-		Chain &chain = chains.emplace_back();
+		Chain &chain = ranks.at(rank_of(*request)).emplace_back();
 		// A chain without a beginning is a ring of requests, which no kernel makes.
 		for (chain.push_back(request); request->link() && chain.size() < size; chain.push_back(request))
 			request = &ring.in_flight(static_cast<int>(request->link()) - 1);
 	}
-	std::ranges::stable_sort(chains, {}, [](const Chain &chain) { return rank_of(*chain.front()); });
+	std::vector<Chain> chains;
+	for (std::vector<Chain> &rank : ranks)
+		std::ranges::move(rank, std::back_inserter(chains));
 	return chains;
 }
 
