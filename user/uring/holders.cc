@@ -36,6 +36,8 @@ RingHolders::RingHolders(const images::Document &document)
 				if (vma.kind() == images::Vma::RING)
 					add(vma.ring(), process);
 	}
+	for (const images::Ring &ring : document.rings())
+		makers_.emplace(&ring, find_maker(ring));
 }
 
 void RingHolders::add(uint32_t ring, const images::Process &process)
@@ -122,6 +124,12 @@ bool RingHolders::is_of(const images::Process &process, const images::Ring &ring
 }
 
 Maker RingHolders::maker_of(const images::Ring &ring) const
+{
+	auto it = makers_.find(&ring);
+	return it == makers_.end() ? find_maker(ring) : it->second;
+}
+
+Maker RingHolders::find_maker(const images::Ring &ring) const
 {
 	if (ring.submitter_tid())
 		return thread_of(ring.submitter_tid());

@@ -43,6 +43,7 @@ public:
 
 private:
 	void add(uint32_t ring, const images::Process &process);
+	[[nodiscard]] Maker find_maker(const images::Ring &ring) const;
 
 	std::unordered_map<uint32_t, std::vector<const images::Process *>> holders_; // Ring.id
 	std::unordered_map<uint32_t, Maker> threads_;                                // tid
@@ -50,6 +51,8 @@ private:
 	std::unordered_map<uint32_t, const images::Process *> kernel_threads_;       // tid of a thread of io_uring
 	std::unordered_map<uint32_t, const images::Memory *> memories_;              // Memory.id
 	std::unordered_map<uint32_t, const images::Process *> processes_;            // Memory.id
+	// Of each ring of the document: its buffers and requests ask for it one by one, and it looks at all buffers.
+	std::unordered_map<const images::Ring *, Maker> makers_;
 };
 
 // One that does not say whose memory it is.

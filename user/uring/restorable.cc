@@ -69,7 +69,8 @@ private:
 	[[nodiscard]] Maker submitter_of(const images::Ring &ring, const images::Request &request) const;
 	[[nodiscard]] bool is_of_zombie(uint32_t file) const;
 	[[nodiscard]] bool waits_for_stopped(const images::Request &request, const images::Process &process) const;
-	void check_held_file(const images::Ring &ring, uint32_t id, const std::string &what);
+	template <class Name>
+	void check_held_file(const images::Ring &ring, uint32_t id, Name &&name);
 	void check(const images::Memory &memory, const images::Vma &vma);
 	[[nodiscard]] bool has_buffer_ring(const images::Vma &vma) const;
 	[[nodiscard]] bool has_region(const images::Vma &vma) const;
@@ -94,22 +95,25 @@ private:
 	Findings findings_;
 };
 
-// What a file needs of a process that has it open is not there for one that only a ring holds.
-void RingCheck::check_held_file(const images::Ring &ring, uint32_t id, const std::string &what)
+// What a file needs of a process that has it open is not there for one that only a ring holds. name() gives what a
+// finding says that the file is.
+template <class Name>
+void RingCheck::check_held_file(const images::Ring &ring, uint32_t id, Name &&name)
 {
 	const images::File *held = file_of(id);
 	if (!held || !held->hidden())
 		return;
 	const images::File &file = *held;
-	std::string hint = "keep a descriptor of it open";
+	const char *hint = "keep a descriptor of it open";
 	if (file.epoll().items_size())
-		refuse(name_of(ring), what + " is an epoll instance that no process has open", hint);
+		refuse(name_of(ring), name() + " is an epoll instance that no process has open", hint);
 	if (file.owner().pid())
-		refuse(name_of(ring), what + " has an owner for signals (F_SETOWN), and no process has it open", hint);
+		refuse(name_of(ring), name() + " has an owner for signals (F_SETOWN), and no process has it open",
+		       hint);
 	// That of a memfd or a file on tmpfs is in the page cache.
 	if (file.deleted() && !file.has_memfd() && file.filesystem() != "tmpfs" && file.size() &&
 	    !mapped_.contains(file.ghost().shared_memory()))
-		refuse(name_of(ring), what + " has content that no process has open or mapped", hint);
+		refuse(name_of(ring), name() + " has content that no process has open or mapped", hint);
 }
 
 Maker RingCheck::submitter_of(const images::Ring &ring, const images::Request &request) const
@@ -216,8 +220,9 @@ void RingCheck::check_requests(const images::Ring &ring)
 					    Refused{0, request.user_data(), hint_for(ring, request)})
 				.first->second.count++;
 		else if (request.file() && !(request.flags() & IOSQE_FIXED_FILE))
-			check_held_file(ring, request.file(),
-					fmt::format("the file of user_data {:#x}", request.user_data()));
+			check_held_file(ring, request.file(), [&] {
+				return fmt::format("the file of user_data {:#x}", request.user_data());
+			});
 	}
 	for (const auto &[obstacle, which] : refused)
 		refuse(name_of(ring),
@@ -295,7 +300,7 @@ void RingCheck::check(const images::Ring &ring)
 		       "see docs/support.md");
 	check_requests(ring);
 	for (const images::FixedFile &file : ring.fixed_files())
-		check_held_file(ring, file.file(), fmt::format("the file in slot {}", file.slot()));
+		check_held_file(ring, file.file(), [&] { return fmt::format("the file in slot {}", file.slot()); });
 }
 
 // A ring of buffers that the kernel has allocated.
