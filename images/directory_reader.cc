@@ -15,6 +15,7 @@
 #include "images/format.h"
 #include "images/records.h"
 #include "images/validate.h"
+#include "user/util/cores.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::images {
@@ -22,6 +23,7 @@ namespace bpfckpt::images {
 namespace {
 
 constexpr size_t kManifestLimit = size_t{16} << 20;
+constexpr uint64_t kWorthThreads = 256 << 10; // bytes that take longer to parse than a thread takes to start
 
 Error corrupt(const char *message)
 {
@@ -174,6 +176,15 @@ Kind kind_of(std::string_view name)
 	return Kind::kManifest;
 }
 
+uint64_t record_bytes_of(const Manifest &manifest)
+{
+	uint64_t bytes = 0;
+	for (const ImageFile &file : manifest.files())
+		if (kind_of(file.name()) != Kind::kManifest)
+			bytes += file.size();
+	return bytes;
+}
+
 Result<Directory> open_directory(const std::string &path, const ReadOptions &options)
 {
 	Result<UniqueFd> fd = open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
@@ -207,15 +218,18 @@ static Result<CheckpointImages> read_all(const std::string &path, const ReadOpti
 		return as_image_error(std::move(error)).on(directory.path_of(name));
 	};
 
-	CheckpointImages images;
 	if (Result<> result = directory.check_owner(); !result)
 		return std::move(result).error().on(path);
 	Result<Manifest> manifest = read_manifest(directory);
 	if (!manifest)
 		return at(kManifestName, std::move(manifest).error());
+	uint64_t record_bytes = record_bytes_of(*manifest);
+	CheckpointImages images(record_bytes);
 	images.manifest = std::move(*manifest);
 
-	for (const ImageFile &entry : images.manifest.files()) {
+	// Each file of records goes to a list of its own in the document.
+	auto read_one = [&](size_t i) -> Result<> {
+		const ImageFile &entry = images.manifest.files(static_cast<int>(i));
 		Kind kind = kind_of(entry.name());
 		Result<> result =
 			kind == Kind::kManifest
@@ -223,7 +237,10 @@ static Result<CheckpointImages> read_all(const std::string &path, const ReadOpti
 				: read_record_file(directory, entry, kind, options.record_file_limit, images.document);
 		if (!result)
 			return at(entry.name(), std::move(result).error());
-	}
+		return {};
+	};
+	auto count = static_cast<size_t>(images.manifest.files_size());
+	TRY(for_each_on_cores(count, record_bytes > kWorthThreads ? 1 : count, read_one));
 
 	images.document.set_version(1);
 	images.document.set_command("show");

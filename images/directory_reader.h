@@ -8,8 +8,7 @@
 #include <memory>
 #include <string>
 
-#include <google/protobuf/arena.h>
-
+#include "images/arena.h"
 #include "images/document.pb.h"
 #include "images/manifest.pb.h"
 #include "user/util/result.h"
@@ -27,9 +26,10 @@ struct ReadOptions {
 };
 
 struct CheckpointImages {
+	explicit CheckpointImages(uint64_t record_bytes) : arena(make_arena(record_bytes)) {}
+
 	Manifest manifest;
-	// Where the document lies: thousands of messages that come and go together.
-	std::unique_ptr<google::protobuf::Arena> arena = std::make_unique<google::protobuf::Arena>();
+	std::unique_ptr<google::protobuf::Arena> arena;
 	// Command and version are set; not_restorable is the manifest's.
 	Document &document = *google::protobuf::Arena::CreateMessage<Document>(arena.get());
 	UniqueFd directory;

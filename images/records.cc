@@ -4,6 +4,7 @@
 #include <cstring>
 #include <set>
 #include <span>
+#include <vector>
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/stubs/logging.h>
@@ -12,10 +13,13 @@
 #include "images/digest.h"
 #include "images/text.h"
 #include "images/wire.h"
+#include "user/util/cores.h"
 
 namespace bpfckpt::images {
 
 namespace {
+
+constexpr size_t kRecordsAtATime = 500;
 
 Error corrupt(const char *message)
 {
@@ -66,8 +70,6 @@ Result<> check_manifest(const Manifest &manifest)
 template <class Message>
 Result<> parse_whole(Message &message, std::string_view bytes)
 {
-	// What is wrong with it is in the error.
-	google::protobuf::LogSilencer quiet;
 	if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
 		return corrupt("holds a record that cannot be decoded");
 	WireContent content = wire_content(*Message::descriptor(), bytes);
@@ -77,26 +79,45 @@ Result<> parse_whole(Message &message, std::string_view bytes)
 	return content.escapes ? decode_strings(message) : Result<>();
 }
 
-// Until the end of the file.
-template <class Message>
-Result<uint32_t> parse_all(std::string_view bytes, google::protobuf::RepeatedPtrField<Message> &out)
+// The records of a file, without their lengths.
+Result<std::vector<std::string_view>> split(std::string_view bytes)
 {
 	google::protobuf::io::CodedInputStream lengths(reinterpret_cast<const uint8_t *>(bytes.data()),
 						       static_cast<int>(bytes.size()));
-	uint32_t count = 0;
-	for (size_t position = 0; position < bytes.size(); count++) {
+	std::vector<std::string_view> records;
+	for (size_t position = 0; position < bytes.size();) {
 		uint32_t length = 0;
 		if (!lengths.ReadVarint32(&length))
-			return make_error(Code::kCorrupt, "is truncated after record {}", count);
+			return make_error(Code::kCorrupt, "is truncated after record {}", records.size());
 		position = static_cast<size_t>(lengths.CurrentPosition());
 		// No record is empty: each has an id.
 		if (length == 0 || length > bytes.size() - position)
-			return make_error(Code::kCorrupt, "is truncated within record {}", count + 1);
-		TRY(parse_whole(*out.Add(), bytes.substr(position, length)));
+			return make_error(Code::kCorrupt, "is truncated within record {}", records.size() + 1);
+		records.push_back(bytes.substr(position, length));
 		lengths.Skip(static_cast<int>(length));
 		position += length;
 	}
-	return count;
+	return records;
+}
+
+// By all cores together: there may be thousands.
+template <class Message>
+Result<uint32_t> parse_all(std::string_view bytes, google::protobuf::RepeatedPtrField<Message> &out,
+			   google::protobuf::Arena *arena)
+{
+	std::vector<std::string_view> records = TRY(split(bytes));
+	std::vector<Message *> messages(records.size());
+	google::protobuf::LogSilencer quiet; // what is wrong with one is in the error
+	Result<> parsed = for_each_on_cores(records.size(), kRecordsAtATime, [&](size_t i) {
+		messages[i] = google::protobuf::Arena::CreateMessage<Message>(arena);
+		return parse_whole(*messages[i], records[i]);
+	});
+	out.Reserve(out.size() + static_cast<int>(messages.size()));
+	for (Message *message : messages)
+		if (message)
+			out.UnsafeArenaAddAllocated(message);
+	TRY(std::move(parsed));
+	return static_cast<uint32_t>(records.size());
 }
 
 } // namespace
@@ -115,6 +136,7 @@ Result<Manifest> parse_manifest(std::string_view bytes)
 		return corrupt("is truncated or altered: its digest does not match");
 	TRY(check_header(body, Kind::kManifest));
 	Manifest manifest;
+	google::protobuf::LogSilencer quiet;
 	TRY(parse_whole(manifest, body.substr(sizeof(Header))));
 	TRY(check_manifest(manifest));
 	return manifest;
@@ -126,15 +148,15 @@ Result<uint32_t> parse_records(Kind kind, std::string_view bytes, Document &docu
 	bytes.remove_prefix(sizeof(Header));
 	switch (kind) {
 	case Kind::kTask:
-		return parse_all(bytes, *document.mutable_processes());
+		return parse_all(bytes, *document.mutable_processes(), document.GetArena());
 	case Kind::kFile:
-		return parse_all(bytes, *document.mutable_files());
+		return parse_all(bytes, *document.mutable_files(), document.GetArena());
 	case Kind::kRing:
-		return parse_all(bytes, *document.mutable_rings());
+		return parse_all(bytes, *document.mutable_rings(), document.GetArena());
 	case Kind::kMemory:
-		return parse_all(bytes, *document.mutable_memory());
+		return parse_all(bytes, *document.mutable_memory(), document.GetArena());
 	case Kind::kSharedMemory:
-		return parse_all(bytes, *document.mutable_shared_memory());
+		return parse_all(bytes, *document.mutable_shared_memory(), document.GetArena());
 	case Kind::kManifest:
 		break;
 	}
