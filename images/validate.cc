@@ -66,7 +66,7 @@ Error in_file(Kind kind, Error error)
 template <class Records>
 Result<IdSet> ids_of(const Records &records, Kind kind, const char *what)
 {
-	IdSet ids;
+	IdSet ids(static_cast<size_t>(records.size()));
 	for (const auto &record : records)
 		if (id_of(record) == 0 || !ids.insert(id_of(record)).second)
 			return in_file(kind, corrupt({what, id_of(record)}, "occurs twice, or is 0"));
@@ -167,7 +167,7 @@ Result<> process_is_valid(const Process &process, const Ids &ids)
 		return corrupt(object, "has exit signal {}", process.exit_signal());
 	TRY(threads_are_valid(process, ids, object));
 
-	std::unordered_set<uint32_t> fds;
+	std::unordered_set<uint32_t> fds(static_cast<size_t>(process.files_size()));
 	for (const FdEntry &entry : process.files()) {
 		if (!fds.insert(entry.fd()).second)
 			return corrupt(object, "has fd {} twice", entry.fd());
@@ -240,7 +240,7 @@ Result<> requests_are_valid(const Ring &ring, const Ids &ids, Name object)
 template <class Slots>
 Result<> slots_are_valid(const Slots &slots, uint32_t size, Name object)
 {
-	std::unordered_set<uint32_t> seen;
+	std::unordered_set<uint32_t> seen(static_cast<size_t>(slots.size()));
 	for (const auto &slot : slots) {
 		if (slot.slot() >= size)
 			return corrupt(object, "has slot {} in a table of {}", slot.slot(), size);

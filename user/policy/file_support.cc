@@ -69,7 +69,7 @@ static bool is_stateless_device(uint32_t rdev)
 static void refuse_kind(const images::File &file, const Tree &tree, Refusals &refusals)
 {
 	static constexpr struct {
-		const char *kind;
+		std::string_view kind;
 		const char *what;
 		const char *hint;
 	} kRefused[] = {
@@ -88,14 +88,15 @@ static void refuse_kind(const images::File &file, const Tree &tree, Refusals &re
 		"regular", "directory", "path",  "chardev", "pipe",  "fifo",     "eventfd", "timerfd",   "signalfd",
 		"epoll",   "inotify",   "memfd", "shm",     "pidfd", "io_uring", "socket",  "namespace",
 	};
-	if (file.kind() == "unknown" && file.filesystem() == "mqueue") {
+	std::string_view kind = file.kind(); // compared by length first: there may be thousands of files
+	if (kind == "unknown" && file.filesystem() == "mqueue") {
 		refusals.push_back(
 			{fmt::format("{} is a POSIX message queue", file.path()), "close it before the dump"});
 		return;
 	}
-	bool named = std::ranges::find(kKnown, file.kind()) != kKnown.end();
+	bool named = std::ranges::find(kKnown, kind) != kKnown.end();
 	for (const auto &refused : kRefused) {
-		if (file.kind() != refused.kind)
+		if (kind != refused.kind)
 			continue;
 		refusals.push_back({fmt::format("{} is {}", file.path(), refused.what), refused.hint});
 		named = true;
@@ -103,17 +104,17 @@ static void refuse_kind(const images::File &file, const Tree &tree, Refusals &re
 	if (!named)
 		refusals.push_back({fmt::format("{} is a file of kind {}", file.path(), file.kind()),
 				    "use the version of bpfckpt that wrote it"});
-	if (file.kind() == "namespace" && !tree.own_namespaces.contains(file.inode()))
+	if (kind == "namespace" && !tree.own_namespaces.contains(file.inode()))
 		refusals.push_back({fmt::format("{} is a namespace other than bpfckpt's own", file.path()),
 				    "close it before the dump"});
-	if (file.kind() == "shm" && file.path() != "/dev/zero" && !file.hidden())
+	if (kind == "shm" && file.path() != "/dev/zero" && !file.hidden())
 		refusals.push_back({fmt::format("{} is a System V segment that is open through map_files", file.path()),
 				    "close it before the dump"});
-	if (file.kind() == "chardev" && !is_stateless_device(file.rdev()))
+	if (kind == "chardev" && !is_stateless_device(file.rdev()))
 		refusals.push_back({fmt::format("device {} ({}:{}) has state in its driver", file.path(),
 						major(file.rdev()), minor(file.rdev())),
 				    "close it before the dump"});
-	if (file.kind() == "memfd" && file.memfd().hugetlb())
+	if (kind == "memfd" && file.memfd().hugetlb())
 		refusals.push_back({"a memfd of huge pages", "use ordinary pages (no MFD_HUGETLB)"});
 }
 

@@ -202,6 +202,7 @@ Result<> OpenFiles::open_eventfds()
 	std::vector<const images::File *> files;
 	std::ranges::copy_if(files_, std::back_inserter(files), &images::File::has_eventfd);
 	reserve_descriptors(files.size());
+	fds_.reserve(files.size());
 	std::vector<UniqueFd> opened(files.size());
 	auto open_one = [&](size_t i) -> Result<> {
 		opened[i] = TRY(open_eventfd(*files[i]));
@@ -303,7 +304,7 @@ Result<> OpenFiles::open_sockets(const images::File &first, Tree &tree)
 Result<> OpenFiles::open_late(Tree &tree)
 {
 	for (const images::File *file : files_) {
-		if (!is_late(*file) || fds_.contains(file->id()))
+		if (fds_.contains(file->id()) || !is_late(*file))
 			continue;
 		if (file->kind() == "pidfd")
 			TRY(open_pidfds_like(*file));

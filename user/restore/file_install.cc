@@ -251,6 +251,7 @@ Result<> OpenFiles::install(Member &member)
 			highest = std::max(highest, static_cast<int>(item.fd()));
 	int tool = highest + 1;
 	SyscallBatch batch;
+	batch.reserve(2 * static_cast<size_t>(process.files_size()));
 	add_tool(batch, tool);
 	Table table(batch, tool);
 	for (const images::FdEntry *entry : entries) {

@@ -39,6 +39,7 @@ static Result<> index(Plan &plan)
 	for (const images::Process &process : document.processes())
 		if (!plan.processes.emplace(static_cast<pid_t>(process.pid()), &process).second)
 			return make_error(Code::kCorrupt, "is there twice").on(name_of(process));
+	plan.files.reserve(static_cast<size_t>(document.files_size()));
 	for (const images::File &file : document.files())
 		plan.files.emplace(file.id(), &file);
 	for (const images::Memory &memory : document.memory())
@@ -53,7 +54,7 @@ static Result<> index(Plan &plan)
 // Shared anonymous memory hangs on a file of its own (/dev/zero), which comes with the memory; so does a segment.
 static void find_open_files(Plan &plan)
 {
-	std::unordered_set<uint32_t> needed;
+	std::unordered_set<uint32_t> needed(static_cast<size_t>(plan.document->files_size()));
 	for (const images::Process &process : plan.document->processes()) {
 		needed.insert(process.cwd_file());
 		for (const images::FdEntry &entry : process.files())

@@ -78,6 +78,8 @@ public:
 		return blob;
 	}
 
+	// There may be thousands of calls.
+	void reserve(size_t calls) { calls_.reserve(calls); }
 	[[nodiscard]] bool empty() const { return calls_.empty(); }
 	[[nodiscard]] size_t size() const { return calls_.size(); }
 

@@ -24,7 +24,7 @@ constexpr uint32_t kPollLevel = 1U << 3;          // IORING_POLL_ADD_LEVEL
 
 bool is_at(const Request &request, uring_place place)
 {
-	return request.where() == name_of_place(place);
+	return std::string_view(request.where()) == name_of_place(place); // which compares lengths first
 }
 
 bool is_queued_work(const Request &request)

@@ -49,6 +49,7 @@ class RingCheck {
 public:
 	explicit RingCheck(const images::Document &document) : document_(document), holders_(document)
 	{
+		files_.reserve(static_cast<size_t>(document.files_size()));
 		for (const images::File &file : document.files())
 			files_.emplace(file.id(), &file);
 		for (const images::Ring &ring : document.rings())
