@@ -5,6 +5,8 @@
 #include <chrono>
 #include <climits>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 
 #include <malloc.h>
 #include <sys/time.h>
@@ -90,6 +92,13 @@ static Result<> print_stats(const RestoreOptions &options, const restore::Plan &
 	return {};
 }
 
+// All is done, and what destructors would take apart piece by piece the kernel takes back at once.
+[[noreturn]] static void leave()
+{
+	std::fflush(nullptr);
+	std::quick_exit(0);
+}
+
 static Result<int> restore_tree(const RestoreOptions &options)
 {
 	Log log = options.log_file.empty() ? Log(options.verbosity)
@@ -129,7 +138,9 @@ static Result<int> restore_tree(const RestoreOptions &options)
 		stats = TRY(restore::build(plan, build, log));
 	}
 	TRY(print_stats(options, plan, stats, verify_ms, milliseconds_since(start)));
-	return options.detached ? 0 : wait_for_root(plan.root);
+	if (options.detached)
+		leave();
+	return wait_for_root(plan.root);
 }
 
 // It is short, and takes much memory again and again: what was touched once is kept.
