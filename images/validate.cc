@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "images/format.h"
+#include "user/util/id_set.h"
 
 namespace bpfckpt::images {
 
@@ -21,8 +22,6 @@ constexpr size_t kMaxXstate = size_t{64} << 10;
 constexpr size_t kMaxAffinity = 8192 / 8;
 constexpr uint32_t kMaxRingEntries = 32768;
 constexpr uint32_t kMaxCqEntries = 2 * kMaxRingEntries;
-
-using IdSet = std::unordered_set<uint32_t>;
 
 struct Ids {
 	IdSet files;
@@ -68,7 +67,7 @@ Result<IdSet> ids_of(const Records &records, Kind kind, const char *what)
 {
 	IdSet ids(static_cast<size_t>(records.size()));
 	for (const auto &record : records)
-		if (id_of(record) == 0 || !ids.insert(id_of(record)).second)
+		if (id_of(record) == 0 || !ids.insert(id_of(record)))
 			return in_file(kind, corrupt({what, id_of(record)}, "occurs twice, or is 0"));
 	return ids;
 }
@@ -167,9 +166,9 @@ Result<> process_is_valid(const Process &process, const Ids &ids)
 		return corrupt(object, "has exit signal {}", process.exit_signal());
 	TRY(threads_are_valid(process, ids, object));
 
-	std::unordered_set<uint32_t> fds(static_cast<size_t>(process.files_size()));
+	IdSet fds(static_cast<size_t>(process.files_size()));
 	for (const FdEntry &entry : process.files()) {
-		if (!fds.insert(entry.fd()).second)
+		if (!fds.insert(entry.fd()))
 			return corrupt(object, "has fd {} twice", entry.fd());
 		if (entry.fd() > kMaxDescriptor)
 			return corrupt(object, "has fd {}", entry.fd());
@@ -240,11 +239,11 @@ Result<> requests_are_valid(const Ring &ring, const Ids &ids, Name object)
 template <class Slots>
 Result<> slots_are_valid(const Slots &slots, uint32_t size, Name object)
 {
-	std::unordered_set<uint32_t> seen(static_cast<size_t>(slots.size()));
+	IdSet seen(static_cast<size_t>(slots.size()));
 	for (const auto &slot : slots) {
 		if (slot.slot() >= size)
 			return corrupt(object, "has slot {} in a table of {}", slot.slot(), size);
-		if (!seen.insert(slot.slot()).second)
+		if (!seen.insert(slot.slot()))
 			return corrupt(object, "has slot {} twice", slot.slot());
 	}
 	return {};

@@ -45,6 +45,7 @@ struct Tree {
 static Tree index_tree(const images::Document &document)
 {
 	Tree tree;
+	tree.open_files.reserve(static_cast<size_t>(document.files_size()));
 	for (const images::Process &process : document.processes()) {
 		tree.processes.emplace(process.pid(), &process);
 		tree.pids.insert(process.pid());

@@ -24,6 +24,22 @@ std::string name_of(const images::File &file)
 	return fmt::format("file {} ({})", file.id(), file.path());
 }
 
+// Neighbours in one call: there may be thousands.
+OpenFiles::~OpenFiles()
+{
+	std::vector<unsigned> numbers;
+	numbers.reserve(fds_.size());
+	for (auto &[file, fd] : fds_)
+		if (fd.valid())
+			numbers.push_back(static_cast<unsigned>(fd.release()));
+	std::ranges::sort(numbers);
+	for (size_t first = 0, end = 0; first < numbers.size(); first = end) {
+		for (end = first + 1; end < numbers.size() && numbers[end] == numbers[end - 1] + 1;)
+			end++;
+		close_range(numbers[first], numbers[end - 1], 0);
+	}
+}
+
 int OpenFiles::fd(uint32_t file) const
 {
 	auto it = fds_.find(file);
@@ -167,8 +183,9 @@ void OpenFiles::find_private_eventfds()
 {
 	if (plan_.document->rings_size())
 		return;
-	std::unordered_set<uint32_t> watched;
-	std::unordered_set<uint32_t> seen;
+	IdSet watched;
+	IdSet seen(plan_.open_files.size());
+	private_eventfds_ = IdSet(plan_.open_files.size());
 	for (const images::File *file : plan_.open_files) {
 		for (const images::EpollItem &item : file->epoll().items()) {
 			watched.insert(item.fd());
@@ -180,7 +197,7 @@ void OpenFiles::find_private_eventfds()
 			const images::File *file = plan_.file(entry.file());
 			if (!file || file->kind() != "eventfd" || file->eventfd().count() > UINT32_MAX)
 				continue;
-			if (seen.insert(file->id()).second && !watched.contains(entry.fd()))
+			if (seen.insert(file->id()) && !watched.contains(entry.fd()))
 				private_eventfds_.insert(file->id());
 			else
 				private_eventfds_.erase(file->id());

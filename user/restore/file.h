@@ -11,6 +11,7 @@
 #include "user/restore/plan.h"
 #include "user/restore/tree.h"
 #include "user/target/batch.h"
+#include "user/util/id_set.h"
 #include "user/util/unique_fd.h"
 
 namespace bpfckpt::restore {
@@ -23,6 +24,9 @@ struct LateSeals {
 class OpenFiles {
 public:
 	OpenFiles(const Plan &plan, const PageImage &pages) : plan_(plan), pages_(pages) {}
+	~OpenFiles();
+	OpenFiles(const OpenFiles &) = delete;
+	OpenFiles &operator=(const OpenFiles &) = delete;
 
 	// Everything that needs no process of the tree. A failure leaves no name behind.
 	Result<> open();
@@ -68,7 +72,7 @@ private:
 	std::unordered_map<uint32_t, UniqueFd> fds_;    // File.id
 	std::unordered_map<uint32_t, UniqueFd> shared_; // SharedMemory.id
 	// Eventfds under one number of one process, and nowhere else: the process makes them itself.
-	std::unordered_set<uint32_t> private_eventfds_;
+	IdSet private_eventfds_;
 	std::vector<LateSeals> late_seals_;
 	std::vector<Mapping> shared_mappings_;      // while it is not mapped elsewhere yet
 	std::unordered_map<uint32_t, bool> tables_; // Process.fd_table that is installed

@@ -3,7 +3,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <unordered_set>
+
+#include "user/util/id_set.h"
 
 namespace bpfckpt::restore {
 
@@ -54,7 +55,7 @@ static Result<> index(Plan &plan)
 // Shared anonymous memory hangs on a file of its own (/dev/zero), which comes with the memory; so does a segment.
 static void find_open_files(Plan &plan)
 {
-	std::unordered_set<uint32_t> needed(static_cast<size_t>(plan.document->files_size()));
+	IdSet needed(static_cast<size_t>(plan.document->files_size()));
 	for (const images::Process &process : plan.document->processes()) {
 		needed.insert(process.cwd_file());
 		for (const images::FdEntry &entry : process.files())

@@ -49,6 +49,8 @@ class RingCheck {
 public:
 	explicit RingCheck(const images::Document &document) : document_(document), holders_(document)
 	{
+		if (!document.rings_size())
+			return;
 		files_.reserve(static_cast<size_t>(document.files_size()));
 		for (const images::File &file : document.files())
 			files_.emplace(file.id(), &file);
