@@ -132,6 +132,22 @@ TEST_F(Checkpoint, what_is_read_is_what_was_written)
 	EXPECT_EQ(page, std::string(4096, 'p'));
 }
 
+TEST_F(Checkpoint, thousands_of_records_keep_their_order)
+{
+	TemporaryDirectory root;
+	Document document = test::sample_document();
+	auto count = static_cast<uint32_t>(document.files_size());
+	for (uint32_t id = 1; id <= 3000; id++) {
+		File &file = *document.add_files();
+		file.set_id(count + 1000 + id);
+		file.set_path(id % 700 ? "anon_inode:[eventfd]" : "\xff, which is no UTF-8");
+		file.mutable_eventfd()->set_count(id);
+	}
+	ASSERT_TRUE(write_checkpoint(root / "c", document));
+	CheckpointImages images = read_checkpoint(root / "c").value();
+	EXPECT_TRUE(MessageDifferencer::Equals(images.document, document));
+}
+
 TEST_F(Checkpoint, is_private_to_its_owner)
 {
 	struct stat status;
