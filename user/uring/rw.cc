@@ -18,9 +18,11 @@ static void decode_common(const RequestSource &source, images::Request &request,
 	auto async = source.async_data("io_async_rw");
 
 	sqe.off = source.has_flag("REQ_F_CUR_POS") ? ~0ULL : rw.get("kiocb.ki_pos");
-	// Without one of its own a request has that of its thread, which by default is this.
+	// Without one of its own a request has that of its thread, which by default is this. A multishot read takes
+	// none (io_uring/opdef.c: io_issue_defs), and has another if its thread is nice.
 	auto ioprio = static_cast<uint16_t>(rw.get("kiocb.ki_ioprio"));
-	sqe.ioprio = ioprio == kDefaultIoprio ? 0 : ioprio;
+	bool has_own = ioprio != kDefaultIoprio && sqe.opcode != images::IORING_OP_READ_MULTISHOT;
+	sqe.ioprio = has_own ? ioprio : 0;
 	sqe.rw_flags = static_cast<__kernel_rwf_t>(rw.get("flags"));
 	request.set_offset(sqe.off);
 	request.set_op_flags(static_cast<uint32_t>(sqe.rw_flags));
