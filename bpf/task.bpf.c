@@ -24,9 +24,12 @@
 
 RECORD_MAP(trees, tree_record);
 RECORD_MAP(tasks, task_record);
+RECORD_MAP(cpu_words, cpu_word_record);
 RECORD_MAP(processes, process_record);
 RECORD_MAP(actions, sigaction_record);
 RECORD_MAP(pending, pending_record);
+
+const volatile __u32 words_of_cpus = 1; /* that all CPUs of the machine need */
 
 /* What own_thread() found. */
 __u64 thread_flags;
@@ -213,9 +216,24 @@ static void read_numbers(struct task_record *record, const struct own_pidns *own
 		record->nested[i] = i < record->nested_count ? pid_nr_at((__u64)pid, own->level + 1 + i, 0) : 0;
 }
 
+struct cpu_walk {
+	__u64 mask; /* cpus_mask */
+};
+
+static long next_cpu_word(__u64 index, struct cpu_walk *walk)
+{
+	struct cpu_word_record *record = NEXT_RECORD(cpu_words);
+
+	if (record)
+		bpf_probe_read_kernel(&record->word, sizeof(record->word),
+				      (void *)(walk->mask + index * sizeof(__u64)));
+	return 0;
+}
+
 static void read_scheduling(struct task_record *record, const struct task_struct *task)
 {
-	__u32 size = bpf_core_field_size(task->cpus_mask);
+	/* From the record: to the verifier, `task` is a pointer that an index must not move. */
+	struct cpu_walk walk = {.mask = *(volatile __u64 *)&record->task + bpf_core_field_offset(task->cpus_mask)};
 
 	record->policy = task->policy;
 	record->nice = task->static_prio - 120; /* PRIO_TO_NICE */
@@ -230,12 +248,8 @@ static void read_scheduling(struct task_record *record, const struct task_struct
 		record->ioprio = BPF_CORE_READ(task, io_context, ioprio);
 	if (BPF_CORE_READ_BITFIELD(task, sched_reset_on_fork))
 		record->flags |= TASK_RESET_ON_FORK;
-	if (size > sizeof(record->cpus)) {
-		size = sizeof(record->cpus);
-		record->flags |= TASK_CPUS_TRUNCATED;
-	}
-	record->cpu_words = size / sizeof(__u64);
-	bpf_core_read(record->cpus, size, &task->cpus_mask);
+	record->first_cpu_word = cpu_words_count;
+	bpf_loop(words_of_cpus, next_cpu_word, &walk, 0);
 }
 
 static void read_user_pointers(struct task_record *record, const struct task_struct *task)

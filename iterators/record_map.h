@@ -37,6 +37,8 @@ public:
 	}
 	// Records that a round produced, also those that found no room: the capacity that the next round needs.
 	[[nodiscard]] uint32_t needed() const { return *count_; }
+	// The same with some room, where there was not enough; what was enough stays as it is.
+	[[nodiscard]] uint32_t wanted() const { return overflowed() ? *count_ + *count_ / 8 : capacity_; }
 	[[nodiscard]] bool overflowed() const { return *count_ > capacity_; }
 	[[nodiscard]] uint32_t capacity() const { return capacity_; }
 

@@ -16,6 +16,7 @@ struct TaskReader::State {
 	BpfObject<task_bpf> object;
 	RecordMap<tree_record> trees;
 	RecordMap<task_record> tasks;
+	RecordMap<cpu_word_record> cpu_words;
 	RecordMap<process_record> processes;
 	RecordMap<group_record> groups;
 	RecordMap<sigaction_record> actions;
@@ -49,10 +50,12 @@ TaskReader::TaskReader(TaskReader &&) noexcept = default;
 TaskReader &TaskReader::operator=(TaskReader &&) noexcept = default;
 TaskReader::~TaskReader() = default;
 
-static void set_capacity(const task_bpf *object, const TaskCapacity &capacity)
+static void set_capacity(const task_bpf *object, const TaskCapacity &capacity, unsigned cpu_count)
 {
+	object->rodata->words_of_cpus = (cpu_count + 63) / 64;
 	bpf_map__set_max_entries(object->maps.trees, std::max(capacity.trees, 1u));
 	bpf_map__set_max_entries(object->maps.tasks, std::max(capacity.tasks, 1u));
+	bpf_map__set_max_entries(object->maps.cpu_words, std::max(capacity.tasks, 1u) * object->rodata->words_of_cpus);
 	bpf_map__set_max_entries(object->maps.processes, std::max(capacity.processes, 1u));
 	bpf_map__set_max_entries(object->maps.groups, std::max(capacity.groups, 1u));
 	bpf_map__set_max_entries(object->maps.actions, std::max(capacity.actions, 1u));
@@ -63,20 +66,21 @@ Result<TaskReader> TaskReader::load(const TaskCapacity &capacity)
 {
 	auto state = std::make_unique<State>(TRY(BpfObject<task_bpf>::open()));
 	auto &object = state->object;
-	set_capacity(object.operator->(), capacity);
+	int cpus = libbpf_num_possible_cpus();
+	if (cpus < 0)
+		return errno_error(-cpus, "cannot count the CPUs");
+	state->cpu_count = static_cast<unsigned>(cpus);
+	set_capacity(object.operator->(), capacity, state->cpu_count);
 	TRY(object.load());
 	auto *maps = &object->maps;
 	auto *bss = object->bss;
 	state->trees = TRY(RecordMap<tree_record>::create(maps->trees, &bss->trees_count));
 	state->tasks = TRY(RecordMap<task_record>::create(maps->tasks, &bss->tasks_count));
+	state->cpu_words = TRY(RecordMap<cpu_word_record>::create(maps->cpu_words, &bss->cpu_words_count));
 	state->processes = TRY(RecordMap<process_record>::create(maps->processes, &bss->processes_count));
 	state->groups = TRY(RecordMap<group_record>::create(maps->groups, &bss->groups_count));
 	state->actions = TRY(RecordMap<sigaction_record>::create(maps->actions, &bss->actions_count));
 	state->pending = TRY(RecordMap<pending_record>::create(maps->pending, &bss->pending_count));
-	int cpus = libbpf_num_possible_cpus();
-	if (cpus < 0)
-		return errno_error(-cpus, "cannot count the CPUs");
-	state->cpu_count = static_cast<unsigned>(cpus);
 	TRY(state->learn());
 	state->tree = TRY(IterLink::attach(object->progs.tree));
 	return TaskReader(std::move(state));
@@ -106,6 +110,7 @@ Result<> TaskReader::run()
 	State &state = *state_;
 	state.object->bss->last_group_info = 0;
 	state.tasks.clear();
+	state.cpu_words.clear();
 	state.processes.clear();
 	state.groups.clear();
 	state.actions.clear();
@@ -128,6 +133,7 @@ TaskRecords TaskReader::records() const
 {
 	return {
 		.tasks = state_->tasks.records(),
+		.cpu_words = state_->cpu_words.records(),
 		.processes = state_->processes.records(),
 		.groups = state_->groups.records(),
 		.actions = state_->actions.records(),
@@ -140,12 +146,12 @@ TaskRecords TaskReader::records() const
 TaskCapacity TaskReader::needed() const
 {
 	return {
-		.trees = state_->trees.needed(),
-		.tasks = state_->tasks.needed(),
-		.processes = state_->processes.needed(),
-		.groups = state_->groups.needed(),
-		.actions = state_->actions.needed(),
-		.pending = state_->pending.needed(),
+		.trees = state_->trees.wanted(),
+		.tasks = state_->tasks.wanted(),
+		.processes = state_->processes.wanted(),
+		.groups = state_->groups.wanted(),
+		.actions = state_->actions.wanted(),
+		.pending = state_->pending.wanted(),
 	};
 }
 

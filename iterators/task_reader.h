@@ -27,11 +27,12 @@ struct TaskCapacity {
 // All that one round has read of the attached processes: views of the maps, valid until the next one.
 struct TaskRecords {
 	std::span<const task_record> tasks = {};
+	std::span<const cpu_word_record> cpu_words = {};
 	std::span<const process_record> processes = {};
 	std::span<const group_record> groups = {};
 	std::span<const sigaction_record> actions = {};
 	std::span<const pending_record> pending = {};
-	unsigned cpu_count = 0;        // nr_cpu_ids: bits of task_record.cpus beyond it mean nothing (cpumask_copy())
+	unsigned cpu_count = 0;        // nr_cpu_ids: bits of cpus_mask beyond it mean nothing (cpumask_copy())
 	ThreadFlagBits flag_bits = {}; // of task_record.attributes.thread_flags
 };
 

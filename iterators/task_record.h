@@ -10,12 +10,11 @@
 #include "iterators/record.h"
 
 #define TASK_COMM_SIZE    16
-#define TASK_NESTED_MAX   8   /* PID namespaces below the tool's own that are reported */
-#define TASK_CPU_WORDS    128 /* 8192 CPUs */
-#define TASK_RINGS        16  /* IO_RINGFD_REG_MAX */
-#define TASK_LIMITS       16  /* RLIM_NLIMITS */
-#define TASK_NODE_WORDS   16  /* 1024 NUMA nodes */
-#define TASK_SIGINFO_SIZE 48  /* sizeof(struct kernel_siginfo): what user space sees is zero beyond it */
+#define TASK_NESTED_MAX   8  /* PID namespaces below the tool's own that are reported */
+#define TASK_RINGS        16 /* IO_RINGFD_REG_MAX */
+#define TASK_LIMITS       16 /* RLIM_NLIMITS */
+#define TASK_NODE_WORDS   16 /* 1024 NUMA nodes */
+#define TASK_SIGINFO_SIZE 48 /* sizeof(struct kernel_siginfo): what user space sees is zero beyond it */
 
 enum task_flag {
 	TASK_KERNEL_THREAD = 1 << 0,
@@ -26,10 +25,9 @@ enum task_flag {
 	TASK_PTRACED = 1 << 5, /* by a process other than the tool */
 	TASK_IN_EXECVE = 1 << 6,
 	TASK_NO_NEW_PRIVS = 1 << 7,
-	TASK_RESET_ON_FORK = 1 << 8,  /* SCHED_FLAG_RESET_ON_FORK */
-	TASK_CPUS_TRUNCATED = 1 << 9, /* more CPUs than TASK_CPU_WORDS hold */
-	TASK_LOGINUID = 1 << 10,      /* `loginuid` is there (CONFIG_AUDIT) */
-	TASK_DISPATCH = 1 << 11,      /* PR_SET_SYSCALL_USER_DISPATCH */
+	TASK_RESET_ON_FORK = 1 << 8, /* SCHED_FLAG_RESET_ON_FORK */
+	TASK_LOGINUID = 1 << 9,      /* `loginuid` is there (CONFIG_AUDIT) */
+	TASK_DISPATCH = 1 << 10,     /* PR_SET_SYSCALL_USER_DISPATCH */
 };
 
 /* What a thread can have that hardly any has, and that a dump refuses. */
@@ -145,7 +143,7 @@ struct task_record {
 	__u32 seccomp_filters;
 	__u32 umask;
 	__u32 loginuid;
-	__u32 cpu_words;        /* valid words of `cpus` */
+	__u32 first_cpu_word;   /* index of a cpu_word_record; as many as CPUs need */
 	__u64 switches;         /* nvcsw */
 	__u64 restart_function; /* these four: meaningful when a system call was stopped with ERESTART_RESTARTBLOCK */
 	__u64 restart_rmtp;     /* nanosleep: where what remains is written */
@@ -153,11 +151,17 @@ struct task_record {
 	__s32 restart_clock;    /* nanosleep */
 	__u32 parent_tid;       /* real_parent, which may be any thread */
 	struct task_attributes attributes;
-	__u64 cpus[TASK_CPU_WORDS];
 	char comm[TASK_COMM_SIZE];
 };
 
-RECORD_LAYOUT(task_record, 1808, comm, 1792);
+RECORD_LAYOUT(task_record, 784, comm, 768);
+
+/* cpus_mask of a task, as far as there are CPUs: a kernel has room for many more than the machine has. */
+struct cpu_word_record {
+	__u64 word;
+};
+
+RECORD_LAYOUT(cpu_word_record, 8, word, 0);
 
 struct process_limit {
 	__u64 soft;

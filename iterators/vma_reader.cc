@@ -16,10 +16,6 @@
 
 namespace bpfckpt::iterators {
 
-// Every program has a few mappings at least, so one map size follows from the other.
-static constexpr uint32_t kVmasPerSpace = 4;
-static constexpr uint32_t kMinCapacity = 2048;
-
 struct Pass {
 	pid_t pid;
 	pid_t tid;
@@ -45,12 +41,11 @@ VmaReader::VmaReader(VmaReader &&) noexcept = default;
 VmaReader &VmaReader::operator=(VmaReader &&) noexcept = default;
 VmaReader::~VmaReader() = default;
 
-Result<VmaReader> VmaReader::load(uint32_t capacity)
+Result<VmaReader> VmaReader::load(const VmaCapacity &capacity)
 {
-	capacity = std::max(capacity, kMinCapacity);
 	BpfObject<vma_bpf> object = TRY(BpfObject<vma_bpf>::open());
-	bpf_map__set_max_entries(object->maps.vma_map, capacity);
-	bpf_map__set_max_entries(object->maps.mm_map, capacity / kVmasPerSpace);
+	bpf_map__set_max_entries(object->maps.vma_map, capacity.vmas);
+	bpf_map__set_max_entries(object->maps.mm_map, capacity.spaces);
 	TRY(object.load());
 	auto vma_map = TRY(RecordMap<vma_record>::create(object->maps.vma_map, &object->bss->vma_map_count));
 	auto mm_map = TRY(RecordMap<mm_record>::create(object->maps.mm_map, &object->bss->mm_map_count));
@@ -104,7 +99,8 @@ Result<> VmaReader::run()
 		add_space(state_->spaces, state_->mm_map.records(), vmas, pass.pid, pass.tid);
 	}
 	if (state_->vma_map.overflowed() || state_->mm_map.overflowed())
-		return make_error(Code::kLimit, "more than {} mappings", state_->vma_map.capacity());
+		return make_error(Code::kLimit, "{} mappings of {} address spaces, more than there was room for",
+				  state_->vma_map.needed(), state_->mm_map.needed());
 	return {};
 }
 
@@ -201,9 +197,9 @@ std::vector<uint64_t> VmaReader::files() const
 	return files;
 }
 
-uint32_t VmaReader::needed() const
+VmaCapacity VmaReader::needed() const
 {
-	return std::max(state_->vma_map.needed(), state_->mm_map.needed() * kVmasPerSpace);
+	return {.vmas = state_->vma_map.wanted(), .spaces = state_->mm_map.wanted()};
 }
 
 const VmaKinds &VmaReader::kinds() const

@@ -50,10 +50,16 @@ struct VmaRecords {
 	VmaKinds kinds = {};
 };
 
+// How many records of each kind there is room for, of all processes together.
+struct VmaCapacity {
+	uint32_t vmas = 4096;
+	uint32_t spaces = 256;
+};
+
 class VmaReader {
 public:
-	// Room for `capacity` VMAs of all processes together. Before the freeze; takes some ms.
-	static Result<VmaReader> load(uint32_t capacity);
+	// Before the freeze; takes some ms.
+	static Result<VmaReader> load(const VmaCapacity &capacity = {});
 	VmaReader(VmaReader &&) noexcept;
 	VmaReader &operator=(VmaReader &&) noexcept;
 	~VmaReader();
@@ -69,7 +75,8 @@ public:
 	[[nodiscard]] VmaRecords records() const { return {spaces(), kinds()}; }
 	// struct file of every mapping and executable, each once.
 	[[nodiscard]] std::vector<uint64_t> files() const;
-	[[nodiscard]] uint32_t needed() const;
+	// What there is, or, where that was not enough, an eighth more than it takes.
+	[[nodiscard]] VmaCapacity needed() const;
 	[[nodiscard]] const VmaKinds &kinds() const;
 
 private:

@@ -16,6 +16,7 @@ namespace {
 struct Records {
 	std::vector<tree_record> trees;
 	std::vector<task_record> tasks;
+	std::vector<cpu_word_record> cpu_words;
 	std::vector<process_record> processes;
 	std::vector<group_record> groups;
 	std::vector<sigaction_record> actions;
@@ -33,6 +34,7 @@ struct Records {
 	[[nodiscard]] iterators::TaskRecords of_tasks() const
 	{
 		return {.tasks = tasks,
+			.cpu_words = cpu_words,
 			.processes = processes,
 			.groups = groups,
 			.actions = actions,
@@ -59,11 +61,12 @@ void Records::add_task(Input &input)
 		fuzz::make_addresses(ring);
 	task.pid = input.take<uint8_t>() & 3;
 	task.tid = input.take<uint8_t>() & 3;
+	fuzz::cut_down(task.first_cpu_word);
 }
 
 void Records::add(Input &input)
 {
-	switch (input.take<uint8_t>() % 8) {
+	switch (input.take<uint8_t>() % 9) {
 	case 0:
 		trees.push_back(input.take_sparse<tree_record>());
 		fuzz::cut_down(trees.back().pid, trees.back().tid, trees.back().ppid);
@@ -92,6 +95,9 @@ void Records::add(Input &input)
 		break;
 	case 7:
 		fuzz::cut_down(itimers.emplace_back(input.take<itimer_record>()).pid);
+		break;
+	case 8:
+		cpu_words.push_back(input.take<cpu_word_record>());
 		break;
 	}
 }

@@ -133,7 +133,7 @@ Result<std::string> probe_file_reader()
 
 Result<std::string> probe_vma_reader()
 {
-	return without_detail(iterators::VmaReader::load(1024));
+	return without_detail(iterators::VmaReader::load());
 }
 
 Result<std::string> probe_uring_reader()

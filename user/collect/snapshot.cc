@@ -26,7 +26,7 @@ Result<Snapshot> Snapshot::load()
 	// The verifier takes most of the time; two cores halve it.
 	auto tasks = std::async(std::launch::async, [] { return iterators::TaskReader::load({}); });
 	auto timers = std::async(std::launch::async, [] { return iterators::TimerReader::load({}); });
-	auto vmas = std::async(std::launch::async, [] { return iterators::VmaReader::load(1 << 12); });
+	auto vmas = std::async(std::launch::async, [] { return iterators::VmaReader::load(); });
 	auto files = iterators::FileReader::load({});
 	snapshot.files_ = TRY(std::move(files));
 	snapshot.tasks_ = TRY(tasks.get());
@@ -205,7 +205,7 @@ Result<> Snapshot::grow()
 	files_ = TRY(iterators::FileReader::load(files_->needed()));
 	tasks_ = TRY(iterators::TaskReader::load(tasks_->needed()));
 	timers_ = TRY(iterators::TimerReader::load(timers_->needed()));
-	vmas_ = TRY(iterators::VmaReader::load(std::max(vmas_->needed(), 1U << 12) * 2));
+	vmas_ = TRY(iterators::VmaReader::load(vmas_->needed()));
 	if (rings_->is_loaded())
 		rings_ = TRY(iterators::UringReader::load(iterators::UringCapacity{}.grown_to(rings_->needed())));
 	return attach(std::vector<pid_t>(pids_.begin(), pids_.end()));

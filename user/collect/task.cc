@@ -151,7 +151,16 @@ std::string affinity_of(std::span<const __u64> cpus, unsigned cpu_count)
 	return mask;
 }
 
-static void collect_scheduling(const task_record &task, unsigned cpu_count, images::Scheduling *message)
+static std::vector<__u64> cpus_of(const task_record &task, const iterators::TaskRecords &records)
+{
+	std::vector<__u64> words;
+	for (size_t i = task.first_cpu_word; i < records.cpu_words.size() && words.size() * 64 < records.cpu_count; i++)
+		words.push_back(records.cpu_words[i].word);
+	return words;
+}
+
+static void collect_scheduling(const task_record &task, const iterators::TaskRecords &records,
+			       images::Scheduling *message)
 {
 	message->set_policy(task.policy);
 	message->set_nice(task.nice);
@@ -167,8 +176,7 @@ static void collect_scheduling(const task_record &task, unsigned cpu_count, imag
 	}
 	message->set_reset_on_fork(task.flags & TASK_RESET_ON_FORK);
 	message->set_ioprio(task.ioprio);
-	message->set_affinity(
-		affinity_of(std::span(task.cpus, std::min<size_t>(task.cpu_words, TASK_CPU_WORDS)), cpu_count));
+	message->set_affinity(affinity_of(cpus_of(task, records), records.cpu_count));
 }
 
 static void collect_user_pointers(const task_record &task, images::Thread *message)
@@ -198,7 +206,7 @@ static void collect_thread(const task_record &task, const TaskIndex &index, Cont
 	message->set_signal_mask(task.blocked);
 	collect_pending(index, task.task, message->mutable_pending_signals());
 	collect_user_pointers(task, message);
-	collect_scheduling(task, index.records.cpu_count, message->mutable_scheduling());
+	collect_scheduling(task, index.records, message->mutable_scheduling());
 	collect_credentials(task.credentials, index.records.groups, message->mutable_credentials());
 	message->mutable_credentials()->set_no_new_privs(task.flags & TASK_NO_NEW_PRIVS);
 	message->mutable_credentials()->set_user_namespace(task.namespaces.user);

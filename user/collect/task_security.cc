@@ -110,8 +110,6 @@ static void find_unsupported_in_thread(const task_record &task, Context &context
 		refuse("still runs in its parent's vfork(2)", "try again when it has called execve(2) or ended");
 	if (task.flags & TASK_IN_EXECVE)
 		refuse("is inside execve(2)", "try again");
-	if (task.flags & TASK_CPUS_TRUNCATED)
-		refuse(fmt::format("may run on more than {} CPUs", TASK_CPU_WORDS * 64), "");
 	if (task.compat_robust_list)
 		refuse("has a 32-bit robust futex list", "bpfckpt handles 64-bit programs only");
 	if (task.nested_count > TASK_NESTED_MAX)
