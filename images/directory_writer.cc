@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "images/directory_writer.h"
 
+#include <algorithm>
 #include <deque>
 #include <optional>
 #include <vector>
@@ -24,8 +25,13 @@ namespace bpfckpt::images {
 namespace {
 
 constexpr size_t kFlushSize = size_t{256} << 10;
+// On the wire: a field with a length.
+constexpr char kThreadTag = Process::kThreadsFieldNumber << 3 | 2;
 constexpr const char *kTemporaryManifest = ".manifest.img.tmp";
 constexpr const char *kAnotherDirectory = "give a directory with room for the tree's memory that root may write to";
+
+using RepeatedThreads = google::protobuf::RepeatedPtrField<Thread>;
+using CompleteThread = DirectoryWriter::CompleteThread;
 
 std::string_view bytes_of(const Header &header)
 {
@@ -82,6 +88,36 @@ Result<> sync_fd(int fd)
 	return {};
 }
 
+// A message as it goes to the disk: itself, or a copy with its names encoded. It must stay.
+class Encoded {
+public:
+	explicit Encoded(const google::protobuf::Message &message) : message_(&message)
+	{
+		if (needs_encoding(message)) {
+			copy_.reset(message.New());
+			copy_->CopyFrom(message);
+			encode_strings(*copy_);
+			message_ = copy_.get();
+		}
+		size_ = message_->ByteSizeLong();
+	}
+	[[nodiscard]] const google::protobuf::Message &message() const { return *message_; }
+	[[nodiscard]] size_t size() const { return size_; }
+
+private:
+	const google::protobuf::Message *message_;
+	std::unique_ptr<google::protobuf::Message> copy_;
+	size_t size_;
+};
+
+size_t varint_size(uint64_t value)
+{
+	size_t size = 1;
+	for (; value >= 0x80; value >>= 7)
+		size++;
+	return size;
+}
+
 // One file being written. Records collect in `buffer`; a raw file is written by others through its descriptor.
 struct OutputFile {
 	std::string name;
@@ -98,7 +134,7 @@ struct OutputFile {
 		return {};
 	}
 
-	// In pieces: a process may have thousands of threads.
+	// In pieces: an address space may have thousands of mappings.
 	Result<> write(const google::protobuf::Message &message)
 	{
 		TRY(flush());
@@ -108,18 +144,23 @@ struct OutputFile {
 		return {};
 	}
 
-	Result<> append(const google::protobuf::Message &message)
+	// What follows are `size` bytes in any number of parts.
+	Result<> begin_record(size_t size)
 	{
-		size_t size = message.ByteSizeLong();
 		if (size > INT32_MAX)
 			return make_error(Code::kLimit, "a record of {} bytes is too large", size);
 		append_varint(buffer, size);
 		records++;
-		if (size >= kFlushSize)
-			return write(message);
+		return {};
+	}
+
+	Result<> append(const Encoded &part)
+	{
+		if (part.size() >= kFlushSize)
+			return write(part.message());
 		size_t start = buffer.size();
-		buffer.resize(start + size);
-		message.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t *>(buffer.data() + start));
+		buffer.resize(start + part.size());
+		part.message().SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t *>(buffer.data() + start));
 		if (buffer.size() >= kFlushSize)
 			return flush();
 		return {};
@@ -210,18 +251,55 @@ struct DirectoryWriter::State {
 		return {};
 	}
 
+	OutputFile &file_of(Kind kind) { return files[static_cast<size_t>(kind) - 1]; }
+
 	Result<> add(Kind kind, const google::protobuf::Message &message)
 	{
-		OutputFile &file = files[static_cast<size_t>(kind) - 1];
-		Result<> result;
-		if (needs_encoding(message)) {
-			std::unique_ptr<google::protobuf::Message> copy(message.New());
-			copy->CopyFrom(message);
-			encode_strings(*copy);
-			result = file.append(*copy);
-		} else {
-			result = file.append(message);
+		OutputFile &file = file_of(kind);
+		Encoded record(message);
+		Result<> result = file.begin_record(record.size());
+		if (result)
+			result = file.append(record);
+		if (!result)
+			return std::move(result).error().on(path_of(file.name));
+		return {};
+	}
+
+	// The threads come behind everything else of their process, one by one. Where fields are in a message makes no
+	// difference to who reads it.
+	static Result<> append_process(const Process &rest, const RepeatedThreads &threads,
+				       const CompleteThread &complete, OutputFile &file)
+	{
+		Encoded head(rest);
+		size_t size = head.size();
+		Thread whole;
+		auto complete_thread = [&](const Thread &thread) {
+			whole = thread;
+			complete(whole);
+			return Encoded(whole);
+		};
+		for (const Thread &thread : threads) {
+			size_t length = complete_thread(thread).size();
+			size += sizeof(kThreadTag) + varint_size(length) + length;
 		}
+		TRY(file.begin_record(size));
+		TRY(file.append(head));
+		for (const Thread &thread : threads) {
+			Encoded part = complete_thread(thread);
+			file.buffer += kThreadTag;
+			append_varint(file.buffer, part.size());
+			TRY(file.append(part));
+		}
+		return {};
+	}
+
+	Result<> add(Process &process, const CompleteThread &complete)
+	{
+		OutputFile &file = file_of(Kind::kTask);
+		RepeatedThreads threads;
+		threads.Swap(process.mutable_threads());
+		Result<> result = append_process(process, threads, complete, file);
+		threads.Swap(process.mutable_threads());
 		if (!result)
 			return std::move(result).error().on(path_of(file.name));
 		return {};
@@ -299,16 +377,6 @@ Result<int> DirectoryWriter::raw_file(const std::string &name)
 	return file->fd.get();
 }
 
-Result<> DirectoryWriter::add(const Process &process)
-{
-	uint32_t threads = 0;
-	for (const Thread &thread : process.threads())
-		threads += thread.role() == Thread::USER;
-	state_->counts.set_processes(state_->counts.processes() + 1);
-	state_->counts.set_threads(state_->counts.threads() + threads);
-	return state_->add(Kind::kTask, process);
-}
-
 Result<> DirectoryWriter::add(const File &file)
 {
 	return state_->add(Kind::kFile, file);
@@ -331,10 +399,23 @@ Result<> DirectoryWriter::add(const SharedMemory &memory)
 	return state_->add(Kind::kSharedMemory, memory);
 }
 
-Result<> DirectoryWriter::add(const Document &document)
+static uint32_t count_threads(const Process &process)
 {
-	for (const Process &process : document.processes())
-		TRY(add(process));
+	return static_cast<uint32_t>(std::ranges::count(process.threads(), Thread::USER, &Thread::role));
+}
+
+Result<> DirectoryWriter::add(Document document)
+{
+	return add(document, [](Thread &) {});
+}
+
+Result<> DirectoryWriter::add(Document &document, const CompleteThread &complete)
+{
+	for (Process &process : *document.mutable_processes()) {
+		state_->counts.set_processes(state_->counts.processes() + 1);
+		state_->counts.set_threads(state_->counts.threads() + count_threads(process));
+		TRY(state_->add(process, complete));
+	}
 	for (const File &file : document.files())
 		TRY(add(file));
 	for (const Ring &ring : document.rings())

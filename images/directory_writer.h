@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -32,14 +33,17 @@ public:
 	Result<int> raw_file(const std::string &name);
 
 	// Append one record. Errors: that of write(2), with the path; ENOSPC is Code::kLimit.
-	Result<> add(const Process &process);
 	Result<> add(const File &file);
 	Result<> add(const Ring &ring);
 	Result<> add(const Memory &memory);
 	Result<> add(const SharedMemory &memory);
 
-	// Every record of the document, in its order. not_restorable goes into the manifest.
-	Result<> add(const Document &document);
+	// Every record of the document, in its order. not_restorable goes into the manifest. `complete` adds to each
+	// thread what is only in its message while that is written: a process may have thousands. The document is as
+	// before afterwards.
+	using CompleteThread = std::function<void(Thread &)>;
+	Result<> add(Document &document, const CompleteThread &complete);
+	Result<> add(Document document);
 
 	// Syncs and checksums every file, then publishes the manifest. The caller gives what only it knows (root_pid,
 	// times, frozen_ns, xstate_size, vdso_hash); version, architecture, files and counts are filled in. Returns

@@ -27,6 +27,29 @@ TEST(DirectoryWriterTest, leaves_nothing_without_commit)
 	EXPECT_TRUE(files_in(root.path()).empty());
 }
 
+TEST(DirectoryWriterTest, what_completes_a_thread_is_in_the_image_and_not_in_the_document)
+{
+	TemporaryDirectory root;
+	Document document = test::sample_document();
+	const std::string before = document.SerializeAsString();
+	DirectoryWriter writer = DirectoryWriter::create(root / "c").value();
+	write_pages(writer);
+	// A comm that is encoded, and threads that are more than one flush.
+	ASSERT_TRUE(writer.add(document, [](Thread &thread) {
+		thread.set_comm("back\\slash");
+		thread.set_xstate(std::string(40'000, static_cast<char>(thread.tid())));
+	}));
+	EXPECT_EQ(document.SerializeAsString(), before);
+	ASSERT_TRUE(writer.commit(Manifest()));
+	CheckpointImages images = read_checkpoint(root / "c").value();
+	ASSERT_EQ(images.document.processes_size(), document.processes_size());
+	for (const Process &process : images.document.processes())
+		for (const Thread &thread : process.threads()) {
+			EXPECT_EQ(thread.comm(), "back\\slash");
+			EXPECT_EQ(thread.xstate(), std::string(40'000, static_cast<char>(thread.tid())));
+		}
+}
+
 TEST(DirectoryWriterTest, keeps_an_empty_directory_that_was_there)
 {
 	TemporaryDirectory root;

@@ -105,6 +105,10 @@ TEST(TargetTest, registers_are_those_of_the_wait)
 	images::Thread message;
 	tree->describe(thread, &message);
 	EXPECT_EQ(message.prstatus().size(), sizeof(user_regs_struct));
+	EXPECT_TRUE(message.xstate().empty());
+	FrozenTree::add_extended_registers(thread, &message);
+	EXPECT_GE(message.xstate().size(), 576u);
+	EXPECT_LE(message.xstate().size(), thread.xstate.size());
 	EXPECT_EQ(message.syscall().nr(), static_cast<uint32_t>(SYS_pause));
 	EXPECT_EQ(message.syscall().resume(), images::InterruptedSyscall::RESTART);
 	ASSERT_OK(tree->thaw());

@@ -91,7 +91,7 @@ TEST(TargetUringTest, sq_thread_is_parked_and_goes_on)
 		const FrozenThread *sq = thread_of_role(*tree, images::Thread::IO_URING_SQ_THREAD);
 		ASSERT_TRUE(sq);
 		EXPECT_EQ(sq->stop, FrozenThread::Stop::kTrapped);
-		EXPECT_TRUE(sq->xstate.empty());
+		EXPECT_EQ(sq->xstate.size(), 0u);
 		int64_t before = child->rounds;
 		std::this_thread::sleep_for(2ms);
 		EXPECT_EQ(child->rounds, before);

@@ -252,8 +252,8 @@ images::Manifest Dump::manifest() const
 	manifest.set_xstate_features(xstate_features());
 	for (const target::FrozenProcess &process : tree_->processes())
 		for (const target::FrozenThread &thread : process.threads)
-			if (thread.xstate_size) {
-				manifest.set_xstate_size(thread.xstate_size);
+			if (size_t size = thread.xstate.size()) {
+				manifest.set_xstate_size(size);
 				return manifest;
 			}
 	return manifest;
@@ -266,7 +266,7 @@ Result<> Dump::write()
 	// What every reader would refuse is no checkpoint: found out while the source is still there.
 	if (Result<> valid = images::validate(document_, UINT64_MAX); !valid)
 		return make_error(Code::kInternal, "the capture contradicts itself").because(std::move(valid).error());
-	TRY(writer_->add(document_));
+	TRY(writer_->add(document_, extended_registers_of(*tree_)));
 	auto ask_barriers = [this]() -> Result<> {
 		if (options_.drain == uring::DrainMode::kNop)
 			stats_.barriers = TRY(collect::ask_barriers(document_, *tree_, drain_limit()));

@@ -19,13 +19,21 @@
 namespace bpfckpt::cli {
 namespace {
 
-// Registers and interrupted system calls, which only a stopped thread has.
-void add_registers(const target::FrozenTree &tree, images::Document &document)
+using ThreadsById = std::unordered_map<uint32_t, const target::FrozenThread *>;
+
+ThreadsById threads_of(const target::FrozenTree &tree)
 {
-	std::unordered_map<uint32_t, const target::FrozenThread *> threads;
+	ThreadsById threads;
 	for (const target::FrozenProcess &process : tree.processes())
 		for (const target::FrozenThread &thread : process.threads)
 			threads[static_cast<uint32_t>(thread.tid)] = &thread;
+	return threads;
+}
+
+// Registers and interrupted system calls, which only a stopped thread has.
+void add_registers(const target::FrozenTree &tree, images::Document &document)
+{
+	ThreadsById threads = threads_of(tree);
 	for (images::Process &process : *document.mutable_processes())
 		for (images::Thread &thread : *process.mutable_threads())
 			if (auto it = threads.find(thread.tid()); it != threads.end())
@@ -64,6 +72,14 @@ Result<> build_tree_document(collect::Snapshot &snapshot, const policy::Options 
 	policy::refuse_unsupported_files(*context.document, options, context.findings);
 	policy::refuse_other_openers(snapshot.files(), snapshot.tasks().tasks(), context);
 	return policy::find_leaks(snapshot.files(), shared_objects(snapshot.tasks()), options, context);
+}
+
+std::function<void(images::Thread &)> extended_registers_of(const target::FrozenTree &tree)
+{
+	return [threads = threads_of(tree)](images::Thread &message) {
+		if (auto it = threads.find(message.tid()); it != threads.end())
+			target::FrozenTree::add_extended_registers(*it->second, &message);
+	};
 }
 
 } // namespace bpfckpt::cli

@@ -2,6 +2,8 @@
 // The document of a captured tree with everything that stands in the way of a dump: shared by dump and check -t.
 #pragma once
 
+#include <functional>
+
 #include "user/collect/contents.h"
 #include "user/collect/rseq.h"
 #include "user/collect/snapshot.h"
@@ -22,5 +24,8 @@ struct FrozenParts {
 // Fills context.document and context.findings, leaks included.
 Result<> build_tree_document(collect::Snapshot &snapshot, const policy::Options &options, const FrozenParts &frozen,
 			     collect::Context &context);
+
+// Adds to a thread what is too much for the document of thousands; for images::DirectoryWriter::add().
+std::function<void(images::Thread &)> extended_registers_of(const target::FrozenTree &tree);
 
 } // namespace bpfckpt::cli

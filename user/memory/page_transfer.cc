@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/memory/page_transfer.h"
 
+#include <cstdio>
 #include <unordered_set>
 
 #include <fcntl.h>
@@ -25,8 +26,9 @@ static constexpr uint64_t kLargeVma = 4 << 20;
 static constexpr uint64_t kSlack = 1 << 20;
 
 // How much of the page image waits in memory until after the thaw: all of a small process, and a bounded part of a
-// large one.
+// large one. Less where many processes or threads have taken that memory already.
 static constexpr uint64_t kMaxStaged = 32 << 20;
+static constexpr uint64_t kMaxResident = 80 << 20;
 
 struct PageDump::State {
 	int file = -1; // the caller's
@@ -67,6 +69,20 @@ static void raise_open_files_limit()
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Of bpfckpt.
+static uint64_t resident_bytes()
+{
+	unsigned long long pages = 0;
+	if (Result<std::string> text = read_file("/proc/self/statm"))
+		(void)std::sscanf(text->c_str(), "%*u %llu", &pages);
+	return pages * kPageSize;
+}
+
+static uint64_t room_to_stage()
+{
+	return std::min(kMaxStaged, kMaxResident - std::min(kMaxResident, resident_bytes()));
+}
+
 Result<PageDump> PageDump::prepare(int pages_fd, std::span<const pid_t> pids)
 {
 	raise_open_files_limit();
@@ -76,7 +92,7 @@ Result<PageDump> PageDump::prepare(int pages_fd, std::span<const pid_t> pids)
 	TRY(allocate(state->file, bytes));
 	// The rest is a bonus: nothing says yet that it will be needed.
 	(void)allocate(state->file, bytes + bytes / 16 + kSlack);
-	state->plan.stage(std::min(bytes + bytes / 16 + kSlack, kMaxStaged));
+	state->plan.stage(std::min(bytes + bytes / 16 + kSlack, room_to_stage()));
 	return PageDump(std::move(state));
 }
 

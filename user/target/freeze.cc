@@ -172,7 +172,6 @@ Result<> FrozenTree::State::capture(const FrozenProcess &process, FrozenThread *
 	iovec extended = {room.data(), room.size()};
 	if (::ptrace(PTRACE_GETREGSET, thread->tid, NT_X86_XSTATE, &extended) < 0)
 		return errno_error(errno, "cannot read extended registers").on(fmt::format("thread {}", thread->tid));
-	thread->xstate_size = extended.iov_len;
 	thread->xstate = TRY(xstates.keep(extended.iov_len));
 	::ptrace(PTRACE_GETSIGMASK, thread->tid, sizeof(thread->signal_mask), &thread->signal_mask);
 	return {};

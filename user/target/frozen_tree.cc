@@ -2,11 +2,9 @@
 #include "user/target/frozen_tree.h"
 
 #include <algorithm>
-#include <cstring>
 #include <thread>
 #include <utility>
 
-#include <cpuid.h>
 #include <sys/ptrace.h>
 
 #include "user/target/borrowed_syscall.h"
@@ -46,46 +44,6 @@ Result<FrozenThread> describe_new_thread(const FrozenProcess &process, pid_t tid
 }
 
 } // namespace
-
-constexpr size_t kLegacyXstate = 512 + 64; // FXSAVE's, and the header
-// All but tile data, mostly: AVX-512 ends at 2696 bytes.
-constexpr size_t kUsualXstate = 2752;
-
-size_t XstateArena::register_set_size()
-{
-	unsigned eax, ebx, ecx = 0, edx;
-	// CPUID.(EAX=0DH,ECX=0):ECX is the size for all that the CPU has, so never too small.
-	if (!__get_cpuid_count(0xd, 0, &eax, &ebx, &ecx, &edx) || ecx < kLegacyXstate)
-		ecx = kLegacyXstate;
-	return (ecx + 63) & ~63u;
-}
-
-Result<> XstateArena::reserve(size_t threads)
-{
-	size_t size = std::max(threads * kUsualXstate, scratch_.size());
-	chunks_.push_back(
-		TRY(Mapping::create(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE)));
-	free_ = chunks_.back().bytes();
-	return {};
-}
-
-Result<std::span<const std::byte>> XstateArena::keep(size_t size)
-{
-	// Words, because this is done in the freeze.
-	auto word_before = [this](size_t end) {
-		uint64_t word = 0;
-		std::memcpy(&word, scratch_.data() + end - sizeof(word), sizeof(word));
-		return word;
-	};
-	while (size > kLegacyXstate && size % sizeof(uint64_t) == 0 && !word_before(size))
-		size -= sizeof(uint64_t);
-	if (size > free_.size())
-		TRY(reserve(64));
-	std::span<std::byte> kept = free_.first(size);
-	std::ranges::copy(std::span(scratch_).first(size), kept.begin());
-	free_ = free_.subspan(size);
-	return std::span<const std::byte>(kept);
-}
 
 FrozenProcess *FrozenTree::State::process_of(pid_t pid)
 {
@@ -255,10 +213,11 @@ void FrozenTree::State::give_up(FrozenThread &thread)
 Result<int64_t> FrozenTree::borrow(pid_t tid, const BorrowedCall &call)
 {
 	auto [process, thread] = TRY(state_->stopped_thread(tid, images::Thread::USER));
+	std::vector<std::byte> xstate = thread->xstate.unpack();
 	ThreadState state = {.regs = thread->regs,
 			     .signal_mask = thread->signal_mask,
-			     .xstate = thread->xstate,
-			     .xstate_size = thread->xstate_size,
+			     .xstate = xstate,
+			     .xstate_size = thread->xstate.size(),
 			     .signal_stack = end_of_signal_stack(*thread, call)};
 	if (thread->syscall)
 		state.regs = thread->syscall->resume_registers(state.regs, std::nullopt);
@@ -307,10 +266,17 @@ void FrozenTree::describe(const FrozenThread &thread, images::Thread *message) c
 	if (thread.stop != FrozenThread::Stop::kTrapped || thread.role != images::Thread::USER)
 		return;
 	message->set_prstatus(&thread.regs, sizeof(thread.regs));
-	message->set_xstate(thread.xstate.data(), thread.xstate.size());
 	message->set_signal_mask(thread.signal_mask);
 	if (thread.syscall)
 		*message->mutable_syscall() = thread.syscall->message;
+}
+
+void FrozenTree::add_extended_registers(const FrozenThread &thread, images::Thread *message)
+{
+	if (!thread.xstate.size())
+		return;
+	std::vector<std::byte> xstate = thread.xstate.unpack();
+	message->set_xstate(xstate.data(), xstate.size());
 }
 
 std::span<const FrozenProcess> FrozenTree::processes() const

@@ -23,6 +23,7 @@
 #include "images/task.pb.h"
 #include "user/target/borrowed_syscall.h"
 #include "user/target/interrupted_syscall.h"
+#include "user/target/packed_xstate.h"
 #include "user/target/pid_ref.h"
 #include "user/util/result.h"
 
@@ -59,10 +60,9 @@ struct FrozenThread {
 	pid_t tid = 0;
 	images::Thread::Role role = images::Thread::USER;
 	Stop stop = Stop::kRunning;
-	user_regs_struct regs{};           // as at the stop
-	std::span<const std::byte> xstate; // NT_X86_XSTATE without zeroes at its end; owned by the FrozenTree
-	size_t xstate_size = 0;            // with them
-	uint64_t signal_mask = 0;          // as PTRACE_GETSIGMASK gives it: the saved one in sigsuspend(2) and its kin
+	user_regs_struct regs{};  // as at the stop
+	PackedXstate xstate;      // owned by the FrozenTree
+	uint64_t signal_mask = 0; // as PTRACE_GETSIGMASK gives it: the saved one in sigsuspend(2) and its kin
 	std::optional<InterruptedSyscall> syscall; // absent: was in user mode
 
 	bool inside_vfork = false; // when it was found
@@ -108,9 +108,10 @@ public:
 	// As after SIGSTOP: released from ptrace, stopped until SIGCONT.
 	Result<> leave_stopped();
 
-	// Fills tid, role, prstatus, xstate (without trailing zeroes), syscall, signal_mask. Also after the end of the
-	// freeze.
+	// Fills tid, role, prstatus, syscall, signal_mask. Also after the end of the freeze.
 	void describe(const FrozenThread &thread, images::Thread *message) const;
+	// Fills xstate, which is most of a thread: when the message is written.
+	static void add_extended_registers(const FrozenThread &thread, images::Thread *message);
 
 	// One system call by a stopped thread, which then is as before (borrowed_syscall.h). Counted in stats().
 	// Errors: kUnsupported, kGone, kTimeout: the tree runs again.

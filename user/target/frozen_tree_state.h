@@ -9,28 +9,9 @@
 #include <vector>
 
 #include "user/target/frozen_tree.h"
-#include "user/util/mapping.h"
+#include "user/target/packed_xstate.h"
 
 namespace bpfckpt::target {
-
-// Extended register sets (11 KiB a thread where the CPU has AMX), each without the zeroes at its end. What memory that
-// takes is touched before it is needed in the freeze.
-class XstateArena {
-public:
-	Result<> reserve(size_t threads);
-	// Where a register set of any size can be read into.
-	[[nodiscard]] std::span<std::byte> scratch() { return scratch_; }
-	// The first `size` bytes of that, without the zeroes at their end, for good.
-	Result<std::span<const std::byte>> keep(size_t size);
-
-private:
-	// The size of NT_X86_XSTATE on this CPU.
-	static size_t register_set_size();
-
-	std::vector<std::byte> scratch_ = std::vector<std::byte>(register_set_size());
-	std::vector<Mapping> chunks_;
-	std::span<std::byte> free_; // of the last one
-};
 
 struct TaskStat;
 
