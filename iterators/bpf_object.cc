@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace bpfckpt::iterators {
@@ -118,6 +119,55 @@ Result<> IterLink::run() const
 			return errno_error(errno, "BPF iterator failed");
 		return Error(Code::kInternal, "a BPF iterator wrote to its seq_file");
 	}
+}
+
+// Four readers have links, and the rest is for a pidfd of each process, and files of the tree.
+static size_t link_limit()
+{
+	rlimit limit = {};
+	::getrlimit(RLIMIT_NOFILE, &limit);
+	return limit.rlim_cur / 16;
+}
+
+Result<> IterLinks::attach(bpf_program *program, std::vector<IterFilter> filters)
+{
+	program_ = program;
+	filters_ = std::move(filters);
+	links_.clear();
+	links_.reserve(std::min(filters_.size(), link_limit()));
+	while (links_.size() < links_.capacity())
+		links_.push_back(TRY(IterLink::attach(program_, filters_[links_.size()])));
+	return {};
+}
+
+Result<> IterLinks::run(size_t index) const
+{
+	if (index < links_.size())
+		return links_[index].run();
+	return TRY(IterLink::attach(program_, filters_[index])).run();
+}
+
+Result<> IterLinks::run() const
+{
+	for (size_t i = 0; i < filters_.size(); i++)
+		TRY(run(i));
+	return {};
+}
+
+std::vector<IterFilter> each_process(std::span<const unsigned> pids)
+{
+	std::vector<IterFilter> filters;
+	for (unsigned pid : pids)
+		filters.push_back({.pid = pid});
+	return filters;
+}
+
+std::vector<IterFilter> each_leader(std::span<const unsigned> pids)
+{
+	std::vector<IterFilter> filters;
+	for (unsigned pid : pids)
+		filters.push_back({.tid = pid});
+	return filters;
 }
 
 Result<int> run_syscall_program(const bpf_program *program, std::span<std::byte> context)

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <span>
+#include <vector>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -88,6 +89,27 @@ private:
 	};
 	std::unique_ptr<bpf_link, Destroy> link_;
 };
+
+// One program, attached to each of many tasks. A link is a descriptor, and thousands of processes need more than there
+// may be (RLIMIT_NOFILE): beyond a share of these a link is made anew for each pass.
+class IterLinks {
+public:
+	// In place of the earlier ones.
+	Result<> attach(bpf_program *program, std::vector<IterFilter> filters);
+	// One pass for each filter, in their order.
+	Result<> run() const;
+	Result<> run(size_t index) const;
+	[[nodiscard]] size_t size() const { return filters_.size(); }
+
+private:
+	bpf_program *program_ = nullptr;
+	std::vector<IterFilter> filters_;
+	std::vector<IterLink> links_; // of the first ones
+};
+
+// For each process all of its threads, or its leader only.
+std::vector<IterFilter> each_process(std::span<const unsigned> pids);
+std::vector<IterFilter> each_leader(std::span<const unsigned> pids);
 
 // Runs a SEC("syscall") program once with `context` as its argument; returns the program's return value.
 Result<int> run_syscall_program(const bpf_program *program, std::span<std::byte> context);

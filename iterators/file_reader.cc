@@ -26,7 +26,7 @@ struct FileReader::Impl {
 	explicit Impl(BpfObject<file_bpf> &&object) : bpf(std::move(object)) {}
 
 	BpfObject<file_bpf> bpf;
-	std::vector<IterLink> links;
+	IterLinks links;
 	RecordMap<fd_record> fds;
 	RecordMap<file_record> files;
 	RecordMap<epoll_item_record> epoll_items;
@@ -143,10 +143,7 @@ Result<FileReader> FileReader::load(const FileCapacity &capacity)
 
 Result<> FileReader::attach(std::span<const unsigned> pids)
 {
-	impl_->links.clear();
-	for (unsigned pid : pids)
-		impl_->links.push_back(TRY(IterLink::attach(impl_->bpf->progs.list_fds, {.pid = pid})));
-	return {};
+	return impl_->links.attach(impl_->bpf->progs.list_fds, each_process(pids));
 }
 
 Result<> FileReader::run()
@@ -166,8 +163,7 @@ Result<> FileReader::run()
 	impl.described = 0;
 	impl.seen.clear();
 	impl.by_file.clear();
-	for (const IterLink &link : impl.links)
-		TRY(link.run());
+	TRY(impl.links.run());
 	return impl.check_room();
 }
 

@@ -22,7 +22,7 @@ struct TaskReader::State {
 	RecordMap<sigaction_record> actions;
 	RecordMap<pending_record> pending;
 	IterLink tree;
-	std::vector<IterLink> details;
+	IterLinks details;
 	unsigned cpu_count = 0;
 	ThreadFlagBits flag_bits;
 
@@ -88,11 +88,7 @@ Result<TaskReader> TaskReader::load(const TaskCapacity &capacity)
 
 Result<> TaskReader::attach(std::span<const unsigned> pids)
 {
-	state_->details.clear();
-	state_->details.reserve(pids.size());
-	for (unsigned pid : pids)
-		state_->details.push_back(TRY(IterLink::attach(state_->object->progs.detail, {.pid = pid})));
-	return {};
+	return state_->details.attach(state_->object->progs.detail, each_process(pids));
 }
 
 Result<> TaskReader::run_tree()
@@ -115,8 +111,7 @@ Result<> TaskReader::run()
 	state.groups.clear();
 	state.actions.clear();
 	state.pending.clear();
-	for (const IterLink &link : state.details)
-		TRY(link.run());
+	TRY(state.details.run());
 	if (state.tasks.overflowed() || state.processes.overflowed() || state.groups.overflowed() ||
 	    state.actions.overflowed() || state.pending.overflowed())
 		return make_error(Code::kLimit, "{} threads with {} signals pending, more than there was room for",

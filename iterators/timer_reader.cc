@@ -16,7 +16,7 @@ struct TimerReader::State {
 	BpfObject<timer_bpf> object;
 	RecordMap<timer_record> timers;
 	RecordMap<itimer_record> itimers;
-	std::vector<IterLink> links;
+	IterLinks links;
 };
 
 TimerReader::TimerReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -38,19 +38,14 @@ Result<TimerReader> TimerReader::load(const TimerCapacity &capacity)
 
 Result<> TimerReader::attach(std::span<const unsigned> pids)
 {
-	state_->links.clear();
-	state_->links.reserve(pids.size());
-	for (unsigned pid : pids)
-		state_->links.push_back(TRY(IterLink::attach(state_->object->progs.process_timers, {.tid = pid})));
-	return {};
+	return state_->links.attach(state_->object->progs.process_timers, each_leader(pids));
 }
 
 Result<> TimerReader::run()
 {
 	state_->timers.clear();
 	state_->itimers.clear();
-	for (const IterLink &link : state_->links)
-		TRY(link.run());
+	TRY(state_->links.run());
 	if (state_->timers.overflowed() || state_->itimers.overflowed())
 		return make_error(Code::kLimit, "{} timers of {} processes, more than there was room for",
 				  state_->timers.needed(), state_->itimers.needed());

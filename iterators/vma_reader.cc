@@ -19,7 +19,6 @@ namespace bpfckpt::iterators {
 struct Pass {
 	pid_t pid;
 	pid_t tid;
-	IterLink link;
 };
 
 struct VmaReader::State {
@@ -27,11 +26,13 @@ struct VmaReader::State {
 	RecordMap<vma_record> vma_map;
 	RecordMap<mm_record> mm_map;
 	std::vector<Pass> passes;
+	IterLinks links; // of the passes
 	std::vector<AddressSpace> spaces;
 	VmaKinds kinds;
 
 	// VMAs that one pass told; empty if the process has no address space.
-	Result<std::span<const vma_record>> run(const IterLink &link);
+	template <class Run>
+	Result<std::span<const vma_record>> run(Run pass);
 	Result<> learn_kinds();
 	Result<uint64_t> own_mm_flags(const IterLink &link);
 };
@@ -49,8 +50,8 @@ Result<VmaReader> VmaReader::load(const VmaCapacity &capacity)
 	TRY(object.load());
 	auto vma_map = TRY(RecordMap<vma_record>::create(object->maps.vma_map, &object->bss->vma_map_count));
 	auto mm_map = TRY(RecordMap<mm_record>::create(object->maps.mm_map, &object->bss->mm_map_count));
-	auto state =
-		std::make_unique<State>(State{std::move(object), std::move(vma_map), std::move(mm_map), {}, {}, {}});
+	auto state = std::make_unique<State>(
+		State{std::move(object), std::move(vma_map), std::move(mm_map), {}, {}, {}, {}});
 	TRY(state->learn_kinds());
 	return VmaReader(std::move(state));
 }
@@ -80,13 +81,13 @@ static pid_t thread_with_memory(pid_t pid)
 Result<> VmaReader::attach(std::span<const pid_t> pids)
 {
 	state_->passes.clear();
+	std::vector<IterFilter> filters;
 	for (pid_t pid : pids) {
 		pid_t tid = thread_with_memory(pid);
-		IterLink link =
-			TRY(IterLink::attach(state_->object->progs.dump_vmas, {.tid = static_cast<unsigned>(tid)}));
-		state_->passes.push_back({pid, tid, std::move(link)});
+		state_->passes.push_back({pid, tid});
+		filters.push_back({.tid = static_cast<unsigned>(tid)});
 	}
-	return {};
+	return state_->links.attach(state_->object->progs.dump_vmas, std::move(filters));
 }
 
 Result<> VmaReader::run()
@@ -94,8 +95,9 @@ Result<> VmaReader::run()
 	state_->vma_map.clear();
 	state_->mm_map.clear();
 	state_->spaces.clear();
-	for (const Pass &pass : state_->passes) {
-		std::span<const vma_record> vmas = TRY(state_->run(pass.link));
+	for (size_t i = 0; i < state_->passes.size(); i++) {
+		const Pass &pass = state_->passes[i];
+		std::span<const vma_record> vmas = TRY(state_->run([&] { return state_->links.run(i); }));
 		add_space(state_->spaces, state_->mm_map.records(), vmas, pass.pid, pass.tid);
 	}
 	if (state_->vma_map.overflowed() || state_->mm_map.overflowed())
@@ -104,10 +106,11 @@ Result<> VmaReader::run()
 	return {};
 }
 
-Result<std::span<const vma_record>> VmaReader::State::run(const IterLink &link)
+template <class Run>
+Result<std::span<const vma_record>> VmaReader::State::run(Run pass)
 {
 	size_t before = vma_map.records().size();
-	TRY(link.run());
+	TRY(pass());
 	return vma_map.records().subspan(before);
 }
 
@@ -147,7 +150,7 @@ Result<> VmaReader::State::learn_kinds()
 		prctl(PR_SET_THP_DISABLE, 1, thp_was_disabled & kThpExceptAdvised, 0, 0);
 
 	vma_map.clear();
-	std::span<const vma_record> vmas = TRY(run(link));
+	std::span<const vma_record> vmas = TRY(run([&] { return link.run(); }));
 	auto at = [&](uint64_t address) {
 		auto it = std::ranges::find_if(vmas, [address](const vma_record &vma) {
 			return address && vma.start <= address && address < vma.end;

@@ -94,7 +94,7 @@ Result<> PageCopy::copy_chunk(const Chunk &chunk, std::span<std::byte> buffer, i
 
 Result<> PageCopy::read_process(const Chunk &chunk, std::span<std::byte> buffer)
 {
-	Origin &origin = origins_[chunk.source];
+	const Origin &origin = origins_[chunk.source];
 	if (!chunk.forced) {
 		iovec local = {buffer.data(), buffer.size()};
 		ssize_t done = process_vm_readv(origin.pid, &local, 1, chunk.ranges.data(), chunk.ranges.size(), 0);
@@ -102,24 +102,37 @@ Result<> PageCopy::read_process(const Chunk &chunk, std::span<std::byte> buffer)
 			return {};
 	}
 	// Somewhere in it is a page that needs force, or cannot be read at all.
+	std::shared_ptr<UniqueFd> mem = TRY(memory_of(chunk.source));
 	for (const iovec &range : chunk.ranges) {
 		auto start = reinterpret_cast<uint64_t>(range.iov_base);
-		TRY(read_forced(origin, {start, start + range.iov_len}, buffer.first(range.iov_len)));
+		TRY(read_forced(origin, mem->get(), {start, start + range.iov_len}, buffer.first(range.iov_len)));
 		buffer = buffer.subspan(range.iov_len);
 	}
 	return {};
 }
 
-// /proc/PID/mem reads through protections (fs/proc/base.c: mem_rw(), FOLL_FORCE).
-Result<> PageCopy::read_forced(Origin &origin, Range range, std::span<std::byte> buffer)
+// The chunks of a process follow each other: of thousands of processes only the last few are open. Who still reads
+// from one that is closed here has it, too.
+Result<std::shared_ptr<UniqueFd>> PageCopy::memory_of(Source source)
 {
-	int mem = -1;
-	{
-		std::lock_guard lock(mutex_);
-		if (!origin.mem.valid())
-			origin.mem = TRY(open_at(AT_FDCWD, fmt::format("/proc/{}/mem", origin.pid), O_RDONLY));
-		mem = origin.mem.get();
+	constexpr size_t kOpen = 16;
+	std::lock_guard lock(mutex_);
+	Origin &origin = origins_[source];
+	if (origin.mem)
+		return origin.mem;
+	origin.mem =
+		std::make_shared<UniqueFd>(TRY(open_at(AT_FDCWD, fmt::format("/proc/{}/mem", origin.pid), O_RDONLY)));
+	open_.push_back(source);
+	if (open_.size() > kOpen) {
+		origins_[open_.front()].mem.reset();
+		open_.pop_front();
 	}
+	return origin.mem;
+}
+
+// /proc/PID/mem reads through protections (fs/proc/base.c: mem_rw(), FOLL_FORCE).
+Result<> PageCopy::read_forced(const Origin &origin, int mem, Range range, std::span<std::byte> buffer)
+{
 	while (!range.empty()) {
 		ssize_t done = pread(mem, buffer.data(), range.size(), static_cast<off_t>(range.start));
 		if (done < 0 && errno == EINTR)

@@ -4,6 +4,8 @@
 // Few pages are copied by one process_vm_readv(2). A full disk is an errno, where a mapped file gives SIGBUS.
 #pragma once
 
+#include <deque>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
@@ -43,20 +45,22 @@ private:
 		pid_t pid = 0;
 		UniqueFd object;
 		std::string name;
-		UniqueFd mem; // /proc/PID/mem, opened when first needed
+		std::shared_ptr<UniqueFd> mem; // /proc/PID/mem, opened when first needed
 		std::span<const std::byte> memory = {};
 	};
 	Result<> read_chunk(const Chunk &chunk, std::span<std::byte> buffer);
 	Result<> copy_chunk(const Chunk &chunk, std::span<std::byte> buffer, int out);
+	Result<std::shared_ptr<UniqueFd>> memory_of(Source source);
 	Result<> read_process(const Chunk &chunk, std::span<std::byte> buffer);
-	Result<> read_forced(Origin &origin, Range range, std::span<std::byte> buffer);
+	static Result<> read_forced(const Origin &origin, int mem, Range range, std::span<std::byte> buffer);
 	static Result<> copy_memory(const Origin &origin, const Chunk &chunk, std::span<std::byte> buffer);
 	Result<> read_object(const Origin &origin, const Chunk &chunk, std::span<std::byte> buffer);
 
 	std::vector<Origin> origins_;
 	ChunkQueue queue_;
 	std::vector<std::byte> staged_; // the beginning of the file
-	std::mutex mutex_;              // for Origin::mem
+	std::mutex mutex_;              // for Origin::mem and the next one
+	std::deque<Source> open_;       // that have a `mem`
 };
 
 } // namespace bpfckpt::memory
