@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <deque>
 #include <optional>
+#include <unordered_set>
 #include <vector>
 
 #include <dirent.h>
@@ -189,6 +190,7 @@ struct DirectoryWriter::State {
 	bool committed = false;
 	// In the order of kRecordFiles, then raw files. A deque: references stay valid.
 	std::deque<OutputFile> files;
+	std::unordered_set<uint32_t> memory; // Memory.id of what was added
 	Manifest counts;
 
 	~State()
@@ -391,6 +393,7 @@ Result<> DirectoryWriter::add(const Ring &ring)
 
 Result<> DirectoryWriter::add(const Memory &memory)
 {
+	state_->memory.insert(memory.id());
 	return state_->add(Kind::kMemory, memory);
 }
 
@@ -421,7 +424,8 @@ Result<> DirectoryWriter::add(Document &document, const CompleteThread &complete
 	for (const Ring &ring : document.rings())
 		TRY(add(ring));
 	for (const Memory &memory : document.memory())
-		TRY(add(memory));
+		if (!state_->memory.contains(memory.id()))
+			TRY(add(memory));
 	for (const SharedMemory &memory : document.shared_memory())
 		TRY(add(memory));
 	state_->counts.mutable_not_restorable()->MergeFrom(document.not_restorable());

@@ -38,9 +38,9 @@ public:
 	Result<> add(const Memory &memory);
 	Result<> add(const SharedMemory &memory);
 
-	// Every record of the document, in its order. not_restorable goes into the manifest. `complete` adds to each
-	// thread what is only in its message while that is written: a process may have thousands. The document is as
-	// before afterwards.
+	// Every record of the document, in its order, but those of memory that was added before. not_restorable goes
+	// into the manifest. `complete` adds to each thread what is only in its message while that is written: a
+	// process may have thousands. The document is as before afterwards.
 	using CompleteThread = std::function<void(Thread &)>;
 	Result<> add(Document &document, const CompleteThread &complete);
 	Result<> add(Document document);

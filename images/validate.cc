@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "images/validate.h"
 
-#include <unordered_set>
-
 #include "images/format.h"
-#include "user/util/id_set.h"
 
 namespace bpfckpt::images {
 
@@ -23,12 +20,7 @@ constexpr size_t kMaxAffinity = 8192 / 8;
 constexpr uint32_t kMaxRingEntries = 32768;
 constexpr uint32_t kMaxCqEntries = 2 * kMaxRingEntries;
 
-struct Ids {
-	IdSet files;
-	IdSet rings;
-	IdSet memory;
-	IdSet shared_memory;
-};
+using Ids = DocumentIds;
 
 // What an error is about. Only an error makes a string of it.
 struct Name {
@@ -364,6 +356,20 @@ Result<> shared_memory_is_valid(const SharedMemory &memory, uint64_t pages_size)
 }
 
 } // namespace
+
+// Its ids are as many as there are files, so they are learned once; both lists only grow.
+Result<> MemoryValidator::validate(const Memory &memory, uint64_t pages_size)
+{
+	auto learn = [](const auto &records, int &known, IdSet &ids) {
+		for (; known < records.size(); known++)
+			ids.insert(records[known].id());
+	};
+	learn(document_.files(), known_files_, ids_.files);
+	learn(document_.shared_memory(), known_shared_memory_, ids_.shared_memory);
+	if (Result<> valid = memory_is_valid(memory, ids_, pages_size); !valid)
+		return in_file(Kind::kMemory, std::move(valid).error());
+	return {};
+}
 
 Result<> validate(const Document &document, uint64_t pages_size)
 {

@@ -6,11 +6,33 @@
 #include <cstdint>
 
 #include "images/document.pb.h"
+#include "user/util/id_set.h"
 #include "user/util/result.h"
 
 namespace bpfckpt::images {
 
 // `pages_size`: of pages.img, which page runs point into. The first problem found, as Code::kCorrupt with its object.
 Result<> validate(const Document &document, uint64_t pages_size);
+
+// What a reference may lead to.
+struct DocumentIds {
+	IdSet files;
+	IdSet rings;
+	IdSet memory;
+	IdSet shared_memory;
+};
+
+// The same for address spaces that are not in the document: it has all files, and the shared memory that they refer to.
+class MemoryValidator {
+public:
+	explicit MemoryValidator(const Document &document) : document_(document) {}
+	Result<> validate(const Memory &memory, uint64_t pages_size);
+
+private:
+	const Document &document_;
+	DocumentIds ids_;
+	int known_files_ = 0;
+	int known_shared_memory_ = 0;
+};
 
 } // namespace bpfckpt::images

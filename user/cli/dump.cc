@@ -47,6 +47,7 @@ private:
 	Result<> freeze();
 	Result<> read();
 	Result<> build();
+	Result<> write_memory(const images::Memory &memory);
 	Result<> write();
 	Result<> finish();
 	Result<> thaw();
@@ -75,6 +76,7 @@ private:
 	std::optional<Urgency> urgency_; // while the tree is stopped
 	InterruptGuard interrupt_;
 	images::Document document_;
+	images::MemoryValidator memory_validator_{document_};
 	collect::Context context_;
 	std::optional<collect::Snapshot> snapshot_;
 	std::optional<iterators::SleeperReader> sleepers_;
@@ -190,6 +192,7 @@ Result<> Dump::build()
 	document_.set_version(1);
 	document_.set_command("dump");
 	context_.document = &document_;
+	context_.take_memory = [this](const images::Memory &memory) { return write_memory(memory); };
 	TRY(build_tree_document(*snapshot_, policy(),
 				{.tree = &*tree_,
 				 .pages = pages_ ? &*pages_ : nullptr,
@@ -259,13 +262,27 @@ images::Manifest Dump::manifest() const
 	return manifest;
 }
 
+// What every reader would refuse is no checkpoint: found out while the source is still there.
+static Result<> check(Result<> valid)
+{
+	if (!valid)
+		return make_error(Code::kInternal, "the capture contradicts itself").because(std::move(valid).error());
+	return {};
+}
+
+Result<> Dump::write_memory(const images::Memory &memory)
+{
+	if (!writer_)
+		return {};
+	TRY(check(memory_validator_.validate(memory, UINT64_MAX)));
+	return writer_->add(memory);
+}
+
 Result<> Dump::write()
 {
 	if (!writer_)
 		return {};
-	// What every reader would refuse is no checkpoint: found out while the source is still there.
-	if (Result<> valid = images::validate(document_, UINT64_MAX); !valid)
-		return make_error(Code::kInternal, "the capture contradicts itself").because(std::move(valid).error());
+	TRY(check(images::validate(document_, UINT64_MAX)));
 	TRY(writer_->add(document_, extended_registers_of(*tree_)));
 	auto ask_barriers = [this]() -> Result<> {
 		if (options_.drain == uring::DrainMode::kNop)

@@ -54,6 +54,12 @@ std::vector<policy::SharedObjects> shared_objects(const iterators::TaskReader &t
 Result<> build_tree_document(collect::Snapshot &snapshot, const policy::Options &options, const FrozenParts &frozen,
 			     collect::Context &context)
 {
+	if (context.take_memory) {
+		context.take_memory = [&context, take = context.take_memory](const images::Memory &memory) {
+			policy::refuse_unsupported_memory(memory, *context.document, context.findings);
+			return take(memory);
+		};
+	}
 	TRY(snapshot.build(frozen.pages, context));
 	if (frozen.tree) {
 		add_registers(*frozen.tree, *context.document);

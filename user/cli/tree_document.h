@@ -21,7 +21,7 @@ struct FrozenParts {
 	const collect::CriticalSections *sections = nullptr;
 };
 
-// Fills context.document and context.findings, leaks included.
+// Fills context.document and context.findings, leaks included; context.take_memory is asked.
 Result<> build_tree_document(collect::Snapshot &snapshot, const policy::Options &options, const FrozenParts &frozen,
 			     collect::Context &context);
 

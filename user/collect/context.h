@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -72,7 +73,11 @@ struct Context {
 	Ids ids;
 	Findings findings;
 	CaptureTime time;
-	std::unordered_set<uint64_t> own_namespaces; // inodes; nsfs numbers are unique among all types
+	std::unordered_set<uint64_t> own_namespaces;             // inodes; nsfs numbers are unique among all types
+	std::unordered_map<uint32_t, uint32_t> mappings_of_file; // File.id -> how many there are
+	// Takes an address space as soon as its message is whole, so that those of thousands of processes are not there
+	// at once; what is left of it in the document is its id, and where its vDSO is. Absent: all stay.
+	std::function<Result<>(const images::Memory &)> take_memory;
 	bool live = false; // the target was not stopped: small contradictions are races, not losses
 
 	// State that a dump cannot carry over.

@@ -38,7 +38,7 @@ constexpr NamedFlag kAdvice[] = {
 class Collector {
 public:
 	Collector(const iterators::VmaRecords &vmas, const PageDump *pages, Context &ctx);
-	void add_space(const AddressSpace &space);
+	Result<> add_space(const AddressSpace &space);
 	void add_shared_memory();
 	void check_complete();
 
@@ -165,7 +165,28 @@ Collector::Collector(const iterators::VmaRecords &vmas, const PageDump *pages, C
 		files_.emplace(file.id(), &file);
 }
 
-void Collector::add_space(const AddressSpace &space)
+// How many attach a segment is only known when all are there.
+static bool has_segment(const images::Memory &memory)
+{
+	return std::ranges::any_of(memory.vmas(), [](const Vma &vma) { return vma.kind() == Vma::SYSV_SHM; });
+}
+
+static void reduce(images::Memory &memory)
+{
+	images::Memory rest;
+	rest.set_id(memory.id());
+	for (const Vma &vma : memory.vmas()) {
+		if (vma.kind() != Vma::VDSO)
+			continue;
+		Vma &code = *rest.add_vmas();
+		code.set_kind(vma.kind());
+		code.set_start(vma.start());
+		code.set_end(vma.end());
+	}
+	memory = std::move(rest);
+}
+
+Result<> Collector::add_space(const AddressSpace &space)
 {
 	const mm_record &mm = *space.mm;
 	images::Memory &memory = *ctx_.document->add_memory();
@@ -184,6 +205,11 @@ void Collector::add_space(const AddressSpace &space)
 	totals.set_locked_bytes(mm.locked_vm * memory::kPageSize);
 	if (pages_)
 		add_pages(mm, memory);
+	if (ctx_.take_memory && !has_segment(memory)) {
+		TRY(ctx_.take_memory(memory));
+		reduce(memory);
+	}
+	return {};
 }
 
 void Collector::add_vma(const vma_record &record, Vma::Kind kind, const std::string &owner, images::Memory &memory)
@@ -206,6 +232,7 @@ void Collector::add_vma(const vma_record &record, Vma::Kind kind, const std::str
 	if (record.uffd && !(record.flags & (memory::kVmUffdMissing | memory::kVmUffdWp)))
 		vma.add_advice("ui");
 	name_vma(record, vma);
+	ctx_.mappings_of_file[vma.file()]++;
 	if (memory::maps_nameless_object(record, kind, vmas_.kinds))
 		add_object_of(record, vma);
 	check_vma(record, kind, owner);
@@ -337,13 +364,14 @@ void Collector::check_complete()
 	}
 }
 
-void collect_memory(const iterators::VmaRecords &vmas, const PageDump *pages, Context &ctx)
+Result<> collect_memory(const iterators::VmaRecords &vmas, const PageDump *pages, Context &ctx)
 {
 	Collector collector(vmas, pages, ctx);
 	for (const AddressSpace &space : vmas.spaces)
-		collector.add_space(space);
+		TRY(collector.add_space(space));
 	collector.add_shared_memory();
 	collector.check_complete();
+	return {};
 }
 
 void collect_resident_bytes(Context &ctx)

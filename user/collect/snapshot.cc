@@ -274,7 +274,10 @@ Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 	socket_options_.add_to(context);
 	collect_deleted_cwds(paths_, context);
 	names_.add_to(context);
-	collect_memory(vmas_->records(), pages, context);
+	// A ring is about memory in more than one way, and all of that is found out later.
+	if (layout_)
+		context.take_memory = {};
+	TRY(collect_memory(vmas_->records(), pages, context));
 	segments_.add_to(context);
 	if (!pages)
 		collect_resident_bytes(context);

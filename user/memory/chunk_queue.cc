@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 #include <limits.h>
 
@@ -42,6 +43,7 @@ Result<> ChunkQueue::run(const Move &move)
 	}
 	work(buffers_[0], move);
 	helpers.clear();
+	(void)std::exchange(pieces_, {});
 	return std::move(outcome_);
 }
 

@@ -46,7 +46,7 @@ public:
 	// Of all pieces.
 	[[nodiscard]] uint64_t bytes() const { return bytes_; }
 
-	// Calls move() for every chunk, from several threads at once, until one fails; gives the first error.
+	// Calls move() for every chunk, from several threads at once, until one fails; gives the first error. Once.
 	Result<> run(const Move &move);
 
 private:

@@ -59,16 +59,13 @@ namespace {
 // holds none; a request that uses a registered file may hold none of its own.
 class KnownReferences {
 public:
-	explicit KnownReferences(const images::Document &document)
+	explicit KnownReferences(const collect::Context &ctx) : count_(ctx.mappings_of_file)
 	{
-		for (const images::Process &process : document.processes())
+		for (const images::Process &process : ctx.document->processes())
 			for (const images::Thread &thread : process.threads())
 				for (const images::RegisteredRing &ring : thread.registered_rings())
 					count_[ring.file()]++;
-		for (const images::Memory &memory : document.memory())
-			for (const images::Vma &vma : memory.vmas())
-				count_[vma.file()]++;
-		for (const images::Ring &ring : document.rings())
+		for (const images::Ring &ring : ctx.document->rings())
 			add(ring);
 	}
 	[[nodiscard]] uint32_t of(uint32_t file) const
@@ -107,7 +104,7 @@ static std::unordered_set<uint64_t> locked_files(const iterators::FileReader &re
 static void suspect_files(const iterators::FileReader &reader, const collect::FdIndex &fds, const collect::Context &ctx,
 			  Suspects &suspects)
 {
-	KnownReferences known(*ctx.document);
+	KnownReferences known(ctx);
 	std::unordered_set<uint64_t> locked = locked_files(reader);
 	for (const file_record &record : reader.files()) {
 		uint32_t slots = fds.slots_of(record.file);

@@ -120,16 +120,19 @@ static void refuse_segments(const images::Document &document, const images::Memo
 	}
 }
 
+void refuse_unsupported_memory(const images::Memory &memory, const images::Document &document, Findings &findings)
+{
+	std::string owner = owner_of(document, memory);
+	refuse_sealed_mappings(document, memory, owner, findings);
+	refuse_segments(document, memory, owner, findings);
+	for (const Vma &vma : memory.vmas())
+		refuse_mapping(vma, fmt::format("mapping {:x}-{:x} of {}", vma.start(), vma.end(), owner), findings);
+}
+
 void refuse_unsupported_memory(const images::Document &document, Findings &findings)
 {
-	for (const images::Memory &memory : document.memory()) {
-		std::string owner = owner_of(document, memory);
-		refuse_sealed_mappings(document, memory, owner, findings);
-		refuse_segments(document, memory, owner, findings);
-		for (const Vma &vma : memory.vmas())
-			refuse_mapping(vma, fmt::format("mapping {:x}-{:x} of {}", vma.start(), vma.end(), owner),
-				       findings);
-	}
+	for (const images::Memory &memory : document.memory())
+		refuse_unsupported_memory(memory, document, findings);
 }
 
 } // namespace bpfckpt::policy

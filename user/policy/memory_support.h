@@ -9,5 +9,7 @@ namespace bpfckpt::policy {
 
 // Appends a finding for each mapping that cannot be rebuilt. Rings are none of it.
 void refuse_unsupported_memory(const images::Document &document, Findings &findings);
+// Of one address space, which may be in the document or not.
+void refuse_unsupported_memory(const images::Memory &memory, const images::Document &document, Findings &findings);
 
 } // namespace bpfckpt::policy
