@@ -16,7 +16,7 @@ namespace bpfckpt::iterators {
 // libbpf does not parse it; here it becomes what it is.
 static int prepare_iterator(bpf_program *program, bpf_prog_load_opts *options, long)
 {
-	Result<const KernelBtf *> kernel = KernelBtf::get();
+	Result<std::shared_ptr<const KernelBtf>> kernel = KernelBtf::get();
 	std::string_view section = bpf_program__section_name(program);
 	section.remove_prefix(std::min(section.find('/') + 1, section.size()));
 	options->attach_btf_id = kernel ? (*kernel)->iterator_id("bpf_iter_" + std::string(section)) : 0;

@@ -37,7 +37,7 @@ public:
 		BpfObject named(Skeleton::open());
 		if (!named.skeleton_)
 			return errno_error(errno, "cannot open BPF object");
-		const KernelBtf *kernel = TRY(KernelBtf::get());
+		std::shared_ptr<const KernelBtf> kernel = TRY(KernelBtf::get());
 		TRY(handle_iterator_sections());
 		UniqueFd types = TRY(kernel->cut_down(relocatable_names(bpf_object__btf(named.skeleton_->obj))));
 		std::string path = fmt::format("/proc/self/fd/{}", types.get());

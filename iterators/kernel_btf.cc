@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "iterators/kernel_btf.h"
 
+#include <mutex>
 #include <optional>
 
 #include <fcntl.h>
@@ -177,12 +178,21 @@ Result<KernelBtf> KernelBtf::parse()
 	return kernel;
 }
 
-Result<const KernelBtf *> KernelBtf::get()
+static std::mutex mutex;
+static std::shared_ptr<const KernelBtf> parsed;
+
+Result<std::shared_ptr<const KernelBtf>> KernelBtf::get()
 {
-	static const Result<KernelBtf> kKernel = parse();
-	if (!kKernel)
-		return kKernel.error();
-	return &*kKernel;
+	std::lock_guard lock(mutex);
+	if (!parsed)
+		parsed = std::make_shared<const KernelBtf>(TRY(parse()));
+	return parsed;
+}
+
+void KernelBtf::forget()
+{
+	std::lock_guard lock(mutex);
+	parsed.reset();
 }
 
 unsigned KernelBtf::iterator_id(const std::string &name) const

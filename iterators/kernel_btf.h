@@ -28,9 +28,11 @@ using Btf = std::unique_ptr<btf, FreeBtf>;
 
 class KernelBtf {
 public:
-	// Parsed at the first call, kept for the life of the process, safe from several threads. Errors: kKernelLacks
-	// without CONFIG_DEBUG_INFO_BTF.
-	static Result<const KernelBtf *> get();
+	// Parsed at the first call, and at the first one after forget(). Safe from several threads. Errors:
+	// kKernelLacks without CONFIG_DEBUG_INFO_BTF.
+	static Result<std::shared_ptr<const KernelBtf>> get();
+	// 8 MiB, once everything is loaded.
+	static void forget();
 
 	[[nodiscard]] const btf *types() const { return types_.get(); }
 

@@ -17,7 +17,8 @@ struct KernelLayout::Impl {
 		uint32_t type;
 	};
 
-	const btf *types = nullptr; // of KernelBtf
+	std::shared_ptr<const KernelBtf> kernel;
+	const btf *types = nullptr; // its
 	std::unordered_map<std::string_view, uint32_t> structs;
 	std::unordered_map<std::string_view, uint32_t> enums;
 	std::unordered_map<std::string_view, int64_t> request_flags;
@@ -97,8 +98,8 @@ std::optional<FieldLayout> KernelLayout::Impl::find(std::string_view type, std::
 Result<KernelLayout> KernelLayout::load()
 {
 	auto impl = std::make_unique<Impl>();
-	const KernelBtf *kernel = TRY(KernelBtf::get());
-	impl->types = kernel->types();
+	impl->kernel = TRY(KernelBtf::get());
+	impl->types = impl->kernel->types();
 	impl->index();
 	return KernelLayout(std::move(impl));
 }

@@ -25,7 +25,7 @@ static int offset_of(const btf *types, const char *structure, const char *field)
 
 TEST(KernelBtfTest, copy_has_the_named_types_with_the_same_layout)
 {
-	const KernelBtf *kernel = KernelBtf::get().value();
+	std::shared_ptr<const KernelBtf> kernel = KernelBtf::get().value();
 	Btf copy = reopen(kernel->cut_down({"task_struct", "no_such_type"}).value());
 	ASSERT_TRUE(copy);
 	int offset = offset_of(kernel->types(), "task_struct", "comm");
@@ -39,7 +39,7 @@ TEST(KernelBtfTest, copy_has_the_named_types_with_the_same_layout)
 
 TEST(KernelBtfTest, iterators_are_known_by_name)
 {
-	const KernelBtf *kernel = KernelBtf::get().value();
+	std::shared_ptr<const KernelBtf> kernel = KernelBtf::get().value();
 	unsigned id = kernel->iterator_id("bpf_iter_task");
 	ASSERT_NE(id, 0U);
 	EXPECT_STREQ(btf__name_by_offset(kernel->types(), btf__type_by_id(kernel->types(), id)->name_off),

@@ -14,6 +14,7 @@
 
 #include "images/directory_writer.h"
 #include "images/validate.h"
+#include "iterators/kernel_btf.h"
 #include "iterators/sleeper_reader.h"
 #include "user/cli/dump_stats.h"
 #include "user/cli/report.h"
@@ -125,6 +126,7 @@ Result<> Dump::prepare()
 		tasks.push_back(task.task);
 	sleepers_ = TRY(iterators::SleeperReader::load(static_cast<uint32_t>(tasks.size())));
 	TRY(sleepers_->look_at(tasks));
+	iterators::KernelBtf::forget();
 	log_.steps("loaded, attached and tried the BPF programs");
 	if (!options_.dry_run) {
 		int pages_fd = TRY(writer_->raw_file(memory::kPagesFile));
