@@ -19,6 +19,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 RECORD_MAP(vma_map, vma_record);
 RECORD_MAP(mm_map, mm_record);
+RECORD_MAP(vma_names, vma_name_record);
 
 /* Set by user space once it has learned them from its own mappings; 0 until then. */
 __u64 special_ops;
@@ -145,8 +146,9 @@ static void fill_file(struct vma_record *r, struct file___vma *file)
 static void fill_name(struct vma_record *r, struct vm_area_struct *vma, struct file___vma *file)
 {
 	const void *name = NULL;
+	struct vma_name_record *record;
 
-	r->name[0] = 0;
+	r->name = 0;
 	if (file && shmem_device && r->device == shmem_device)
 		name = file->f_path.dentry->d_name.name;
 	else if (special_ops && r->ops == special_ops)
@@ -156,8 +158,12 @@ static void fill_name(struct vma_record *r, struct vm_area_struct *vma, struct f
 
 		name = anon ? &anon->name : NULL;
 	}
-	if (name)
-		bpf_probe_read_kernel_str(r->name, sizeof(r->name), name);
+	if (!name)
+		return;
+	record = NEXT_RECORD(vma_names);
+	r->name = vma_names_count;
+	if (record)
+		bpf_probe_read_kernel_str(record->name, sizeof(record->name), name);
 }
 
 SEC("iter/task_vma")
@@ -195,7 +201,6 @@ int dump_vmas(struct bpf_iter__task_vma *ctx)
 	r->uffd = bpf_core_field_exists(vma->vm_userfaultfd_ctx.ctx) ? (__u64)vma->vm_userfaultfd_ctx.ctx : 0;
 	r->private_data = (__u64)vma->vm_private_data;
 	r->space = mm_map_count - 1;
-	r->reserved = 0;
 	fill_file(r, file);
 	fill_name(r, vma, file);
 	return 0;

@@ -13,6 +13,7 @@
 #include "iterators/bpf_object.h"
 #include "iterators/own_mappings.h"
 #include "iterators/record_map.h"
+#include "iterators/record_text.h"
 
 namespace bpfckpt::iterators {
 
@@ -25,6 +26,7 @@ struct VmaReader::State {
 	BpfObject<vma_bpf> object;
 	RecordMap<vma_record> vma_map;
 	RecordMap<mm_record> mm_map;
+	RecordMap<vma_name_record> names;
 	std::vector<Pass> passes;
 	IterLinks links; // of the passes
 	std::vector<AddressSpace> spaces;
@@ -47,11 +49,13 @@ Result<VmaReader> VmaReader::load(const VmaCapacity &capacity)
 	BpfObject<vma_bpf> object = TRY(BpfObject<vma_bpf>::open());
 	bpf_map__set_max_entries(object->maps.vma_map, capacity.vmas);
 	bpf_map__set_max_entries(object->maps.mm_map, capacity.spaces);
+	bpf_map__set_max_entries(object->maps.vma_names, capacity.names);
 	TRY(object.load());
 	auto vma_map = TRY(RecordMap<vma_record>::create(object->maps.vma_map, &object->bss->vma_map_count));
+	auto names = TRY(RecordMap<vma_name_record>::create(object->maps.vma_names, &object->bss->vma_names_count));
 	auto mm_map = TRY(RecordMap<mm_record>::create(object->maps.mm_map, &object->bss->mm_map_count));
 	auto state = std::make_unique<State>(
-		State{std::move(object), std::move(vma_map), std::move(mm_map), {}, {}, {}, {}});
+		State{std::move(object), std::move(vma_map), std::move(mm_map), std::move(names), {}, {}, {}, {}});
 	TRY(state->learn_kinds());
 	return VmaReader(std::move(state));
 }
@@ -94,13 +98,14 @@ Result<> VmaReader::run()
 {
 	state_->vma_map.clear();
 	state_->mm_map.clear();
+	state_->names.clear();
 	state_->spaces.clear();
 	for (size_t i = 0; i < state_->passes.size(); i++) {
 		const Pass &pass = state_->passes[i];
 		std::span<const vma_record> vmas = TRY(state_->run([&] { return state_->links.run(i); }));
 		add_space(state_->spaces, state_->mm_map.records(), vmas, pass.pid, pass.tid);
 	}
-	if (state_->vma_map.overflowed() || state_->mm_map.overflowed())
+	if (state_->vma_map.overflowed() || state_->mm_map.overflowed() || state_->names.overflowed())
 		return make_error(Code::kLimit, "{} mappings of {} address spaces, more than there was room for",
 				  state_->vma_map.needed(), state_->mm_map.needed());
 	return {};
@@ -179,6 +184,16 @@ std::span<const vma_record> VmaReader::vmas() const
 	return state_->vma_map.records();
 }
 
+std::string_view VmaRecords::name_of(const vma_record &vma) const
+{
+	return vma.name && vma.name <= names.size() ? text_of(names[vma.name - 1].name) : std::string_view();
+}
+
+VmaRecords VmaReader::records() const
+{
+	return {spaces(), kinds(), state_->names.records()};
+}
+
 std::span<const AddressSpace> VmaReader::spaces() const
 {
 	return state_->spaces;
@@ -202,7 +217,7 @@ std::vector<uint64_t> VmaReader::files() const
 
 VmaCapacity VmaReader::needed() const
 {
-	return {.vmas = state_->vma_map.wanted(), .spaces = state_->mm_map.wanted()};
+	return {.vmas = state_->vma_map.wanted(), .spaces = state_->mm_map.wanted(), .names = state_->names.wanted()};
 }
 
 const VmaKinds &VmaReader::kinds() const

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include <sys/types.h>
@@ -48,12 +49,17 @@ void add_space(std::vector<AddressSpace> &spaces, std::span<const mm_record> mms
 struct VmaRecords {
 	std::span<const AddressSpace> spaces = {};
 	VmaKinds kinds = {};
+	std::span<const vma_name_record> names = {};
+
+	// Empty: it has none.
+	[[nodiscard]] std::string_view name_of(const vma_record &vma) const;
 };
 
 // How many records of each kind there is room for, of all processes together.
 struct VmaCapacity {
 	uint32_t vmas = 4096;
 	uint32_t spaces = 256;
+	uint32_t names = 1024;
 };
 
 class VmaReader {
@@ -72,7 +78,7 @@ public:
 
 	[[nodiscard]] std::span<const vma_record> vmas() const;
 	[[nodiscard]] std::span<const AddressSpace> spaces() const;
-	[[nodiscard]] VmaRecords records() const { return {spaces(), kinds()}; }
+	[[nodiscard]] VmaRecords records() const;
 	// struct file of every mapping and executable, each once.
 	[[nodiscard]] std::vector<uint64_t> files() const;
 	// What there is, or, where that was not enough, an eighth more than it takes.

@@ -63,8 +63,12 @@ struct vma_record {
 	__u32 file_mode;  /* f_mode, FMODE_* */
 	__u32 inode_mode; /* i_mode */
 	__u32 space;      /* index of the mm_record */
-	__u32 reserved;
-	char name[VMA_NAME_SIZE]; /* special mapping, anonymous name, or last path component of a nameless file; else
-				     empty */
+	__u32 name;       /* number of a vma_name_record, from 1; 0: none */
 };
-RECORD_LAYOUT(vma_record, 14 * 8 + 6 * 4 + VMA_NAME_SIZE, name, 14 * 8 + 6 * 4);
+RECORD_LAYOUT(vma_record, 14 * 8 + 6 * 4, name, 14 * 8 + 5 * 4);
+
+/* Of a special mapping, an anonymous name, or the last path component of a nameless file. Few have one. */
+struct vma_name_record {
+	char name[VMA_NAME_SIZE];
+};
+RECORD_LAYOUT(vma_name_record, VMA_NAME_SIZE, name, 0);

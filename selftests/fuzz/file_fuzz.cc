@@ -21,6 +21,7 @@ struct Records {
 	std::vector<socket_message_record> messages;
 	std::vector<mm_record> mms;
 	std::vector<vma_record> vmas;
+	std::vector<vma_name_record> vma_names;
 	std::string names;
 
 	explicit Records(Input input)
@@ -110,7 +111,12 @@ void Records::add_of_file(unsigned kind, Input &input)
 
 void Records::add_mapping(Input &input)
 {
-	if (input.take<uint8_t>() % 4 == 0) {
+	unsigned kind = input.take<uint8_t>() % 8;
+	if (kind == 1) {
+		vma_names.push_back(input.take_sparse<vma_name_record>());
+		return;
+	}
+	if (kind % 4 == 0) {
 		mm_record &mm = mms.emplace_back(input.take_sparse<mm_record>());
 		fuzz::make_addresses(mm.mm, mm.exe_file);
 		return;
@@ -118,7 +124,7 @@ void Records::add_mapping(Input &input)
 	vma_record &vma = vmas.emplace_back(input.take_sparse<vma_record>());
 	fuzz::make_addresses(vma.ops, vma.anon_vma, vma.policy, vma.uffd, vma.private_data, vma.file, vma.f_op,
 			     vma.inode);
-	fuzz::cut_down(vma.space);
+	fuzz::cut_down(vma.space, vma.name);
 }
 
 void Records::add(Input &input)
@@ -173,8 +179,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 						    .ring_f_op = fuzz::kAddresses | 1 << 6,
 						    .secretmem_f_op = fuzz::kAddresses | 2 << 6,
 						    .thp_disabled = 1 << 24,
-						    .shmem_device = 1}};
-	collect::collect_memory(mappings, nullptr, context);
+						    .shmem_device = 1},
+					  .names = records.vma_names};
+	(void)collect::collect_memory(mappings, nullptr, context);
 
 	// Names may be those of any number of files.
 	size_t names = (records.files.size() + records.vmas.size()) * (records.names.size() + 128);

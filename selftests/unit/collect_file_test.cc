@@ -108,7 +108,9 @@ TEST(CollectMemoryTest, text_and_vectors_end_with_their_fields)
 	std::vector<vma_record> vmas(1);
 	vmas[0].start = 0x1000;
 	vmas[0].end = 0x2000;
-	std::ranges::fill(vmas[0].name, 'n');
+	std::vector<vma_name_record> names(1);
+	std::ranges::fill(names[0].name, 'n');
+	vmas[0].name = 1;
 	std::vector<iterators::AddressSpace> spaces;
 	iterators::add_space(spaces, mms, vmas, 10, 10);
 	iterators::add_space(spaces, mms, vmas, 11, 11);
@@ -121,7 +123,7 @@ TEST(CollectMemoryTest, text_and_vectors_end_with_their_fields)
 	images::Document document;
 	Context context;
 	context.document = &document;
-	collect_memory({.spaces = spaces}, nullptr, context);
+	ASSERT_TRUE(collect_memory({.spaces = spaces, .names = names}, nullptr, context));
 	ASSERT_EQ(document.memory_size(), 1);
 	EXPECT_EQ(document.memory(0).layout().auxv().size(), MM_AUXV_WORDS * sizeof(uint64_t));
 	EXPECT_EQ(document.memory(0).vmas(0).name().size(), size_t{VMA_NAME_SIZE});

@@ -199,7 +199,7 @@ Result<> Collector::add_space(const AddressSpace &space)
 	std::string owner = process_name(*ctx_.document, space.pids.front());
 	check_space(mm, owner);
 	for (const vma_record &record : space.vmas)
-		add_vma(record, memory::kind_of(record, mm, vmas_.kinds), owner, memory);
+		add_vma(record, memory::kind_of(record, mm, vmas_), owner, memory);
 	images::MemoryTotals &totals = *memory.mutable_totals();
 	totals.set_virtual_bytes(mm.total_vm * memory::kPageSize);
 	totals.set_locked_bytes(mm.locked_vm * memory::kPageSize);
@@ -240,7 +240,8 @@ void Collector::add_vma(const vma_record &record, Vma::Kind kind, const std::str
 
 void Collector::name_vma(const vma_record &record, Vma &vma)
 {
-	vma.set_name(std::string(iterators::text_of(record.name)));
+	if (std::string_view name = vmas_.name_of(record); !name.empty())
+		vma.set_name(std::string(name));
 	if (!record.file)
 		return;
 	vma.set_offset(record.pgoff * memory::kPageSize);

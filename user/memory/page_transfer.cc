@@ -18,7 +18,7 @@
 namespace bpfckpt::memory {
 
 using iterators::AddressSpace;
-using iterators::VmaKinds;
+using iterators::VmaRecords;
 
 // An anonymous VMA of this size is worth a scan of its own, without the question for file pages.
 static constexpr uint64_t kLargeVma = 4 << 20;
@@ -40,8 +40,8 @@ struct PageDump::State {
 
 	// `parent`: an address space that was added before, of the process that forked this one; nullptr: none.
 	// `forked`: it may share pages with others of the tree.
-	Result<> add_space(const AddressSpace &space, const VmaKinds &kinds, const AddressSpace *parent, bool forked);
-	Result<> add_mapped_objects(const AddressSpace &space, const VmaKinds &kinds);
+	Result<> add_space(const AddressSpace &space, const VmaRecords &vmas, const AddressSpace *parent, bool forked);
+	Result<> add_mapped_objects(const AddressSpace &space, const VmaRecords &vmas);
 	Result<> add_object(const SharedObject &object);
 };
 
@@ -104,16 +104,17 @@ Result<> PageDump::copy(const iterators::VmaReader &vmas, const Parents &parents
 	for (const auto &[pid, ppid] : parents)
 		if (parents.contains(ppid))
 			forks.insert({pid, ppid});
-	for (const AddressSpace &space : vmas.spaces()) {
+	const VmaRecords records = vmas.records();
+	for (const AddressSpace &space : records.spaces) {
 		auto ppid = parents.find(space.pids.front());
 		auto parent = ppid == parents.end() ? by_pid.end() : by_pid.find(ppid->second);
-		TRY(state_->add_space(space, vmas.kinds(), parent == by_pid.end() ? nullptr : parent->second,
+		TRY(state_->add_space(space, records, parent == by_pid.end() ? nullptr : parent->second,
 				      forks.contains(space.pids.front())));
 		for (pid_t pid : space.pids)
 			by_pid[pid] = &space;
 	}
-	for (const AddressSpace &space : vmas.spaces())
-		TRY(state_->add_mapped_objects(space, vmas.kinds()));
+	for (const AddressSpace &space : records.spaces)
+		TRY(state_->add_mapped_objects(space, records));
 	for (const SharedObject &object : shared)
 		TRY(state_->add_object(object));
 	if (!loose.bytes.empty())
@@ -272,12 +273,12 @@ private:
 
 } // namespace
 
-Result<> PageDump::State::add_space(const AddressSpace &space, const VmaKinds &kinds, const AddressSpace *parent,
+Result<> PageDump::State::add_space(const AddressSpace &space, const VmaRecords &vmas, const AddressSpace *parent,
 				    bool forked)
 {
 	std::vector<bool> is_private;
 	for (const vma_record &vma : space.vmas)
-		is_private.push_back(has_private_pages(vma, kind_of(vma, *space.mm, kinds)));
+		is_private.push_back(has_private_pages(vma, kind_of(vma, *space.mm, vmas)));
 
 	PageMap map = TRY(PageMap::open(space.tid));
 	PageRanges pages;
@@ -312,10 +313,10 @@ Result<> PageDump::State::add_space(const AddressSpace &space, const VmaKinds &k
 	return {};
 }
 
-Result<> PageDump::State::add_mapped_objects(const AddressSpace &space, const VmaKinds &kinds)
+Result<> PageDump::State::add_mapped_objects(const AddressSpace &space, const VmaRecords &vmas)
 {
 	for (const vma_record &vma : space.vmas) {
-		if (!maps_nameless_object(vma, kind_of(vma, *space.mm, kinds), kinds))
+		if (!maps_nameless_object(vma, kind_of(vma, *space.mm, vmas), vmas.kinds))
 			continue;
 		SharedObject object = {
 			.inode = vma.inode,
@@ -324,7 +325,7 @@ Result<> PageDump::State::add_mapped_objects(const AddressSpace &space, const Vm
 			.size = vma.size,
 			.pid = space.tid,
 			.mapping = {vma.start, vma.end},
-			.name = vma.name,
+			.name = std::string(vmas.name_of(vma)),
 		};
 		TRY(add_object(object));
 	}

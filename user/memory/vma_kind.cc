@@ -48,11 +48,12 @@ static Vma::Kind kind_of_shmem(std::string_view name)
 	return Vma::UNKNOWN;
 }
 
-Vma::Kind kind_of(const vma_record &vma, const mm_record &mm, const VmaKinds &kinds)
+Vma::Kind kind_of(const vma_record &vma, const mm_record &mm, const iterators::VmaRecords &records)
 {
+	const VmaKinds &kinds = records.kinds;
 	auto is = [](uint64_t value, uint64_t learned) { return learned && value == learned; };
 	if (is(vma.ops, kinds.special_ops))
-		return kind_of_special(iterators::text_of(vma.name));
+		return kind_of_special(records.name_of(vma));
 	if (vma.flags & kVmHugetlb)
 		return Vma::HUGETLB;
 	if (is(vma.f_op, kinds.ring_f_op))
@@ -72,7 +73,7 @@ Vma::Kind kind_of(const vma_record &vma, const mm_record &mm, const VmaKinds &ki
 		return S_ISCHR(vma.inode_mode) || S_ISBLK(vma.inode_mode) ? Vma::DEVICE : Vma::UNKNOWN;
 	if (!(vma.flags & kVmMayShare))
 		return Vma::FILE_PRIVATE;
-	return vma.device == kinds.shmem_device ? kind_of_shmem(iterators::text_of(vma.name)) : Vma::FILE_SHARED;
+	return vma.device == kinds.shmem_device ? kind_of_shmem(records.name_of(vma)) : Vma::FILE_SHARED;
 }
 
 uint64_t device_number(uint32_t s_dev)

@@ -37,7 +37,8 @@ inline constexpr uint64_t kVmShadowStack = 1UL << 37;
 inline constexpr uint64_t kVmDroppable = 1UL << 40;
 inline constexpr uint64_t kVmSealed = 1UL << 42 | 1UL << 63; // 63 from v6.10, 42 since v6.16
 
-[[nodiscard]] images::Vma::Kind kind_of(const vma_record &vma, const mm_record &mm, const iterators::VmaKinds &kinds);
+[[nodiscard]] images::Vma::Kind kind_of(const vma_record &vma, const mm_record &mm,
+					const iterators::VmaRecords &records);
 
 // st_dev of a superblock's s_dev, in which the kernel has 20 bits of minor number (include/linux/kdev_t.h).
 [[nodiscard]] uint64_t device_number(uint32_t s_dev);
