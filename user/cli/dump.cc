@@ -23,6 +23,7 @@
 #include "user/target/sleep_deadline.h"
 #include "user/uring/inexact.h"
 #include "user/util/interrupt.h"
+#include "user/util/kept_heap.h"
 #include "user/util/log.h"
 #include "user/util/urgency.h"
 #include "user/util/xstate.h"
@@ -74,7 +75,8 @@ private:
 	DumpStats stats_;
 	Clock::time_point start_ = Clock::now();
 	Clock::time_point frozen_at_;
-	std::optional<Urgency> urgency_; // while the tree is stopped
+	std::optional<Urgency> urgency_;    // while the tree is stopped
+	std::optional<KeptHeap> kept_heap_; // until the thaw
 	InterruptGuard interrupt_;
 	images::Document document_;
 	images::MemoryValidator memory_validator_{document_};
@@ -141,6 +143,7 @@ Result<> Dump::prepare()
 
 Result<> Dump::freeze()
 {
+	kept_heap_.emplace();
 	urgency_.emplace();
 	frozen_at_ = Clock::now();
 	TRY(tree_->freeze());
@@ -183,6 +186,7 @@ Result<> Dump::thaw()
 	TRY(tree_->thaw());
 	stats_.frozen = Clock::now() - frozen_at_;
 	urgency_.reset();
+	kept_heap_.reset();
 	log_.steps("frozen for {} us", duration_cast<microseconds>(stats_.frozen).count());
 	return {};
 }

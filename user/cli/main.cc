@@ -21,6 +21,7 @@
 #include "user/cli/usage.h"
 #include "user/uring/inexact.h"
 #include "user/util/io.h"
+#include "user/util/kept_heap.h"
 
 namespace bpfckpt::cli {
 namespace {
@@ -250,10 +251,6 @@ std::vector<std::string> split_verbosity(int argc, char **argv)
 	}
 	return args;
 }
-
-// Loading BPF objects takes some large blocks for a moment. Without a fixed limit glibc learns from the first ones to
-// keep such blocks in its heaps (mallopt(3), M_MMAP_THRESHOLD).
-constexpr int kLargeBlock = 256 << 10;
 
 int run(int argc, char **argv)
 {
