@@ -2,12 +2,12 @@
 #include "images/validate.h"
 
 #include "images/format.h"
+#include "user/util/page.h"
 
 namespace bpfckpt::images {
 
 namespace {
 
-constexpr uint64_t kPageSize = 4096;
 constexpr uint32_t kMaxSignal = 64;
 constexpr uint32_t kMaxProtectionKey = 15;
 constexpr uint32_t kMaxDescriptor = INT32_MAX & -64; // sysctl_nr_open_max (fs/file.c)

@@ -15,12 +15,12 @@
 #include "iterators/file_kinds.h"
 #include "iterators/file_path.h"
 #include "iterators/record_map.h"
+#include "user/util/page.h"
 
 namespace bpfckpt::iterators {
 
 // The same in bpf/file.bpf.c.
 constexpr size_t kNameRoom = kMaxName;
-constexpr size_t kPageSize = 4096;
 
 struct FileReader::Impl {
 	explicit Impl(BpfObject<file_bpf> &&object) : bpf(std::move(object)) {}

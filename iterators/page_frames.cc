@@ -10,19 +10,19 @@
 #include "bpf/page_frame.skel.h"
 #include "iterators/bpf_object.h"
 #include "user/util/mapping.h"
+#include "user/util/page.h"
 
 namespace bpfckpt::iterators {
 
 namespace {
 
-constexpr size_t kPage = 4096;
 constexpr uint64_t kFrameMask = (1ULL << 55) - 1; // Documentation/admin-guide/mm/pagemap.rst
 
 Result<uint64_t> own_frame(const void *address)
 {
 	UniqueFd pagemap(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
 	uint64_t entry = 0;
-	auto offset = static_cast<off_t>(reinterpret_cast<uintptr_t>(address) / kPage * sizeof(entry));
+	auto offset = static_cast<off_t>(reinterpret_cast<uintptr_t>(address) / kPageSize * sizeof(entry));
 	if (::pread(pagemap.get(), &entry, sizeof(entry), offset) != sizeof(entry))
 		return errno_error(errno, "cannot read the page map").on("/proc/self/pagemap");
 	if (!(entry & kFrameMask))
@@ -40,19 +40,19 @@ Result<uint64_t> address_of_frame_0(BpfObject<page_frame_bpf> &object)
 	UniqueFd ring(static_cast<int>(syscall(SYS_io_uring_setup, 1, &params)));
 	if (!ring.valid())
 		return 0;
-	Mapping queues = TRY(Mapping::create(kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring.get(),
+	Mapping queues = TRY(Mapping::create(kPageSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring.get(),
 					     IORING_OFF_SQ_RING));
 	object->bss->ring_fd = static_cast<__u32>(ring.get());
 	TRY(run_syscall_program(object->progs.find_queues, {}));
 	uint64_t address = object->bss->queues_address, frame = TRY(own_frame(queues.data()));
-	return address % kPage ? 0 : address - frame * kPage;
+	return address % kPageSize ? 0 : address - frame * kPageSize;
 }
 
 } // namespace
 
 Result<PageFrames> PageFrames::learn()
 {
-	Mapping own = TRY(Mapping::create(kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1));
+	Mapping own = TRY(Mapping::create(kPageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1));
 	*static_cast<char *>(own.data()) = 1;
 	int ends[2];
 	if (::pipe2(ends, O_CLOEXEC) < 0)

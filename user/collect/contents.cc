@@ -11,12 +11,12 @@
 #include <unistd.h>
 
 #include "user/collect/borrower.h"
+#include "user/util/page.h"
 #include "user/util/unique_fd.h"
 
 namespace bpfckpt::collect {
 
 constexpr unsigned kFmodeRead = 1;
-constexpr int kPageSize = 4096;
 constexpr unsigned kListen = 10; // TCP_LISTEN
 
 namespace {
@@ -38,7 +38,7 @@ public:
 	// All of it, or nothing.
 	std::optional<std::string> copy(int source, const file_pipe &pipe)
 	{
-		int size = static_cast<int>(pipe.slots) * kPageSize;
+		int size = static_cast<int>(pipe.slots * kPageSize);
 		if (::fcntl(write_.get(), F_GETPIPE_SZ) < size && ::fcntl(write_.get(), F_SETPIPE_SZ, size) < 0)
 			return {};
 		if (::tee(source, write_.get(), INT_MAX, SPLICE_F_NONBLOCK) < 0)

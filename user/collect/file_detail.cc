@@ -8,11 +8,11 @@
 #include <sys/sysmacros.h>
 
 #include "user/memory/vma_kind.h"
+#include "user/util/page.h"
 #include "user/util/saturate.h"
 
 namespace bpfckpt::collect {
 
-constexpr uint32_t kPageSize = 4096;
 constexpr uint64_t kBlock = 512;       // of i_blocks
 constexpr uint32_t kPacketFlag = 0x08; // PIPE_BUF_FLAG_PACKET: include/linux/pipe_fs_i.h
 
@@ -92,7 +92,7 @@ void DetailCollector::collect_inotify(const file_record &record, images::Inotify
 
 void DetailCollector::collect_pipe(const file_record &record, images::Pipe &pipe) const
 {
-	pipe.set_size(record.pipe.slots * kPageSize);
+	pipe.set_size(static_cast<uint32_t>(record.pipe.slots * kPageSize));
 	pipe.set_queued(static_cast<uint32_t>(record.pipe.queued));
 	pipe.set_readers(record.pipe.readers);
 	pipe.set_writers(record.pipe.writers);

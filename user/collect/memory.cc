@@ -153,7 +153,7 @@ uint64_t resident_bytes(pid_t pid)
 	size_t at = text->find(' ');
 	if (at != std::string::npos)
 		std::from_chars(text->data() + at + 1, text->data() + text->size(), pages);
-	return pages * memory::kPageSize;
+	return pages * kPageSize;
 }
 
 } // namespace
@@ -201,8 +201,8 @@ Result<> Collector::add_space(const AddressSpace &space)
 	for (const vma_record &record : space.vmas)
 		add_vma(record, memory::kind_of(record, mm, vmas_), owner, memory);
 	images::MemoryTotals &totals = *memory.mutable_totals();
-	totals.set_virtual_bytes(mm.total_vm * memory::kPageSize);
-	totals.set_locked_bytes(mm.locked_vm * memory::kPageSize);
+	totals.set_virtual_bytes(mm.total_vm * kPageSize);
+	totals.set_locked_bytes(mm.locked_vm * kPageSize);
 	if (pages_)
 		add_pages(mm, memory);
 	if (ctx_.take_memory && !has_segment(memory)) {
@@ -244,7 +244,7 @@ void Collector::name_vma(const vma_record &record, Vma &vma)
 		vma.set_name(std::string(name));
 	if (!record.file)
 		return;
-	vma.set_offset(record.pgoff * memory::kPageSize);
+	vma.set_offset(record.pgoff * kPageSize);
 	vma.set_file(ctx_.ids.files.find(record.file));
 	if (auto file = files_.find(vma.file()); file != files_.end())
 		vma.set_name(file->second->path());

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Registered buffers (struct io_mapped_ubuf, io_uring/rsrc.h): where their pages are, and which of them are one.
 #include "user/collect/uring_index.h"
+#include "user/util/page.h"
 
 namespace bpfckpt::collect {
 
 namespace {
-
-constexpr uint64_t kPage = 4096;
 
 // Where one page is, as a run of its own.
 images::PinnedRun run_of(const uring::PinnedPage &page, const UringIndex &index, const Context &context, uint64_t mm)
 {
 	images::PinnedRun run;
 	run.set_start(page.address);
-	run.set_length(kPage);
+	run.set_length(kPageSize);
 	if (page.mm && page.mm == mm)
 		run.set_moved_to(page.moved_to);
 	else if (page.inode)
@@ -54,7 +53,8 @@ void add_place(const uring::BufferPlace &place, const UringIndex &index, const C
 	for (const uring::PinnedPage &page : place.elsewhere) {
 		images::PinnedRun run = run_of(page, index, context, mm);
 		if (buffer.elsewhere_size() && goes_on(*buffer.elsewhere().rbegin(), run))
-			buffer.mutable_elsewhere()->rbegin()->set_length(buffer.elsewhere().rbegin()->length() + kPage);
+			buffer.mutable_elsewhere()->rbegin()->set_length(buffer.elsewhere().rbegin()->length() +
+									 kPageSize);
 		else
 			*buffer.add_elsewhere() = run;
 	}

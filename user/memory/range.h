@@ -6,9 +6,9 @@
 #include <span>
 #include <vector>
 
-namespace bpfckpt::memory {
+#include "user/util/page.h"
 
-inline constexpr uint64_t kPageSize = 4096;
+namespace bpfckpt::memory {
 
 struct Range {
 	uint64_t start = 0;

@@ -8,6 +8,7 @@
 
 #include "user/target/batch.h"
 #include "user/uring/provided.h"
+#include "user/util/page.h"
 
 namespace bpfckpt::restore {
 
@@ -16,7 +17,6 @@ using target::SyscallBatch;
 
 namespace {
 
-constexpr uint64_t kPage = 4096;
 // Newer than the headers of the oldest build machine.
 constexpr uint64_t kMapBuffers = 0x80000000; // IORING_OFF_PBUF_RING
 constexpr unsigned kMapShift = 16;           // IORING_OFF_PBUF_SHIFT
@@ -45,9 +45,9 @@ Result<BufferRing> BufferRing::open(const NewRing &ring, const BufferGroup &grou
 	BufferRing result(ring, group);
 	size_t size = group.entries() * sizeof(io_uring_buf);
 	if (group.kernel_memory())
-		result.mapping_ = TRY(
-			Mapping::create((size + kPage - 1) / kPage * kPage, PROT_READ | PROT_WRITE, MAP_SHARED, ring.fd,
-					static_cast<off_t>(kMapBuffers | uint64_t{group.id()} << kMapShift)));
+		result.mapping_ = TRY(Mapping::create(
+			(size + kPageSize - 1) / kPageSize * kPageSize, PROT_READ | PROT_WRITE, MAP_SHARED, ring.fd,
+			static_cast<off_t>(kMapBuffers | uint64_t{group.id()} << kMapShift)));
 	return result;
 }
 

@@ -343,7 +343,7 @@ Result<> AddressSpace::take_keys()
 	ProtectionKeys keys(batch, memory_.layout());
 	std::vector<target::RemoteRange> occupied = files_.plan().occupied;
 	occupied.push_back(member_.leader.stub().area());
-	keys.take(TRY(target::find_hole(occupied, memory::kPageSize)));
+	keys.take(TRY(target::find_hole(occupied, kPageSize)));
 	if (batch.empty())
 		return {};
 	TRY(batch.run(member_.leader));

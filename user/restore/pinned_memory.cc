@@ -12,7 +12,6 @@
 
 namespace bpfckpt::restore {
 
-using memory::kPageSize;
 using memory::Range;
 using target::SyscallBatch;
 

@@ -13,16 +13,16 @@
 #include "user/restore/ring_parts.h"
 #include "user/target/stub_process.h"
 #include "user/uring/worker_limits.h"
+#include "user/util/page.h"
 
 namespace bpfckpt::restore {
 
 using target::RemoteRange;
 using target::SyscallBatch;
 
-static constexpr uint64_t kPage = 4096;
-static constexpr uint64_t kLowest = 0x10000;          // the largest mmap_min_addr in use
-static constexpr uint64_t kTaskSize = 0x7ffffffff000; // TASK_SIZE without 5-level paging
-static constexpr uint64_t kStackGuard = 256 * kPage;  // stack_guard_gap: no mapping is put there
+static constexpr uint64_t kLowest = 0x10000;             // the largest mmap_min_addr in use
+static constexpr uint64_t kTaskSize = 0x7ffffffff000;    // TASK_SIZE without 5-level paging
+static constexpr uint64_t kStackGuard = 256 * kPageSize; // stack_guard_gap: no mapping is put there
 
 namespace {
 
@@ -81,7 +81,7 @@ Result<> RingMapper::find_plugs()
 	auto is_ring = [this](uint64_t from, uint64_t to) {
 		return std::ranges::any_of(vmas_, [&](auto *vma) { return vma->end() == from || vma->start() == to; });
 	};
-	uint64_t from = kPage;
+	uint64_t from = kPageSize;
 	for (const RemoteRange &range : taken) {
 		uint64_t to = range.address;
 		if (to > from && (to - from >= smallest || is_ring(from, to)))

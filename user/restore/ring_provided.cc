@@ -15,6 +15,7 @@
 #include "user/restore/buffer_ring.h"
 #include "user/uring/provided.h"
 #include "user/util/io.h"
+#include "user/util/page.h"
 
 namespace bpfckpt::restore {
 
@@ -23,7 +24,6 @@ using target::SyscallBatch;
 
 namespace {
 
-constexpr uint64_t kPage = 4096;
 // Newer than the headers of the oldest build machine.
 constexpr uint16_t kKernelMemory = 1; // IOU_PBUF_RING_MMAP
 constexpr uint16_t kIncremental = 2;  // IOU_PBUF_RING_INC
@@ -104,7 +104,7 @@ Result<> Provider::open_source()
 	peer_.reset(pair[1]);
 	SyscallBatch batch;
 	size_t got = batch.add(SYS_pidfd_getfd, kToolNumber, mine.get(), 0);
-	size_t mapped = batch.add(SYS_mmap, 0, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t mapped = batch.add(SYS_mmap, 0, kPageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	TRY(batch.run(ring_.maker));
 	number_ = static_cast<int>(batch.result(got));
 	scratch_ = static_cast<uint64_t>(batch.result(mapped));
@@ -117,7 +117,7 @@ Result<> Provider::close_source()
 		return {};
 	SyscallBatch batch;
 	batch.add(SYS_close, number_);
-	batch.add(SYS_munmap, scratch_, kPage);
+	batch.add(SYS_munmap, scratch_, kPageSize);
 	return batch.run(ring_.maker);
 }
 

@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <span>
 
+#include "user/util/page.h"
+
 namespace bpfckpt::target {
 
 // One element of the array, as the code in stub.cc reads it.
@@ -32,21 +34,20 @@ struct RemoteRange {
 
 class StubLayout {
 public:
-	static constexpr uint64_t kPage = 4096;
 	static constexpr uint64_t kMainSlot = 128 << 10;
-	static constexpr uint64_t kThreadSlot = kPage;
+	static constexpr uint64_t kThreadSlot = kPageSize;
 
 	StubLayout() = default;
 	StubLayout(uint64_t base, size_t threads) : base_(base), threads_(threads) {}
 
-	static uint64_t size_for(size_t threads) { return kPage + kMainSlot + threads * kThreadSlot; }
+	static uint64_t size_for(size_t threads) { return kPageSize + kMainSlot + threads * kThreadSlot; }
 
 	[[nodiscard]] RemoteRange area() const { return {base_, size_for(threads_)}; }
-	[[nodiscard]] RemoteRange code_page() const { return {base_, kPage}; }
-	[[nodiscard]] RemoteRange main_slot() const { return {base_ + kPage, kMainSlot}; }
+	[[nodiscard]] RemoteRange code_page() const { return {base_, kPageSize}; }
+	[[nodiscard]] RemoteRange main_slot() const { return {base_ + kPageSize, kMainSlot}; }
 	[[nodiscard]] RemoteRange thread_slot(size_t index) const
 	{
-		return {base_ + kPage + kMainSlot + index * kThreadSlot, kThreadSlot};
+		return {base_ + kPageSize + kMainSlot + index * kThreadSlot, kThreadSlot};
 	}
 
 	[[nodiscard]] uint64_t loop() const;         // start of the loop; r15: first StubCall, r14: behind the last

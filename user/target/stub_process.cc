@@ -57,7 +57,7 @@ Result<uint64_t> find_hole(std::span<const RemoteRange> occupied, uint64_t size)
 		uint64_t from = kLowest;
 		for (const RemoteRange &range : all) {
 			if (range.address > from && range.address - from >= size + 2 * guard)
-				return (from + guard + StubLayout::kPage - 1) & ~(StubLayout::kPage - 1);
+				return (from + guard + kPageSize - 1) & ~(kPageSize - 1);
 			from = std::max(from, range.end());
 		}
 	}

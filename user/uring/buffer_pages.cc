@@ -5,12 +5,12 @@
 #include <unordered_set>
 
 #include "user/uring/page_map_window.h"
+#include "user/util/page.h"
 
 namespace bpfckpt::uring {
 
 namespace {
 
-constexpr uint64_t kPage = 4096;
 // Documentation/admin-guide/mm/pagemap.rst
 constexpr uint64_t kFrameMask = (1ULL << 55) - 1;
 constexpr uint64_t kPresent = 1ULL << 63;
@@ -54,9 +54,9 @@ template <class Visit>
 bool visit_pages(uint64_t address, std::span<const uring_bvec> bvecs, const iterators::PageFrames &frames, Visit visit)
 {
 	for (const uring_bvec &bvec : bvecs) {
-		uint64_t frame = frames.frame_of(bvec.page) + bvec.offset / kPage;
+		uint64_t frame = frames.frame_of(bvec.page) + bvec.offset / kPageSize;
 		uint64_t end = address + bvec.length;
-		for (uint64_t page = address / kPage; page * kPage < end; page++, frame++)
+		for (uint64_t page = address / kPageSize; page * kPageSize < end; page++, frame++)
 			if (!visit(page, frame))
 				return false;
 		address = end;
@@ -141,7 +141,7 @@ void Comparison::place(const uring_buffer_record &buffer, BufferPages &result)
 	}
 	BufferPlace &best = place->second;
 	visit_pages(buffer.address, bvecs, frames_, [&](uint64_t page, uint64_t frame) {
-		best.elsewhere.push_back({.address = page * kPage, .page = frames_.page_of(frame)});
+		best.elsewhere.push_back({.address = page * kPageSize, .page = frames_.page_of(frame)});
 		return true;
 	});
 	for (const iterators::AddressSpace *space : order) {
@@ -160,12 +160,12 @@ void find_page(PinnedPage &pinned, const page_record &record, const iterators::P
 	       MappingIndex &index, PageMaps &maps)
 {
 	pinned.inode = record.inode;
-	pinned.offset = record.inode ? record.index * kPage : 0;
+	pinned.offset = record.inode ? record.index * kPageSize : 0;
 	pinned.unsought = record.other;
 	if (record.inode || record.other)
 		return;
 	bool whole = index.search(record.index, [&](const iterators::AddressSpace &space, uint64_t address) {
-		if (!is_frame(maps.entry(space, address / kPage), frames.frame_of(pinned.page)))
+		if (!is_frame(maps.entry(space, address / kPageSize), frames.frame_of(pinned.page)))
 			return false;
 		if (!pinned.mm || space.mm->mm == preferred) {
 			pinned.mm = space.mm->mm;
@@ -184,7 +184,7 @@ std::vector<PinnedPage> pages_elsewhere(uint64_t address, std::span<const uring_
 	std::vector<PinnedPage> elsewhere;
 	visit_pages(address, bvecs, frames, [&](uint64_t page, uint64_t frame) {
 		if (!is_frame(entry_of(page), frame))
-			elsewhere.push_back({.address = page * kPage, .page = frames.page_of(frame)});
+			elsewhere.push_back({.address = page * kPageSize, .page = frames.page_of(frame)});
 		return true;
 	});
 	return elsewhere;
@@ -195,7 +195,7 @@ bool pages_match(uint64_t address, std::span<const uring_bvec> bvecs, const iter
 {
 	uint64_t at = address;
 	for (const uring_bvec &bvec : bvecs) {
-		if (at % kPage != bvec.offset % kPage)
+		if (at % kPageSize != bvec.offset % kPageSize)
 			return false;
 		at += bvec.length;
 	}
@@ -229,7 +229,7 @@ MappingIndex::MappingIndex(std::span<const iterators::AddressSpace> spaces)
 		for (const vma_record &vma : space.vmas)
 			if (space.mm)
 				places_.push_back({.first = vma.pgoff,
-						   .end = vma.pgoff + (vma.end - vma.start) / kPage,
+						   .end = vma.pgoff + (vma.end - vma.start) / kPageSize,
 						   .furthest = 0,
 						   .address = vma.start,
 						   .space = &space});
@@ -248,7 +248,7 @@ bool MappingIndex::search(uint64_t index, const std::function<bool(const iterato
 			break;
 		if (++steps_ > kMostSteps)
 			return false;
-		if (place->end > index && visit(*place->space, place->address + (index - place->first) * kPage))
+		if (place->end > index && visit(*place->space, place->address + (index - place->first) * kPageSize))
 			return true;
 	}
 	return true;

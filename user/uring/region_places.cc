@@ -7,12 +7,11 @@
 
 #include "user/uring/buffer_pages.h"
 #include "user/uring/page_map_window.h"
+#include "user/util/page.h"
 
 namespace bpfckpt::uring {
 
 namespace {
-
-constexpr uint64_t kPage = 4096;
 
 struct Region {
 	uint64_t ring = 0;
@@ -30,7 +29,7 @@ std::map<std::pair<uint64_t, uint32_t>, Region> put_together(std::span<const uri
 		region.ring = record.ring;
 		region.first_index = record.first_index;
 		for (uint32_t i = 0; i < std::min<uint32_t>(record.count, URING_REGION_CHUNK); i++)
-			region.pages.push_back({record.page[i], kPage, 0});
+			region.pages.push_back({record.page[i], kPageSize, 0});
 	}
 	return regions;
 }
@@ -41,9 +40,9 @@ uint64_t address_in(const iterators::AddressSpace &space, const Region &region, 
 {
 	for (const vma_record &vma : space.vmas) {
 		uint64_t page = region.first_index - vma.pgoff;
-		if (page >= (vma.end - vma.start) / kPage)
+		if (page >= (vma.end - vma.start) / kPageSize)
 			continue;
-		uint64_t address = vma.start + page * kPage;
+		uint64_t address = vma.start + page * kPageSize;
 		if (pages_match(address, region.pages, frames, [&](uint64_t number) { return map.entry(number); }))
 			return address;
 	}

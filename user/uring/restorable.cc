@@ -15,6 +15,7 @@
 #include "user/uring/rearm.h"
 #include "user/uring/restorable_buffers.h"
 #include "user/uring/worker_limits.h"
+#include "user/util/page.h"
 
 namespace bpfckpt::uring {
 
@@ -22,7 +23,6 @@ constexpr uint64_t kRegionMask = 0xf8000000; // IORING_OFF_MMAP_MASK
 constexpr uint64_t kMapBuffers = 0x80000000; // IORING_OFF_PBUF_RING
 constexpr uint64_t kMapRegion = 0x20000000;  // IORING_MAP_OFF_PARAM_REGION
 constexpr uint32_t kRegisterRingFds = 20;    // IORING_REGISTER_RING_FDS
-constexpr uint64_t kPage = 4096;
 constexpr uint32_t kSingleIssuer = 1U << 12; // IORING_SETUP_SINGLE_ISSUER
 
 bool may_register(const images::Ring &ring, const images::Thread &thread)
@@ -272,7 +272,7 @@ void RingCheck::check_lent_memory(const images::Ring &ring)
 	};
 	check_part(ring.cq_user_address(), ring.sq_ring().size(), "its queues are");
 	check_part(ring.sq_user_address(), ring.sqes().size(), "its submissions are");
-	check_part(ring.region_user_address(), uint64_t{ring.region_pages()} * kPage, "its memory region is");
+	check_part(ring.region_user_address(), uint64_t{ring.region_pages()} * kPageSize, "its memory region is");
 	for (const images::BufferGroup &group : ring.buffer_groups())
 		if (group.ring())
 			check_part(group.user_address(), group.entries() * sizeof(io_uring_buf),

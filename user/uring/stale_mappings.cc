@@ -6,13 +6,13 @@
 #include <linux/io_uring.h>
 
 #include "user/uring/page_map_window.h"
+#include "user/util/page.h"
 
 namespace bpfckpt::uring {
 
 namespace {
 
-constexpr uint64_t kVmShared = 0x8; // VM_SHARED (include/linux/mm.h)
-constexpr uint64_t kPage = 4096;
+constexpr uint64_t kVmShared = 0x8;               // VM_SHARED (include/linux/mm.h)
 constexpr uint64_t kFrameMask = (1ULL << 55) - 1; // Documentation/admin-guide/mm/pagemap.rst
 constexpr uint64_t kPresent = 1ULL << 63;
 constexpr uint32_t kDeferTaskrun = 1U << 13; // no other ring can be resized
@@ -30,7 +30,7 @@ StaleMapping pages_of(const iterators::AddressSpace &space, const vma_record &vm
 		      PageMapWindow &map)
 {
 	StaleMapping mapping = {space.mm->mm, vma.start, {}};
-	for (uint64_t page = vma.start / kPage; page < vma.end / kPage && map.entry(page) & kPresent; page++)
+	for (uint64_t page = vma.start / kPageSize; page < vma.end / kPageSize && map.entry(page) & kPresent; page++)
 		mapping.pages.push_back(frames.page_of(map.entry(page) & kFrameMask));
 	return mapping;
 }
@@ -53,8 +53,8 @@ std::vector<StaleMapping> stale_mappings(const iterators::UringRecords &records,
 			if (!(vma.flags & kVmShared))
 				continue; // what it has written are pages of its own
 			auto ring = vma.file ? rings.find(ring_of(vma.file)) : rings.end();
-			uint64_t page = ring == rings.end() ? 0 : first_page(*ring->second, vma.pgoff * kPage);
-			uint64_t entry = page ? map.entry(vma.start / kPage) : 0;
+			uint64_t page = ring == rings.end() ? 0 : first_page(*ring->second, vma.pgoff * kPageSize);
+			uint64_t entry = page ? map.entry(vma.start / kPageSize) : 0;
 			if (entry & kPresent && (entry & kFrameMask) != frames.frame_of(page))
 				stale.push_back(pages_of(space, vma, frames, map));
 		}
