@@ -30,7 +30,7 @@ tidy() { # first count flag...
 	if [ "$count" -gt 1 ] && ! clang++-19 -fsyntax-only "$@" "$unit" 2>/dev/null; then
 		half=$((count / 2))
 		set -- "$first" "$count" "$half" "$@"
-		(shift 3 && tidy "$first" "$half" "$@") || failed=1
+		(shift 3 && tidy "$first" "$half" "$@" && exit $failed) || failed=1
 		first=$1 count=$2 half=$3
 		shift 3
 		tidy $((first + half)) $((count - half)) "$@"
