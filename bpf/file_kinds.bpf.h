@@ -14,8 +14,12 @@ static __always_inline void describe_eventfd(struct file_record *record)
 	struct eventfd_ctx *copy = (void *)eventfd_copy;
 	__u32 bytes = bpf_core_type_size(struct eventfd_ctx);
 
-	if (bytes > sizeof(eventfd_copy))
+	if (bytes > sizeof(eventfd_copy)) {
+		copy = (void *)record->private_data;
+		record->eventfd.count = BPF_CORE_READ(copy, count);
+		record->eventfd.flags = BPF_CORE_READ(copy, flags);
 		return;
+	}
 	bpf_probe_read_kernel(eventfd_copy, bytes, (void *)record->private_data);
 	record->eventfd.count = copy->count;
 	record->eventfd.flags = copy->flags;

@@ -50,7 +50,12 @@ static __always_inline struct resource resource_in(__u32 slot)
 		return (struct resource){};
 	if (!bpf_core_field_exists(CTX->buf_table))
 		return (struct resource){.address = address, .tag = tag_of(slot)};
-	if (bytes > sizeof(node_copy) || bpf_probe_read_kernel(node_copy, bytes, (void *)address))
+	if (bytes > sizeof(node_copy)) {
+		copy = (void *)address;
+		return (struct resource){
+			.node = address, .address = BPF_CORE_READ(copy, file_ptr), .tag = BPF_CORE_READ(copy, tag)};
+	}
+	if (bpf_probe_read_kernel(node_copy, bytes, (void *)address))
 		return (struct resource){};
 	return (struct resource){.node = address, .address = copy->file_ptr, .tag = copy->tag};
 }

@@ -79,35 +79,52 @@ Result<> parse_whole(Message &message, std::string_view bytes)
 	return content.escapes ? decode_strings(message) : Result<>();
 }
 
-// The records of a file, without their lengths.
-Result<std::vector<std::string_view>> split(std::string_view bytes)
+// The records of a file, without their lengths, some thousands at a time: what is in one is looked at before all are
+// found.
+class RecordSplitter {
+public:
+	explicit RecordSplitter(std::string_view bytes)
+		: bytes_(bytes),
+		  lengths_(reinterpret_cast<const uint8_t *>(bytes.data()), static_cast<int>(bytes.size()))
+	{
+	}
+	// Empty: there are no more.
+	Result<std::vector<std::string_view>> next();
+
+private:
+	static constexpr size_t kMost = 32768;
+
+	std::string_view bytes_;
+	google::protobuf::io::CodedInputStream lengths_;
+	size_t position_ = 0;
+	size_t count_ = 0;
+};
+
+Result<std::vector<std::string_view>> RecordSplitter::next()
 {
-	google::protobuf::io::CodedInputStream lengths(reinterpret_cast<const uint8_t *>(bytes.data()),
-						       static_cast<int>(bytes.size()));
 	std::vector<std::string_view> records;
-	for (size_t position = 0; position < bytes.size();) {
+	while (position_ < bytes_.size() && records.size() < kMost) {
 		uint32_t length = 0;
-		if (!lengths.ReadVarint32(&length))
-			return make_error(Code::kCorrupt, "is truncated after record {}", records.size());
-		position = static_cast<size_t>(lengths.CurrentPosition());
+		if (!lengths_.ReadVarint32(&length))
+			return make_error(Code::kCorrupt, "is truncated after record {}", count_);
+		position_ = static_cast<size_t>(lengths_.CurrentPosition());
+		count_++;
 		// No record is empty: each has an id.
-		if (length == 0 || length > bytes.size() - position)
-			return make_error(Code::kCorrupt, "is truncated within record {}", records.size() + 1);
-		records.push_back(bytes.substr(position, length));
-		lengths.Skip(static_cast<int>(length));
-		position += length;
+		if (length == 0 || length > bytes_.size() - position_)
+			return make_error(Code::kCorrupt, "is truncated within record {}", count_);
+		records.push_back(bytes_.substr(position_, length));
+		lengths_.Skip(static_cast<int>(length));
+		position_ += length;
 	}
 	return records;
 }
 
 // By all cores together: there may be thousands.
 template <class Message>
-Result<uint32_t> parse_all(std::string_view bytes, google::protobuf::RepeatedPtrField<Message> &out,
-			   google::protobuf::Arena *arena)
+Result<> parse_some(std::span<const std::string_view> records, google::protobuf::RepeatedPtrField<Message> &out,
+		    google::protobuf::Arena *arena)
 {
-	std::vector<std::string_view> records = TRY(split(bytes));
 	std::vector<Message *> messages(records.size());
-	google::protobuf::LogSilencer quiet; // what is wrong with one is in the error
 	Result<> parsed = for_each_on_cores(records.size(), kRecordsAtATime, [&](size_t i) {
 		messages[i] = google::protobuf::Arena::CreateMessage<Message>(arena);
 		return parse_whole(*messages[i], records[i]);
@@ -116,8 +133,23 @@ Result<uint32_t> parse_all(std::string_view bytes, google::protobuf::RepeatedPtr
 	for (Message *message : messages)
 		if (message)
 			out.UnsafeArenaAddAllocated(message);
-	TRY(std::move(parsed));
-	return static_cast<uint32_t>(records.size());
+	return parsed;
+}
+
+template <class Message>
+Result<uint32_t> parse_all(std::string_view bytes, google::protobuf::RepeatedPtrField<Message> &out,
+			   google::protobuf::Arena *arena)
+{
+	google::protobuf::LogSilencer quiet; // what is wrong with one is in the error
+	RecordSplitter splitter(bytes);
+	uint32_t count = 0;
+	for (;;) {
+		std::vector<std::string_view> records = TRY(splitter.next());
+		if (records.empty())
+			return count;
+		TRY(parse_some<Message>(records, out, arena));
+		count += static_cast<uint32_t>(records.size());
+	}
 }
 
 } // namespace

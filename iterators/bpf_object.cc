@@ -121,12 +121,16 @@ Result<> IterLink::run() const
 	}
 }
 
-// Four readers have links, and the rest is for a pidfd of each process, and files of the tree.
-static size_t link_limit()
+// Four readers have links, and the rest is for a pidfd of each process, and files of the tree. Those of thousands of
+// processes would be memory that has to be found first.
+static size_t link_limit(size_t processes)
 {
+	constexpr size_t kReserve = 256, kReaders = 4, kAlways = 512;
 	rlimit limit = {};
 	::getrlimit(RLIMIT_NOFILE, &limit);
-	return limit.rlim_cur / 16;
+	size_t taken = processes + kReserve;
+	size_t room = limit.rlim_cur > taken ? (limit.rlim_cur - taken) / kReaders : 0;
+	return std::min<size_t>(room, std::max<size_t>(limit.rlim_cur / 16, kAlways));
 }
 
 Result<> IterLinks::attach(bpf_program *program, std::vector<IterFilter> filters)
@@ -134,7 +138,7 @@ Result<> IterLinks::attach(bpf_program *program, std::vector<IterFilter> filters
 	program_ = program;
 	filters_ = std::move(filters);
 	links_.clear();
-	links_.reserve(std::min(filters_.size(), link_limit()));
+	links_.reserve(std::min(filters_.size(), link_limit(filters_.size())));
 	while (links_.size() < links_.capacity())
 		links_.push_back(TRY(IterLink::attach(program_, filters_[links_.size()])));
 	return {};

@@ -37,9 +37,12 @@ public:
 		BpfObject named(Skeleton::open());
 		if (!named.skeleton_)
 			return errno_error(errno, "cannot open BPF object");
+		auto names = relocatable_names(bpf_object__btf(named.skeleton_->obj));
+		if (names.empty())
+			return named;
 		std::shared_ptr<const KernelBtf> kernel = TRY(KernelBtf::get());
 		TRY(handle_iterator_sections());
-		UniqueFd types = TRY(kernel->cut_down(relocatable_names(bpf_object__btf(named.skeleton_->obj))));
+		UniqueFd types = TRY(kernel->cut_down(names));
 		std::string path = fmt::format("/proc/self/fd/{}", types.get());
 		LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = path.c_str());
 		BpfObject object(Skeleton::open(&options));

@@ -31,7 +31,7 @@ public:
 	// Parsed at the first call, and at the first one after forget(). Safe from several threads. Errors:
 	// kKernelLacks without CONFIG_DEBUG_INFO_BTF.
 	static Result<std::shared_ptr<const KernelBtf>> get();
-	// 8 MiB, once everything is loaded.
+	// 8 MiB, once that is loaded which a dump always needs.
 	static void forget();
 
 	[[nodiscard]] const btf *types() const { return types_.get(); }

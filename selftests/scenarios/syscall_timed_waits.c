@@ -130,6 +130,26 @@ static long run_epoll_pwait2_constant(void)
 	return check_constant(page, sizeof(time), &time, syscall(SYS_EPOLL_PWAIT2, epoll, &event, 1, page, NULL, 8));
 }
 
+/* Two threads wait with one timeout, and began at different times. */
+static const struct timespec *shared_constant;
+
+static long run_shared(void)
+{
+	struct epoll_event event;
+	int64_t start = wait_clock_ns(), took;
+	long result = syscall(SYS_EPOLL_PWAIT2, epoll, &event, 1, shared_constant, NULL, 8);
+
+	took = wait_clock_ns() - start;
+	SCENARIO_CHECK(took >= (WAIT_TIMEOUT_MS - 1) * 1000000LL, "a shared timeout: %lld ns only", (long long)took);
+	return result;
+}
+
+static long run_shared_later(void)
+{
+	scenario_sleep_ms(50);
+	return run_shared();
+}
+
 static long run_futex(void)
 {
 	struct timespec time = timeout();
@@ -178,6 +198,8 @@ static struct wait waits[] = {
 	{.name = "ppoll with a constant", .run = run_ppoll_constant},
 	{.name = "select with a constant", .run = run_select_constant},
 	{.name = "epoll_pwait2 with a constant", .run = run_epoll_pwait2_constant},
+	{.name = "epoll_pwait2 with a constant of two threads", .run = run_shared},
+	{.name = "epoll_pwait2 with a constant of two threads, later", .run = run_shared_later},
 	{.name = "futex wait", .run = run_futex, .error = ETIMEDOUT},
 	{.name = "futex wait until", .run = run_futex_until, .error = ETIMEDOUT},
 	{.name = "sigtimedwait", .run = run_sigtimedwait, .error = EAGAIN},
@@ -203,6 +225,7 @@ int main(int argc, char **argv)
 	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	SCENARIO_REQUIRE(pipe(silent_pipe) == 0, "pipe");
+	shared_constant = constant(sizeof(*shared_constant), &(struct timespec[]){timeout()});
 	epoll = epoll_create1(0);
 	SCENARIO_REQUIRE(epoll_ctl(epoll, EPOLL_CTL_ADD, silent_pipe[0], &event) == 0, "epoll_ctl");
 	waits_start(waits, WAITS);

@@ -76,7 +76,7 @@ private:
 	Clock::time_point start_ = Clock::now();
 	Clock::time_point frozen_at_;
 	std::optional<Urgency> urgency_;    // while the tree is stopped
-	std::optional<KeptHeap> kept_heap_; // until the thaw
+	std::optional<KeptHeap> kept_heap_; // until everything is read
 	InterruptGuard interrupt_;
 	images::Document document_;
 	images::MemoryValidator memory_validator_{document_};
@@ -186,7 +186,6 @@ Result<> Dump::thaw()
 	TRY(tree_->thaw());
 	stats_.frozen = Clock::now() - frozen_at_;
 	urgency_.reset();
-	kept_heap_.reset();
 	log_.steps("frozen for {} us", duration_cast<microseconds>(stats_.frozen).count());
 	return {};
 }
@@ -320,6 +319,7 @@ Result<> Dump::run()
 	TRY(freeze());
 	log_.steps("froze {} processes, {} threads", tree_->stats().processes, tree_->stats().threads);
 	TRY(read());
+	kept_heap_.reset();
 	// A tree that goes on does so as soon as everything is read; one that is to end stays stopped until the images
 	// are safe.
 	if (options_.leave_running || options_.dry_run)

@@ -9,6 +9,7 @@
 #include <linux/bpf.h>
 
 #include "iterators/file_reader.h"
+#include "iterators/kernel_symbols.h"
 #include "iterators/sleeper_reader.h"
 #include "iterators/task_reader.h"
 #include "iterators/uring_reader.h"
@@ -136,6 +137,12 @@ Result<std::string> probe_vma_reader()
 	return without_detail(iterators::VmaReader::load());
 }
 
+Result<std::string> probe_kernel_symbols()
+{
+	const uint64_t nothing = 1;
+	return without_detail(iterators::kernel_symbols({&nothing, 1}));
+}
+
 Result<std::string> probe_uring_reader()
 {
 	return without_detail(iterators::UringReader::load());
@@ -155,6 +162,8 @@ constexpr auto kProbes = std::to_array<Probe>({
 	 probe_sleeper_reader},
 	{"BPF", "bpfckpt's file programs", "open files", nullptr, probe_file_reader},
 	{"BPF", "bpfckpt's memory programs", "address spaces", nullptr, probe_vma_reader},
+	{"BPF", "bpfckpt's symbol program", "calls that the kernel restarts, task work of rings", nullptr,
+	 probe_kernel_symbols},
 	{"BPF", "bpfckpt's io_uring programs", "rings and requests in flight", nullptr, probe_uring_reader},
 });
 

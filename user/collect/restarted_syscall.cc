@@ -94,7 +94,7 @@ void name_restarted_syscalls(std::span<const task_record> tasks, Context &contex
 			context.refuse(fmt::format("thread {} ({})", one.thread->tid(), one.thread->comm()),
 				       fmt::format("is inside restart_syscall(2) of {}",
 						   function.empty() ? "an unknown call" : function),
-				       "try again when the call has ended");
+				       symbols ? "try again when the call has ended" : symbols.error().message);
 	}
 }
 

@@ -6,6 +6,7 @@
 #include <linux/io_uring.h>
 
 #include "user/collect/snapshot.h"
+#include "user/util/page.h"
 
 namespace bpfckpt::collect {
 
@@ -28,6 +29,14 @@ uint64_t ring_file(const images::InterruptedSyscall &call, const task_record &ta
 	return fd == fds.end() ? 0 : fd->file;
 }
 
+// The descriptor may have come to name another ring since the thread began to wait.
+bool is_inside_region(const iterators::UringRecords &records, uint64_t address, uint64_t offset)
+{
+	auto ring = std::ranges::find(records.rings, address, &uring_ring_record::ring);
+	return ring != records.rings.end() && ring->param_region_npages &&
+	       offset <= ring->param_region_npages * kPageSize - kArgument;
+}
+
 } // namespace
 
 // A region of the kernel's own is mapped by the file of the ring. A part that has been unmapped is not there.
@@ -42,12 +51,14 @@ uint64_t Snapshot::wait_argument(pid_t tid, const images::InterruptedSyscall &ca
 	uint64_t offset = call.args(4);
 	auto region = ring_checks_.regions.find({file->private_data, URING_REGION_PARAM});
 	if (region != ring_checks_.regions.end())
-		return region->second.mm == task->mm ? region->second.address + offset : 0;
+		return region->second.mm == task->mm && is_inside_region(rings_->records(), file->private_data, offset)
+			       ? region->second.address + offset
+			       : 0;
 	for (const iterators::AddressSpace &space : vmas_->spaces()) {
 		if (!space.mm || space.mm->mm != task->mm)
 			continue;
 		for (const vma_record &vma : space.vmas) {
-			uint64_t first = vma.pgoff * URING_PAGE_BYTES;
+			uint64_t first = vma.pgoff * kPageSize;
 			uint64_t wanted = kMapRegion + offset;
 			if (vma.file == file->file && (first & kRegionMask) == kMapRegion && wanted >= first &&
 			    wanted + kArgument <= first + (vma.end - vma.start))

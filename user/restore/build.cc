@@ -73,7 +73,7 @@ private:
 	Rings rings_;
 	SysvSegments segments_;
 	Locks locks_;
-	std::vector<LentTimeout> lent_;
+	LentTimeouts lent_;
 	BuildStats stats_;
 };
 
@@ -195,10 +195,7 @@ int Builder::file_of_call(const Member &member, const images::Thread &thread) co
 Result<user_regs_struct> Builder::prepare_registers(const Member &member, Tracee &tracee, const images::Thread &thread)
 {
 	TRY(prepare_tiles(tracee, thread));
-	std::optional<LentTimeout> lent;
-	user_regs_struct regs = TRY(final_registers(tracee, thread, file_of_call(member, thread), lent));
-	if (lent)
-		lent_.push_back(*lent);
+	user_regs_struct regs = TRY(final_registers(tracee, thread, file_of_call(member, thread), lent_));
 	auto came_out = member.out_of_vdso.find(thread.tid());
 	return came_out == member.out_of_vdso.end() ? regs : came_out->second;
 }
@@ -247,14 +244,9 @@ Result<> Builder::go()
 				if (!options_.pidfile.empty())
 					unlink(options_.pidfile.c_str());
 			},
-		.finish =
-			[this] {
-				for (const LentTimeout &lent : lent_ | std::views::reverse)
-					give_back(lent);
-			},
+		.finish = [this] { lent_.give_back(); },
 	}));
-	for (LentTimeout &lent : lent_)
-		watch(lent);
+	lent_.lend();
 	segments_.hand_over();
 	Result<> gone = tree_.detach(options_.leave_stopped, *guard);
 	if (guard->committed())

@@ -109,27 +109,24 @@ static Result<uint64_t> timespec_address(const Tracee &tracee, const images::Int
 	return arg.ts;
 }
 
-static Result<> lend(Tracee &tracee, const images::InterruptedSyscall &call, int file, std::optional<LentTimeout> &lent)
+// Into `lent`, if the call has such a place.
+static Result<> note_remaining(const Tracee &tracee, const images::InterruptedSyscall &call, int file,
+			       LentTimeouts &lent)
 {
-	if (auto shortened = target::ShortenedSocketTimeout::apply(file, call.nr(), call.remaining_ns())) {
-		lent = {tracee.pid(), tracee.tid(), 0, {}, file, shortened};
-		return {};
-	}
-	uint64_t address = TRY(timespec_address(tracee, call));
-	if (!address)
-		return {};
-	LentTimeout timeout = {.pid = tracee.pid(), .tid = tracee.tid(), .address = address, .original = {}};
-	TRY(tracee.read(timeout.address, std::as_writable_bytes(std::span(&timeout.original, 1))));
-	timespec remaining = timespec_of(call.remaining_ns());
-	if (call.nr() == SYS_select) // struct timeval
-		remaining.tv_nsec = (remaining.tv_nsec + 999) / 1000;
-	if (target::write_lent(tracee.tid(), timeout.address, std::as_bytes(std::span(&remaining, 1))))
-		lent = timeout;
+	RemainingTime time = {.pid = tracee.pid(),
+			      .tid = tracee.tid(),
+			      .address = 0,
+			      .socket = file,
+			      .nr = call.nr(),
+			      .remaining_ns = call.remaining_ns()};
+	if (!target::socket_timeout_of(call.nr()))
+		time.address = TRY(timespec_address(tracee, call));
+	if (time.address || target::socket_timeout_of(call.nr()))
+		lent.add(time);
 	return {};
 }
 
-Result<user_regs_struct> final_registers(Tracee &tracee, const images::Thread &thread, int file,
-					 std::optional<LentTimeout> &lent)
+Result<user_regs_struct> final_registers(Tracee &tracee, const images::Thread &thread, int file, LentTimeouts &lent)
 {
 	user_regs_struct regs;
 	memcpy(&regs, thread.prstatus().data(), sizeof(regs));
@@ -154,7 +151,7 @@ Result<user_regs_struct> final_registers(Tracee &tracee, const images::Thread &t
 	if (call.nr() == SYS_epoll_wait || call.nr() == SYS_epoll_pwait)
 		regs.r10 = milliseconds(call.remaining_ns());
 	else
-		TRY(lend(tracee, call, file, lent));
+		TRY(note_remaining(tracee, call, file, lent));
 	return regs;
 }
 
@@ -170,18 +167,48 @@ Result<> set_final_state(Tracee &tracee, const images::Thread &thread, const use
 	return tracee.set_signal_mask(thread.signal_mask());
 }
 
-void watch(LentTimeout &lent)
+void LentTimeouts::add(const RemainingTime &time)
 {
-	lent.watch.emplace(lent.pid, lent.tid);
+	Key key = time.address ? Key(time.pid, time.address, -1, 0)
+			       : Key(0, 0, time.socket, target::socket_timeout_of(time.nr));
+	Place &place = places_[key];
+	if (place.threads.empty() || time.remaining_ns > place.longest.remaining_ns)
+		place.longest = time;
+	place.threads.emplace_back(time.pid, time.tid);
 }
 
-void give_back(const LentTimeout &lent)
+void LentTimeouts::lend()
 {
-	// Some microseconds on an idle machine; on a busy one the thread has to get a CPU first.
-	(void)lent.watch->wait(std::chrono::seconds(5));
-	if (lent.of_socket)
-		return lent.of_socket->put_back(lent.socket);
-	(void)target::write_lent(lent.tid, lent.address, std::as_bytes(std::span(&lent.original, 1)));
+	for (auto &[key, place] : places_) {
+		const RemainingTime &time = place.longest;
+		for (auto [pid, tid] : place.threads)
+			place.watches.emplace_back(pid, tid);
+		if (!time.address) {
+			place.of_socket =
+				target::ShortenedSocketTimeout::apply(time.socket, time.nr, time.remaining_ns);
+			continue;
+		}
+		timespec remaining = timespec_of(time.remaining_ns);
+		if (time.nr == SYS_select) // struct timeval
+			remaining.tv_nsec = (remaining.tv_nsec + 999) / 1000;
+		place.is_lent = target::read_lent(time.tid, time.address,
+						  std::as_writable_bytes(std::span(&place.original, 1))) &&
+				target::write_lent(time.tid, time.address, std::as_bytes(std::span(&remaining, 1)));
+	}
+}
+
+void LentTimeouts::give_back() const
+{
+	for (const auto &[key, place] : places_) {
+		// Some microseconds on an idle machine; on a busy one the thread has to get a CPU first.
+		for (const target::EntryWatch &watch : place.watches)
+			(void)watch.wait(std::chrono::seconds(5));
+		if (place.of_socket)
+			place.of_socket->put_back(place.longest.socket);
+		if (place.is_lent)
+			(void)target::write_lent(place.longest.tid, place.longest.address,
+						 std::as_bytes(std::span(&place.original, 1)));
+	}
 }
 
 } // namespace bpfckpt::restore

@@ -7,9 +7,14 @@
 // afterwards.
 #pragma once
 
+#include <map>
 #include <optional>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 #include <sys/user.h>
+#include <time.h>
 
 #include "images/task.pb.h"
 #include "user/target/entry_watch.h"
@@ -18,29 +23,47 @@
 
 namespace bpfckpt::restore {
 
-// A timeout that the kernel reads from the program's memory at entry: it is lent what remains, and gets its own value
-// back when the thread sleeps again.
-struct LentTimeout {
-	pid_t pid;
-	pid_t tid;
-	uint64_t address; // 0: that of a socket
-	timespec original;
-	int socket = -1; // in bpfckpt
-	std::optional<target::ShortenedSocketTimeout> of_socket = std::nullopt;
-	std::optional<target::EntryWatch> watch = std::nullopt; // from before detach() on
+// A thread that enters a call again of whose time a part is over, where the kernel reads that time when the call
+// begins: in the program's memory, or a socket's.
+struct RemainingTime {
+	pid_t pid = 0;
+	pid_t tid = 0;
+	uint64_t address = 0; // 0: that of a socket
+	int socket = -1;      // in bpfckpt
+	uint32_t nr = 0;      // of the call
+	int64_t remaining_ns = 0;
+};
+
+// Those places are lent what remains, and get their own value back when the threads sleep again. Threads that share one
+// have the longest of what remains: none may end early.
+class LentTimeouts {
+public:
+	void add(const RemainingTime &time);
+	// While all threads are stopped.
+	void lend();
+	// After they were let go: waits until each is in its call (or left it). Takes no memory.
+	void give_back() const;
+
+private:
+	// Whose memory and where, or else which socket and which of its two.
+	using Key = std::tuple<pid_t, uint64_t, int, int>;
+	struct Place {
+		RemainingTime longest = {};
+		std::vector<std::pair<pid_t, pid_t>> threads = {}; // pid and tid
+		timespec original = {};
+		bool is_lent = false;
+		std::optional<target::ShortenedSocketTimeout> of_socket = std::nullopt;
+		std::vector<target::EntryWatch> watches = {};
+	};
+	std::map<Key, Place> places_;
 };
 
 // What the thread goes on with. Sleeps in the stub if need be: after everything else that the thread does there.
 // `file`: bpfckpt's descriptor for the file that the call is about, -1 if there is none.
 Result<user_regs_struct> final_registers(target::Tracee &tracee, const images::Thread &thread, int file,
-					 std::optional<LentTimeout> &lent);
+					 LentTimeouts &lent);
 
 // Extended registers, registers, rseq critical section, signal mask: the thread must not be resumed but by detach().
 Result<> set_final_state(target::Tracee &tracee, const images::Thread &thread, const user_regs_struct &regs);
-
-// Before detach().
-void watch(LentTimeout &lent);
-// After detach(), last lent first: waits until the thread sleeps in its call (or left it), then gives the timeout back.
-void give_back(const LentTimeout &lent);
 
 } // namespace bpfckpt::restore

@@ -273,7 +273,7 @@ void FrozenTree::describe(const FrozenThread &thread, images::Thread *message) c
 
 void FrozenTree::add_extended_registers(const FrozenThread &thread, images::Thread *message)
 {
-	if (!thread.xstate.size())
+	if (!thread.xstate.size() || thread.stop != FrozenThread::Stop::kTrapped)
 		return;
 	std::vector<std::byte> xstate = thread.xstate.unpack();
 	message->set_xstate(xstate.data(), xstate.size());

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/target/lent_memory.h"
 
+#include <array>
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -15,7 +17,9 @@ namespace {
 
 bool write_by_proc(pid_t tid, uint64_t address, std::span<const std::byte> bytes)
 {
-	UniqueFd memory(::open(fmt::format("/proc/{}/mem", tid).c_str(), O_WRONLY | O_CLOEXEC));
+	std::array<char, 32> path = {}; // the heap may be in nobody's hands: see restore/finish_work.h
+	fmt::format_to_n(path.data(), path.size() - 1, "/proc/{}/mem", tid);
+	UniqueFd memory(::open(path.data(), O_WRONLY | O_CLOEXEC));
 	ssize_t done = ::pwrite(memory.get(), bytes.data(), bytes.size(), static_cast<off_t>(address));
 	return done == static_cast<ssize_t>(bytes.size());
 }
@@ -37,6 +41,13 @@ bool constants_can_be_written()
 }
 
 } // namespace
+
+bool read_lent(pid_t tid, uint64_t address, std::span<std::byte> bytes)
+{
+	iovec local = {bytes.data(), bytes.size()};
+	iovec remote = {reinterpret_cast<void *>(address), bytes.size()};
+	return ::process_vm_readv(tid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(bytes.size());
+}
 
 bool write_lent(pid_t tid, uint64_t address, std::span<const std::byte> bytes)
 {

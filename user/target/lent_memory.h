@@ -11,6 +11,8 @@
 
 namespace bpfckpt::target {
 
+[[nodiscard]] bool read_lent(pid_t tid, uint64_t address, std::span<std::byte> bytes);
+
 // False: nothing was written. Such memory is mapped shared, or this kernel lets only tracers write constants
 // (proc_mem.force_override): what was lent could not be put back.
 [[nodiscard]] bool write_lent(pid_t tid, uint64_t address, std::span<const std::byte> bytes);

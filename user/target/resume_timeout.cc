@@ -6,7 +6,6 @@
 #include <thread>
 
 #include <sys/ptrace.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "user/target/entry_watch.h"
@@ -21,9 +20,7 @@ using Timeout = InterruptedSyscall::Timeout;
 template <class T>
 bool read_remote(pid_t pid, uint64_t address, T *value)
 {
-	iovec local = {value, sizeof(*value)};
-	iovec remote = {reinterpret_cast<void *>(address), sizeof(*value)};
-	return ::process_vm_readv(pid, &local, 1, &remote, 1, 0) == sizeof(*value);
+	return read_lent(pid, address, std::as_writable_bytes(std::span(value, 1)));
 }
 
 template <class T>

@@ -4,7 +4,8 @@
 //
 // select(2) and its kin keep there what remains, so we do too, unless they could not (a constant, STICKY_TIMEOUTS).
 // Others must find it as it was: it is changed, the one thread goes on until it has read it, and it is put back while
-// all its kin are still stopped. What cannot be written even so (lent_memory.h) is left alone: the wait starts anew.
+// all its kin are still stopped, but those that were let go like this before. What cannot be written even so
+// (lent_memory.h) is left alone: the wait starts anew.
 #pragma once
 
 #include <cstdint>

@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "user/util/result.h"
+#include "user/util/memory_suffices.h"
 
 namespace bpfckpt {
 
@@ -24,7 +24,7 @@ public:
 		if (!at_once)
 			return;
 		try {
-			thread_ = std::jthread([this] { outcome_ = work_(); });
+			thread_ = std::jthread([this] { outcome_ = if_memory_suffices(work_); });
 			leave_cpu(thread_.native_handle(), sched_getcpu());
 		} catch (const std::system_error &) {
 			return;

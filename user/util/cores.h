@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
-#include <new>
 #include <system_error>
 #include <thread>
 #include <vector>
 
-#include "user/util/result.h"
+#include "user/util/memory_suffices.h"
 
 namespace bpfckpt {
 
@@ -31,17 +30,6 @@ void on_cores(size_t most, Work &&work)
 	work();
 }
 
-// No exception leaves a thread.
-template <class Make>
-Result<> make_if_memory_suffices(Make &&make, size_t i)
-{
-	try {
-		return make(i);
-	} catch (const std::bad_alloc &) {
-		return Error(Code::kLimit, "there is not enough memory");
-	}
-}
-
 // Calls make(i) for each i < count, `batch` of them in a row. The first error ends it.
 template <class Make>
 Result<> for_each_on_cores(size_t count, size_t batch, Make &&make)
@@ -52,7 +40,7 @@ Result<> for_each_on_cores(size_t count, size_t batch, Make &&make)
 	on_cores(count / batch, [&] {
 		for (size_t first = next.fetch_add(batch); first < count; first = next.fetch_add(batch)) {
 			for (size_t i = first; i < std::min(count, first + batch); i++) {
-				Result<> done = make_if_memory_suffices(make, i);
+				Result<> done = if_memory_suffices([&] { return make(i); });
 				if (done)
 					continue;
 				next = count;
