@@ -384,7 +384,8 @@ static bool is_brief()
 	static const bool brief = [] {
 		if (!getenv("TEST_BRIEF"))
 			return false;
-		std::cout << "note: TEST_BRIEF: scenarios are not inspected before their dump, and restored once, not "
+		std::cout << "note: TEST_BRIEF: scenarios are not inspected, most not dumped with -R, and restored "
+			     "once, not "
 			     "twice\n";
 		return true;
 	}();
@@ -419,6 +420,20 @@ static void restore_some_times(Scenario &scenario, const ScenarioOptions &option
 	}
 }
 
+static bool dump_and_leave_running(Scenario &scenario, const ScenarioOptions &options)
+{
+	Args leave_running = options.dump_args;
+	leave_running.emplace_back("-R");
+	if (scenario.dump(leave_running).exit != 0)
+		return false;
+	scenario.check_target();
+	SCOPED_TRACE("show");
+	Json stored = scenario.show(options.inspect_args);
+	if (options.verify && !stored.empty())
+		options.verify(stored);
+	return scenario.go(options.deadline);
+}
+
 void run_scenario(const std::string &program, const ScenarioOptions &options)
 {
 	Scenario scenario;
@@ -429,20 +444,10 @@ void run_scenario(const std::string &program, const ScenarioOptions &options)
 		if (options.verify && !live.empty())
 			options.verify(live);
 	}
-	Args leave_running = options.dump_args;
-	leave_running.emplace_back("-R");
-	if (scenario.dump(leave_running).exit != 0)
-		return;
-	scenario.check_target();
-	{
-		SCOPED_TRACE("show");
-		Json stored = scenario.show(options.inspect_args);
-		if (options.verify && !stored.empty())
-			options.verify(stored);
-	}
-	if (!scenario.go(options.deadline))
-		return;
 	const std::string &obstacle = options.no_restore.empty() ? restore_obstacle() : options.no_restore;
+	bool only_restore = is_brief() && obstacle.empty() && !options.verify && !options.always_leave_running;
+	if (!only_restore && !dump_and_leave_running(scenario, options))
+		return;
 	if (obstacle.empty())
 		restore_some_times(scenario, options);
 	else

@@ -138,10 +138,12 @@ struct ScenarioOptions {
 	// Not empty: restore is not tried, for this reason.
 	std::string no_restore = {};
 	milliseconds deadline = kDeadline; // of one round
+	bool always_leave_running = false; // dump -R also with TEST_BRIEF: the program is about being stopped
 };
 
 // inspect and verify; dump -R; show and verify; round; then, where this build can restore: dump, restore, round, twice.
-// TEST_BRIEF=1: no inspect, one restore. TEST_ROUNDS=20: twenty times dump -R, round, dump, restore, round.
+// TEST_BRIEF=1: no inspect, no dump -R where neither verify nor always_leave_running asks for it, one restore.
+// TEST_ROUNDS=20: twenty times dump -R, round, dump, restore, round.
 void run_scenario(const std::string &program, const ScenarioOptions &options = {});
 
 // dump is refused with exit 3 and `text` in its message, leaves no checkpoint behind, and the program does not notice.

@@ -10,6 +10,11 @@
 
 namespace bpfckpt::selftests {
 
+static void run_waits(const char *program)
+{
+	run_scenario(program, {.always_leave_running = true});
+}
+
 // How many threads of the program were in a system call that is entered again.
 static size_t resumed_threads(const Json &document)
 {
@@ -25,32 +30,32 @@ static size_t resumed_threads(const Json &document)
 
 TEST(Syscall, timed_waits_end_on_time)
 {
-	run_scenario("syscall_timed_waits");
+	run_waits("syscall_timed_waits");
 }
 
 TEST(Syscall, endless_waits_sleep_on)
 {
-	run_scenario("syscall_endless_waits");
+	run_waits("syscall_endless_waits");
 }
 
 TEST(Syscall, futex_waits_of_every_kind)
 {
-	run_scenario("syscall_futex_waits");
+	run_waits("syscall_futex_waits");
 }
 
 TEST(Syscall, handlers_end_waits_or_not_as_they_would_have)
 {
-	run_scenario("syscall_handlers");
+	run_waits("syscall_handlers");
 }
 
 TEST(Syscall, ring_waits_sleep_on)
 {
-	run_scenario("syscall_ring_waits");
+	run_waits("syscall_ring_waits");
 }
 
 TEST(Syscall, socket_waits_sleep_on)
 {
-	run_scenario("syscall_socket_waits");
+	run_waits("syscall_socket_waits");
 }
 
 // Half of the time is over at the dump: what is left is less than all of it.
