@@ -39,7 +39,7 @@ public:
 		for (bool full = false; !full;) {
 			UniqueFd &one =
 				waiting_.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-			connect(one.get(), address, size);
+			(void)connect(one.get(), address, size);
 			pollfd now = {.fd = one.get(), .events = POLLOUT, .revents = 0};
 			full = poll(&now, 1, 50) == 0;
 		}
