@@ -12,7 +12,8 @@
 #include <google/protobuf/message.h>
 
 #include "images/validate.h"
-#include "selftests/unit/sample_document.cc" // of another test program, and small
+// NOLINTNEXTLINE(bugprone-suspicious-include): of another test program, and small
+#include "selftests/unit/sample_document.cc"
 #include "user/restore/plan.h"
 #include "user/target/stub_process.h"
 

@@ -175,16 +175,24 @@ static void check_tag(void)
 	close(fd);
 }
 
-/* The kernel goes on giving out the slots of the range one by one. */
+/* The kernel goes on giving out the slots of the range one by one; now and then they are emptied. */
 static void check_allocation(int round)
 {
+	static int taken[16];
+	static unsigned count;
 	struct io_uring_sqe *sqe = ring_sqe(&ring);
-	int slot;
+	int slot, none = -1;
 
 	io_uring_prep_openat(sqe, AT_FDCWD, "f0", O_RDONLY, 0);
 	sqe->file_index = IORING_FILE_INDEX_ALLOC;
 	slot = complete(sqe, "openat into a slot");
 	SCENARIO_CHECK(slot >= RANGE && slot < SLOTS, "round %d: slot %d", round, slot);
+	taken[count++] = slot;
+	if (count < sizeof(taken) / sizeof(taken[0]))
+		return;
+	while (count > 0)
+		SCENARIO_CHECK(io_uring_register_files_update(&ring, (unsigned)taken[--count], &none, 1) == 1,
+			       "update");
 }
 
 static int open_fds(void)

@@ -37,7 +37,7 @@ void add_process(Document &document)
 		thread->set_tid(tid);
 		thread->set_comm(tid == 4711 ? "echo-server" : "iou-sqp-4711");
 		thread->set_role(tid == 4711 ? Thread::USER : Thread::IO_URING_SQ_THREAD);
-		thread->set_prstatus(std::string(27 * 8, '\1'));
+		thread->set_prstatus(std::string(size_t{27} * 8, '\1'));
 		thread->mutable_scheduling()->set_affinity("\3");
 		thread->mutable_credentials()->set_uid(1000);
 	}

@@ -195,13 +195,13 @@ std::string decode_connect(const RequestSource &source, images::Request &request
 	bool bind = sqe.opcode == images::IORING_OP_BIND;
 	sqe.addr2 = source.command(bind ? "io_bind" : "io_connect").get("addr_len");
 	// Part of a message header since v6.10; alone before that, and again since a patch of June 2026 that stable
-	// kernels have, too (20260602215327.1885109-2-krisman@suse.de; seen in 6.18.44). No type tells which.
+	// kernels have, too (20260602215327.1885109-2-krisman@suse.de; seen in 6.18.44). No type tells which, but a
+	// header begins with a pointer, and no pointer with the number of a family. What lies behind an address that is
+	// alone may be that of another request.
 	auto message = source.async_data("io_async_msghdr");
-	auto alone = source.async, part = message.bytes_of("addr");
-	bool is_alone = is_address(alone), is_part = is_address(part);
-	if (is_alone == is_part)
+	auto address = is_address(source.async) ? source.async : message.bytes_of("addr");
+	if (!is_address(address))
 		return "where it connects to is not known";
-	auto address = is_alone ? alone : part;
 	request.set_sockaddr(address.data(), std::min<size_t>(sqe.addr2, address.size()));
 	request.set_address2(sqe.addr2);
 	return {};
