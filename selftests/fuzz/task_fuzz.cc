@@ -96,7 +96,7 @@ void Records::add(Input &input)
 	case 7:
 		fuzz::cut_down(itimers.emplace_back(input.take<itimer_record>()).pid);
 		break;
-	case 8:
+	default:
 		cpu_words.push_back(input.take<cpu_word_record>());
 		break;
 	}

@@ -124,7 +124,7 @@ void Records::add(Input &input)
 	case 13:
 		cut_down(take_into(blobs, input).request);
 		break;
-	case 14:
+	default:
 		cut_down(take_into(pages, input).owner);
 		break;
 	}
