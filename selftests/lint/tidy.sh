@@ -4,13 +4,20 @@
 # these are gone through once for all. Files that do not parse together, because two have a static function of one
 # name, are parted. Exit 1 if it finds anything.
 #
-#	tidy.sh FILE... -- FLAG...
+#	tidy.sh [--checks=LIST] FILE... -- FLAG...
 set -u
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 unit=$work/UnifiedSource.cc # by this name the analyzer looks at what it includes, too
 
+checks=
+case $1 in
+--checks=*)
+	checks=$1
+	shift
+	;;
+esac
 files=
 while [ "$1" != -- ]; do
 	files="$files $1"
@@ -36,7 +43,7 @@ tidy() { # first count flag...
 		tidy $((first + half)) $((count - half)) "$@"
 		return
 	fi
-	clang-tidy-19 --quiet --config-file=.clang-tidy "$unit" -- "$@" 2>/dev/null || failed=1
+	clang-tidy-19 --quiet --config-file=.clang-tidy ${checks:+"$checks"} "$unit" -- "$@" 2>/dev/null || failed=1
 }
 
 failed=0
