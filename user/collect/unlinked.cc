@@ -19,7 +19,7 @@ static std::string link_target(int link)
 {
 	std::array<char, PATH_MAX> target;
 	ssize_t length = ::readlinkat(link, "", target.data(), target.size());
-	return std::string(target.data(), length > 0 ? static_cast<size_t>(length) : 0);
+	return {target.data(), length > 0 ? static_cast<size_t>(length) : 0};
 }
 
 static std::optional<images::FileHandle> handle_of(const fd_record &place)
