@@ -24,7 +24,7 @@ protected:
 		StubLayout stub(find_hole({}, StubLayout::size_for(4)).value(), 4);
 		Result<Tracee> made = clone_stub_process(0, SIGCHLD, stub);
 		ASSERT_TRUE(made) << made.error().message;
-		tracee_.emplace_back(std::move(*made));
+		tracee_.emplace_back(*made);
 	}
 	void TearDown() override
 	{

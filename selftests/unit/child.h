@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "selftests/scenarios/process.h"
 #include "user/target/tree_scan.h"
 
 namespace bpfckpt::selftests {
@@ -23,15 +24,9 @@ struct Shared {
 	std::atomic<int64_t> rounds, errors, handled;
 };
 
-inline bool eventually(const std::function<bool()> &condition, std::chrono::milliseconds limit = 5s)
+inline bool eventually(const std::function<bool()> &condition)
 {
-	auto deadline = std::chrono::steady_clock::now() + limit;
-	while (!condition()) {
-		if (std::chrono::steady_clock::now() > deadline)
-			return false;
-		std::this_thread::sleep_for(1ms);
-	}
-	return true;
+	return eventually(condition, 5s);
 }
 
 // Killed with its process group at the end, or when the test dies.

@@ -301,8 +301,8 @@ TEST(AddressSetTest, tells_what_is_new)
 			ASSERT_TRUE(set.insert(0xffff888100000000 + i * 256)) << i;
 		for (uint64_t i = 1; i <= 5000; i++)
 			ASSERT_FALSE(set.insert(0xffff888100000000 + i * 256)) << i;
-		EXPECT_TRUE(set.contains(0xffff888100000000 + 5000 * 256));
-		EXPECT_FALSE(set.contains(0xffff888100000000 + 5001 * 256));
+		EXPECT_TRUE(set.contains(0xffff888100000000 + uint64_t{5000} * 256));
+		EXPECT_FALSE(set.contains(0xffff888100000000 + uint64_t{5001} * 256));
 		set.clear();
 		EXPECT_FALSE(set.contains(0xffff888100000000 + 256));
 	}

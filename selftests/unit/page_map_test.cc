@@ -120,7 +120,7 @@ TEST_P(PageMapTest, guards_are_told_apart)
 
 TEST_P(PageMapTest, more_regions_than_fit_into_one_answer)
 {
-	constexpr size_t kPages = 3 * 8192;
+	constexpr size_t kPages = size_t{3} * 8192;
 	map(kPages);
 	for (size_t i = 0; i < kPages; i += 2)
 		page(i) = 1;

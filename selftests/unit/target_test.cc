@@ -267,7 +267,7 @@ TEST(TargetTest, programs_that_exec_from_a_thread_are_stopped)
 TEST(TargetTest, a_vfork_that_lasts_is_named_before_anything_is_stopped)
 {
 	Child child([](Shared &shared) {
-		if (::vfork() == 0) {
+		if (::vfork() == 0) { // NOLINT(bugprone-unsafe-functions): it is what is tested
 			shared.ready = true;
 			for (;;)
 				::pause();
@@ -287,7 +287,7 @@ TEST(TargetTest, a_thread_that_cannot_stop_in_time_is_named_and_all_are_released
 		shared.ready = true;
 		while (!shared.stop)
 			::usleep(1000);
-		if (::vfork() == 0) {
+		if (::vfork() == 0) { // NOLINT(bugprone-unsafe-functions): it is what is tested
 			for (;;)
 				::pause();
 		}
@@ -319,7 +319,7 @@ TEST(TargetTest, programs_that_spawn_are_stopped)
 	Child child([](Shared &shared) {
 		shared.ready = true;
 		for (;;) {
-			pid_t pid = ::vfork();
+			pid_t pid = ::vfork(); // NOLINT(bugprone-unsafe-functions)
 			if (pid == 0) {
 				::execl("/bin/true", "true", nullptr);
 				::_exit(127);

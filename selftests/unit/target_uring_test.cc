@@ -162,7 +162,8 @@ TEST(TargetUringTest, a_borrowed_enter_posts_completions_and_leaves_no_trace)
 		timespec time = {0, kSleepMs * 1'000'000};
 		shared.errors = ::nanosleep(&time, nullptr) ? errno : 0;
 		// Here nothing has entered the ring but us, if anybody: POLLIN, and one completion.
-		shared.rounds = milliseconds_since(start) * 1000 + ring.cq_tail() * 100 + (ring.cqe(0).res & POLLIN);
+		shared.rounds =
+			milliseconds_since(start) * 1000 + int64_t{ring.cq_tail()} * 100 + (ring.cqe(0).res & POLLIN);
 		::pause();
 	});
 	ASSERT_TRUE(child.asleep());
@@ -180,7 +181,7 @@ TEST(TargetUringTest, a_borrowed_enter_posts_completions_and_leaves_no_trace)
 	EXPECT_EQ(child->errors, 0);
 	EXPECT_EQ(child->rounds % 1000, 101);
 	EXPECT_GE(child->rounds / 1000, kSleepMs);
-	EXPECT_LE(child->rounds / 1000, kSleepMs + 150 * selftests::patience());
+	EXPECT_LE(child->rounds / 1000, kSleepMs + int64_t{150} * selftests::patience());
 	::close(fds[0]);
 	::close(fds[1]);
 }

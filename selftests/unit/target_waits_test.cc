@@ -28,9 +28,9 @@ using selftests::WaitReport;
 using namespace std::chrono_literals;
 
 // A slow machine gets longer waits and freezes, and longer slack with them.
-const int64_t kTimeoutMs = 600 * selftests::patience();
+const int64_t kTimeoutMs = int64_t{600} * selftests::patience();
 // Slack for a machine that is busy with other things. A time that starts anew at the second thaw is off by more.
-const int64_t kLateMs = 330 * selftests::patience();
+const int64_t kLateMs = int64_t{330} * selftests::patience();
 // The first of many freezes is after so long, and each time that starts anew ends later by as much, at least.
 constexpr int64_t kLongTimeoutMs = 5000;
 constexpr int64_t kLongBeforeMs = 1500;

@@ -23,6 +23,7 @@ uring_request_record request_at(uint64_t request, uring_place place, uint64_t tc
 std::vector<Sighting> merge(const std::vector<uring_request_record> &records)
 {
 	std::vector<const uring_request_record *> pointers;
+	pointers.reserve(records.size());
 	for (const auto &record : records)
 		pointers.push_back(&record);
 	return sightings(pointers);
@@ -86,7 +87,7 @@ TEST(UringBuffer, a_page_is_looked_for_in_all_mappings_that_can_have_it)
 	const uint64_t first[] = {0, 100, 5, 102};
 	for (size_t i = 0; i < std::size(vmas); i++) {
 		vmas[i].start = 0x10000 * (i + 1);
-		vmas[i].end = vmas[i].start + (i == 0 ? 200 : 4) * 4096;
+		vmas[i].end = vmas[i].start + (i == 0 ? uint64_t{200} : 4) * 4096;
 		vmas[i].pgoff = first[i];
 	}
 	const iterators::AddressSpace space = {.mm = &mm, .vmas = vmas, .pids = {7}, .tid = 7};

@@ -138,6 +138,7 @@ TEST(TextViewTest, names_from_the_target_cannot_move_the_cursor)
 	EXPECT_THAT(text, Not(HasSubstr("\a")));
 	EXPECT_THAT(text, HasSubstr("\\033[2Jevil\\012\\233\\377"));
 	// Turned around, "exe.txt" would read "txt.exe".
+	// NOLINTNEXTLINE(misc-misleading-bidirectional): a name of a file may do that
 	document.mutable_files(1)->set_path("/tmp/\xe2\x80\xae"
 					    "exe.txt\xc2\x9b\xc3\xa9");
 	EXPECT_THAT(render_text(document, {}), HasSubstr("/tmp/\\342\\200\\256exe.txt\\302\\233\xc3\xa9"));
@@ -170,7 +171,7 @@ static void fill(google::protobuf::Message &message)
 	for (int i = 0; i < message.GetDescriptor()->field_count(); i++) {
 		const FieldDescriptor *field = message.GetDescriptor()->field(i);
 		bool many = field->is_repeated();
-		auto put = [&](auto set, auto add, auto value) {
+		auto put = [&](auto set, auto add, const auto &value) {
 			if (many)
 				(reflection->*add)(&message, field, value);
 			else
