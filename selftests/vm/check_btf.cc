@@ -185,6 +185,18 @@ unsigned report_failures(const std::string &kernel, const std::string &object)
 	return failures;
 }
 
+// Otherwise it reads nothing of the kernel's.
+bool names_types(const bpf_object *opened)
+{
+	const btf *types = bpf_object__btf(opened);
+	for (unsigned id = 1; id < btf__type_cnt(types); id++) {
+		const btf_type *type = btf__type_by_id(types, id);
+		if (btf_is_composite(type) && type->name_off)
+			return true;
+	}
+	return false;
+}
+
 // Returns how many fields are read without a question.
 unsigned report(const std::string &kernel, const std::string &object, const bpf_object *opened)
 {
@@ -195,7 +207,7 @@ unsigned report(const std::string &kernel, const std::string &object, const bpf_
 			fmt::print("{:<8} {:<20} {:<50} {}\n", kernel, object, one.field, stand_in(all, one));
 	for (const std::string &field : reached)
 		fmt::print("{:<8} {:<20} {:<50} READ WITHOUT A QUESTION\n", kernel, object, field);
-	if (!all.empty())
+	if (!all.empty() || !names_types(opened))
 		return static_cast<unsigned>(reached.size());
 	fmt::print("{:<8} {:<20} was not relocated: {}\n", kernel, object, libbpf_log);
 	return 1;
