@@ -319,13 +319,13 @@ Result<> Dump::run()
 	TRY(freeze());
 	log_.steps("froze {} processes, {} threads", tree_->stats().processes, tree_->stats().threads);
 	TRY(read());
-	kept_heap_.reset();
 	// A tree that goes on does so as soon as everything is read; one that is to end stays stopped until the images
 	// are safe.
 	if (options_.leave_running || options_.dry_run)
 		TRY(thaw());
 	else
 		stats_.frozen = Clock::now() - frozen_at_;
+	kept_heap_.reset(); // which takes its time
 	TRY(build());
 	TRY(write());
 	TRY(finish());
