@@ -138,8 +138,9 @@ Result<> IterLinks::attach(bpf_program *program, std::vector<IterFilter> filters
 	program_ = program;
 	filters_ = std::move(filters);
 	links_.clear();
-	links_.reserve(std::min(filters_.size(), link_limit(filters_.size())));
-	while (links_.size() < links_.capacity())
+	size_t kept = std::min(filters_.size(), link_limit(filters_.size()));
+	links_.reserve(kept);
+	while (links_.size() < kept)
 		links_.push_back(TRY(IterLink::attach(program_, filters_[links_.size()])));
 	return {};
 }
