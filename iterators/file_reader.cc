@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "iterators/file_reader.h"
 
+#include <algorithm>
 #include <bit>
 #include <climits>
 #include <cstring>
@@ -294,6 +295,13 @@ const file_record *FileReader::find(uint64_t file) const
 		impl_->by_file.emplace(record.file, &record);
 	auto it = impl_->by_file.find(file);
 	return it == impl_->by_file.end() ? nullptr : it->second;
+}
+
+uint64_t FileReader::file_at(uint32_t pid, uint32_t fd) const
+{
+	auto entry = std::ranges::find_if(
+		fds(), [&](const fd_record &record) { return record.pid == pid && record.fd == fd; });
+	return entry == fds().end() ? 0 : entry->file;
 }
 
 std::string FileReader::path_of(const file_record &record) const

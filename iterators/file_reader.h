@@ -84,6 +84,8 @@ public:
 
 	// NULL if it was not described.
 	[[nodiscard]] const file_record *find(uint64_t file) const;
+	// The struct file that a process has at this number; 0: none.
+	[[nodiscard]] uint64_t file_at(uint32_t pid, uint32_t fd) const;
 	// As iterators::path_of().
 	[[nodiscard]] std::string path_of(const file_record &record) const;
 	[[nodiscard]] FileRecords records() const;

@@ -6,6 +6,7 @@
 #include <liburing.h>
 
 #include "user/cli/host_features.h"
+#include "user/util/uring_abi.h"
 
 namespace bpfckpt::cli {
 
@@ -14,7 +15,6 @@ namespace {
 constexpr const char *kNoRings = "only processes without rings";
 // include/uapi/linux/io_uring.h of newer kernels than the build machine's.
 constexpr unsigned kNopInjectResult = 1;        // since v6.10
-constexpr unsigned kSetupNoSqArray = 1u << 16;  // since v6.6
 constexpr unsigned kMsgRingFlagsPass = 1u << 1; // since v6.3
 
 class Ring {

@@ -14,13 +14,12 @@
 #include "images/descriptors.h"
 #include "user/target/pid_ref.h"
 #include "user/util/mapping.h"
+#include "user/util/uring_abi.h"
 
 namespace bpfckpt::collect {
 
 namespace {
 
-constexpr uint32_t kSingleIssuer = 1U << 12; // IORING_SETUP_SINGLE_ISSUER
-constexpr uint32_t kNoMmap = 1U << 14;       // IORING_SETUP_NO_MMAP
 constexpr std::chrono::microseconds kTurn{200};
 constexpr uint64_t kUserData = 0x626172726965721a;
 
@@ -36,7 +35,7 @@ std::string obstacle_of(const images::Ring &ring)
 		return "it takes no drain: requests have left out their completions";
 	if (ring.disabled() || ring.has_restrictions())
 		return "it does not take every request";
-	if (ring.flags() & kNoMmap)
+	if (ring.flags() & kSetupNoMmap)
 		return "its queues are memory of the program";
 	return {};
 }
@@ -113,7 +112,7 @@ Holder holder_of(const images::Document &document, const images::Ring &ring)
 		for (const images::Thread &thread : process.threads())
 			if (thread.tid() == ring.submitter_tid())
 				submitter = &thread;
-		if (ring.flags() & kSingleIssuer && !submitter)
+		if (ring.flags() & IORING_SETUP_SINGLE_ISSUER && !submitter)
 			continue;
 		if (auto fd = images::descriptor_of(process, ring.file()))
 			return {&process, submitter, *fd};
@@ -127,7 +126,7 @@ Result<> submit(const images::Ring &ring, const Holder &holder, int fd, target::
 {
 	if (ring.has_sq_thread())
 		return tree.let_sq_thread_run(static_cast<pid_t>(ring.sq_thread().tid()), kTurn, limit);
-	if (!(ring.flags() & kSingleIssuer)) {
+	if (!(ring.flags() & IORING_SETUP_SINGLE_ISSUER)) {
 		if (::syscall(SYS_io_uring_enter, fd, 1, 0, IORING_ENTER_GETEVENTS, nullptr, 0) != 1)
 			return errno_error(errno, "cannot submit to it");
 		return {};

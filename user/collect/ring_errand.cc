@@ -11,7 +11,6 @@ namespace bpfckpt::collect {
 
 namespace {
 
-constexpr uint32_t kRegisteredRing = 1U << 4; // IORING_ENTER_REGISTERED_RING
 // One turn of an SQ thread's loop takes microseconds; it must get a CPU, too.
 constexpr std::chrono::microseconds kSqThreadTurn{200};
 
@@ -28,7 +27,7 @@ std::optional<RingErrands::Handle> RingErrands::handle_of(uint64_t ring, const t
 		return {};
 	for (uint32_t i = 0; i < TASK_RINGS; i++)
 		if (task.registered_rings[i] == file)
-			return Handle{i, kRegisteredRing};
+			return Handle{i, IORING_ENTER_REGISTERED_RING};
 	for (const fd_record &fd : files_.fds())
 		if (fd.file == file && fd.pid == task.pid)
 			return Handle{fd.fd, 0};

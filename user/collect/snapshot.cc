@@ -116,10 +116,7 @@ static uint64_t file_of(const uring_request_record &request, const iterators::Ur
 	if (thread == records.attachments.end())
 		return 0;
 	auto task = std::ranges::find(tasks.tasks(), thread->tid, &task_record::tid);
-	for (const fd_record &fd : files.fds())
-		if (task != tasks.tasks().end() && fd.pid == task->pid && fd.fd == request.cqe_flags)
-			return fd.file;
-	return 0;
+	return task == tasks.tasks().end() ? 0 : files.file_at(task->pid, request.cqe_flags);
 }
 
 bool Snapshot::is_disk(uint64_t address) const

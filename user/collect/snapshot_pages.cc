@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include <linux/io_uring.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
 
@@ -89,10 +90,10 @@ Result<> Snapshot::look_at_pages()
 
 void Snapshot::find_stale_mappings()
 {
-	constexpr uint32_t kDeferTaskrun = 1U << 13; // IORING_SETUP_DEFER_TASKRUN: no other ring can be resized
 	stale_mappings_.clear();
 	iterators::UringRecords records = rings_->records();
-	if (std::ranges::none_of(records.rings, [](const auto &ring) { return ring.flags & kDeferTaskrun; }))
+	if (std::ranges::none_of(records.rings,
+				 [](const auto &ring) { return ring.flags & IORING_SETUP_DEFER_TASKRUN; }))
 		return;
 	learn_frames();
 	if (!frames_)

@@ -7,26 +7,21 @@
 
 #include "user/collect/snapshot.h"
 #include "user/util/page.h"
+#include "user/util/uring_abi.h"
 
 namespace bpfckpt::collect {
 
 namespace {
 
-constexpr uint32_t kRegisteredRing = 1U << 4; // IORING_ENTER_REGISTERED_RING
-constexpr uint64_t kRegionMask = 0xf8000000;  // IORING_OFF_MMAP_MASK
-constexpr uint64_t kMapRegion = 0x20000000;   // IORING_MAP_OFF_PARAM_REGION
-constexpr uint64_t kArgument = 64;            // sizeof(struct io_uring_reg_wait)
+constexpr uint64_t kArgument = 64; // sizeof(struct io_uring_reg_wait)
 
 // The struct file of the ring that the call names; 0: none.
-uint64_t ring_file(const images::InterruptedSyscall &call, const task_record &task, std::span<const fd_record> fds)
+uint64_t ring_file(const images::InterruptedSyscall &call, const task_record &task, const iterators::FileReader &files)
 {
 	uint64_t number = call.args(0);
-	if (call.args(3) & kRegisteredRing)
+	if (call.args(3) & IORING_ENTER_REGISTERED_RING)
 		return number < TASK_RINGS ? task.registered_rings[number] : 0;
-	auto fd = std::ranges::find_if(fds, [&](const fd_record &entry) {
-		return entry.pid == task.pid && entry.fd == static_cast<uint32_t>(number);
-	});
-	return fd == fds.end() ? 0 : fd->file;
+	return files.file_at(task.pid, static_cast<uint32_t>(number));
 }
 
 // The descriptor may have come to name another ring since the thread began to wait.
@@ -45,7 +40,7 @@ uint64_t Snapshot::wait_argument(pid_t tid, const images::InterruptedSyscall &ca
 	auto task = std::ranges::find(tasks_->tasks(), static_cast<uint32_t>(tid), &task_record::tid);
 	if (task == tasks_->tasks().end())
 		return 0;
-	const file_record *file = files_->find(ring_file(call, *task, files_->fds()));
+	const file_record *file = files_->find(ring_file(call, *task, *files_));
 	if (!file || iterators::kind_of(*file) != FILE_KIND_IO_URING)
 		return 0;
 	uint64_t offset = call.args(4);
@@ -60,7 +55,7 @@ uint64_t Snapshot::wait_argument(pid_t tid, const images::InterruptedSyscall &ca
 		for (const vma_record &vma : space.vmas) {
 			uint64_t first = vma.pgoff * kPageSize;
 			uint64_t wanted = kMapRegion + offset;
-			if (vma.file == file->file && (first & kRegionMask) == kMapRegion && wanted >= first &&
+			if (vma.file == file->file && (first & IORING_OFF_MMAP_MASK) == kMapRegion && wanted >= first &&
 			    wanted + kArgument <= first + (vma.end - vma.start))
 				return vma.start + (wanted - first);
 		}

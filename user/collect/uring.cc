@@ -11,15 +11,14 @@
 #include "user/collect/task.h"
 #include "user/collect/uring_index.h"
 #include "user/collect/uring_works.h"
+#include "user/util/uring_abi.h"
 
 namespace bpfckpt::collect {
 
 namespace {
 
-constexpr uint32_t kRegionOfUser = 2;  // IO_REGION_F_USER_PROVIDED
-constexpr uint32_t kNoMmap = 1U << 14; // IORING_SETUP_NO_MMAP
+constexpr uint32_t kRegionOfUser = 2; // IO_REGION_F_USER_PROVIDED
 constexpr uint32_t kNapiOff = 255;
-constexpr uint32_t kCqe32 = 1U << 15; // IORING_CQE_F_32, with CQE_MIXED
 
 // CLOCK_MONOTONIC_COARSE moves once a jiffy.
 uint32_t jiffies_to_ms(uint32_t jiffies)
@@ -251,7 +250,7 @@ void collect_rings(const iterators::UringRecords &records, const iterators::Kern
 		collect_fixed_files(index, context, record.ring, ring);
 		collect_buffers(index, context, record.ring, clones, ring);
 		collect_personalities(index, record.ring, ring);
-		if (record.flags & kNoMmap) {
+		if (record.flags & kSetupNoMmap) {
 			ring.set_cq_user_address(address_of(index, context, record.ring, URING_REGION_QUEUES, ring));
 			ring.set_sq_user_address(address_of(index, context, record.ring, URING_REGION_SQES, ring));
 		}

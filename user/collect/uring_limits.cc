@@ -8,13 +8,13 @@
 
 #include "user/collect/uring_index.h"
 #include "user/uring/rearm.h"
+#include "user/util/uring_abi.h"
 
 namespace bpfckpt::collect {
 
 namespace {
 
 // Setup flags newer than the headers of the oldest build machine.
-constexpr uint32_t kNoMmap = 1U << 14;
 // All that are known, up to IORING_SETUP_SQ_REWIND.
 constexpr uint32_t kKnownFlags = (1U << 21) - 1;
 
@@ -111,7 +111,7 @@ bool is_out_of_reach(const images::FixedBuffer &buffer)
 void refuse_registered(const images::Ring &ring, bool compared, bool live, Refusals &refusals)
 {
 	refuse_worker_limits(ring, refusals);
-	if (ring.flags() & kNoMmap && (!ring.cq_user_address() || !ring.sq_user_address()))
+	if (ring.flags() & kSetupNoMmap && (!ring.cq_user_address() || !ring.sq_user_address()))
 		refusals.add(
 			"its queues are memory of the program (IORING_SETUP_NO_MMAP) that is not where the program "
 			"could see it",

@@ -7,16 +7,15 @@
 #include <linux/io_uring.h>
 
 #include "user/collect/uring_index.h"
+#include "user/util/uring_abi.h"
 
 namespace bpfckpt::collect {
 
 namespace {
 
 // Newer than the headers of the oldest build machine.
-constexpr uint32_t kSetupNoSqArray = 1U << 16;
 constexpr uint32_t kSetupCqeMixed = 1U << 18;
 constexpr uint32_t kMaxEntries = 32768; // IORING_MAX_ENTRIES
-constexpr uint32_t kCqe32 = 1U << 15;   // IORING_CQE_F_32: this one has 32 bytes
 
 template <class T>
 T load(std::string_view bytes, size_t offset)

@@ -9,6 +9,7 @@
 #include "user/target/batch.h"
 #include "user/uring/provided.h"
 #include "user/util/page.h"
+#include "user/util/uring_abi.h"
 
 namespace bpfckpt::restore {
 
@@ -18,9 +19,7 @@ using target::SyscallBatch;
 namespace {
 
 // Newer than the headers of the oldest build machine.
-constexpr uint64_t kMapBuffers = 0x80000000; // IORING_OFF_PBUF_RING
-constexpr unsigned kMapShift = 16;           // IORING_OFF_PBUF_SHIFT
-constexpr unsigned kRegisterStatus = 26;     // IORING_REGISTER_PBUF_STATUS
+constexpr unsigned kRegisterStatus = 26; // IORING_REGISTER_PBUF_STATUS
 // What a read is shown: only the range is looked at (access_ok()) as long as there is nothing to read, and here nothing
 // is mapped (vm.mmap_min_addr).
 constexpr uint64_t kNowhere = 0x1000;
@@ -47,7 +46,7 @@ Result<BufferRing> BufferRing::open(const NewRing &ring, const BufferGroup &grou
 	if (group.kernel_memory())
 		result.mapping_ = TRY(Mapping::create(
 			(size + kPageSize - 1) / kPageSize * kPageSize, PROT_READ | PROT_WRITE, MAP_SHARED, ring.fd,
-			static_cast<off_t>(kMapBuffers | uint64_t{group.id()} << kMapShift)));
+			static_cast<off_t>(kMapBuffers | uint64_t{group.id()} << kMapBuffersShift)));
 	return result;
 }
 

@@ -78,7 +78,7 @@ uint32_t setup_flags(const images::Ring &image)
 {
 	// Without it the ring has a descriptor first; registered it is like any other.
 	uint32_t flags = image.flags() & ~kSetupRegisteredFdOnly;
-	if (flags & kSetupSingleIssuer || image.has_restrictions() || image.region_has_waits())
+	if (flags & IORING_SETUP_SINGLE_ISSUER || image.has_restrictions() || image.region_has_waits())
 		flags |= IORING_SETUP_R_DISABLED;
 	if (image.cq_entries() != 2 * image.sq_entries())
 		flags |= IORING_SETUP_CQSIZE;

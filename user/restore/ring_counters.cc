@@ -180,7 +180,7 @@ Result<> CounterPump::submit(uint32_t count, bool with_completions)
 // With DEFER_TASKRUN they wait until the issuer comes for them, once `count` are there.
 Result<> CounterPump::take_posted(uint32_t count)
 {
-	if (!(ring_.image.flags() & kSetupDeferTaskrun))
+	if (!(ring_.image.flags() & IORING_SETUP_DEFER_TASKRUN))
 		return {};
 	SyscallBatch batch;
 	batch.add(SYS_io_uring_enter, ring_.number, 0, count, IORING_ENTER_GETEVENTS, 0, 0);
@@ -191,7 +191,7 @@ Result<> CounterPump::post(uint32_t count)
 {
 	while (count) {
 		uint32_t room = ring_.image.cq_entries() - (tail_ - head_);
-		bool deferred = ring_.image.flags() & kSetupDeferTaskrun;
+		bool deferred = ring_.image.flags() & IORING_SETUP_DEFER_TASKRUN;
 		uint32_t now = deferred ? std::min({count, room, kMostAtOnce}) : 1;
 		for (uint32_t i = 0; i < now; i++)
 			TRY(messenger_.post({}));

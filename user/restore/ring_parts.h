@@ -7,13 +7,11 @@
 #include "user/restore/ring.h"
 #include "user/restore/ring_memory.h"
 #include "user/uring/rearm.h"
+#include "user/util/uring_abi.h"
 
 namespace bpfckpt::restore {
 
 // Newer than the headers of the oldest build machine.
-constexpr uint32_t kSetupSingleIssuer = 1U << 12;
-constexpr uint32_t kSetupDeferTaskrun = 1U << 13;
-constexpr uint32_t kSetupNoMmap = 1U << 14;
 constexpr uint32_t kSetupRegisteredFdOnly = 1U << 15;
 constexpr unsigned kRegisterClock = 29;
 constexpr unsigned kSparse = 1; // IORING_RSRC_REGISTER_SPARSE

@@ -27,7 +27,6 @@ namespace {
 // Newer than the headers of the oldest build machine.
 constexpr uint16_t kKernelMemory = 1; // IOU_PBUF_RING_MMAP
 constexpr uint16_t kIncremental = 2;  // IOU_PBUF_RING_INC
-constexpr uint16_t kBundle = 1 << 4;  // IORING_RECVSEND_BUNDLE
 
 // struct io_uring_buf_reg
 struct RingRegistration {
@@ -129,7 +128,7 @@ Result<> Provider::advance(const BufferGroup &group, uint16_t wanted, BufferRing
 	io_uring_sqe sqe = {};
 	sqe.opcode = IORING_OP_RECV;
 	sqe.flags = IOSQE_BUFFER_SELECT;
-	sqe.ioprio = kBundle;
+	sqe.ioprio = kRecvSendBundle;
 	sqe.fd = number_;
 	sqe.buf_group = static_cast<uint16_t>(group.id());
 	const std::string bytes(uring::buffers_at_once(group), '\0');

@@ -11,6 +11,7 @@
 #include "user/restore/ring_parts.h"
 #include "user/target/stub_process.h"
 #include "user/util/io.h"
+#include "user/util/uring_abi.h"
 
 namespace bpfckpt::restore {
 
@@ -101,7 +102,6 @@ struct RegionArguments { // struct io_uring_mem_region_reg and io_uring_region_d
 Result<> register_region(const NewRing &ring)
 {
 	constexpr unsigned kRegisterRegion = 34;       // IORING_REGISTER_MEM_REGION (v6.14)
-	constexpr uint64_t kMapRegion = 0x20000000;    // IORING_MAP_OFF_PARAM_REGION
 	constexpr uint32_t kOfUser = 1, kForWaits = 1; // IORING_MEM_REGION_TYPE_USER, IORING_MEM_REGION_REG_WAIT_ARG
 	if (!ring.image.region_pages())
 		return {};

@@ -181,13 +181,11 @@ private:
 	{
 		auto setup = setup_.find(record.ring);
 		auto thread = threads_.find({record.ring, record.tctx});
-		if (setup != setup_.end() && setup->second->flags & kDeferTaskrun)
+		if (setup != setup_.end() && setup->second->flags & IORING_SETUP_DEFER_TASKRUN)
 			ring.lent.emplace(setup->second->submitter_tid, false);
 		else if (thread != threads_.end())
 			ring.lent.emplace(thread->second->tid, thread->second->sq_thread);
 	}
-
-	static constexpr uint32_t kDeferTaskrun = 1U << 13; // IORING_SETUP_DEFER_TASKRUN
 
 	const iterators::UringRecords &records_;
 	DrainMode mode_;

@@ -16,14 +16,11 @@
 #include "user/uring/restorable_buffers.h"
 #include "user/uring/worker_limits.h"
 #include "user/util/page.h"
+#include "user/util/uring_abi.h"
 
 namespace bpfckpt::uring {
 
-constexpr uint64_t kRegionMask = 0xf8000000; // IORING_OFF_MMAP_MASK
-constexpr uint64_t kMapBuffers = 0x80000000; // IORING_OFF_PBUF_RING
-constexpr uint64_t kMapRegion = 0x20000000;  // IORING_MAP_OFF_PARAM_REGION
-constexpr uint32_t kRegisterRingFds = 20;    // IORING_REGISTER_RING_FDS
-constexpr uint32_t kSingleIssuer = 1U << 12; // IORING_SETUP_SINGLE_ISSUER
+constexpr uint32_t kRegisterRingFds = 20; // IORING_REGISTER_RING_FDS
 
 bool may_register(const images::Ring &ring, const images::Thread &thread)
 {
@@ -31,7 +28,8 @@ bool may_register(const images::Ring &ring, const images::Thread &thread)
 	    std::ranges::find(ring.restrictions().register_ops(), kRegisterRingFds) ==
 		    ring.restrictions().register_ops().end())
 		return false;
-	return !(ring.flags() & kSingleIssuer) || !ring.submitter_tid() || ring.submitter_tid() == thread.tid();
+	return !(ring.flags() & IORING_SETUP_SINGLE_ISSUER) || !ring.submitter_tid() ||
+	       ring.submitter_tid() == thread.tid();
 }
 
 const images::Ring *ring_to_register(const images::Document &document, const images::Thread &thread)
@@ -328,7 +326,7 @@ void RingCheck::check(const images::Memory &memory, const images::Vma &vma)
 {
 	std::string object = fmt::format("memory {:#x}-{:#x} of pid {}", vma.start(), vma.end(),
 					 memory.pids_size() ? memory.pids(0) : 0);
-	uint64_t region = vma.offset() & kRegionMask;
+	uint64_t region = vma.offset() & IORING_OFF_MMAP_MASK;
 	bool queues = region == IORING_OFF_SQ_RING || region == IORING_OFF_CQ_RING || region == IORING_OFF_SQES;
 	if (region == kMapBuffers)
 		region = vma.offset(); // a region of its own for each group

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include "user/uring/decode.h"
+#include "user/util/uring_abi.h"
 
 namespace bpfckpt::uring {
 
@@ -17,7 +18,6 @@ constexpr uint16_t kReceiveMultishot = 1 << 1;
 constexpr uint16_t kAcceptMultishot = 1 << 0;
 constexpr uint16_t kFixedBuffer = 1 << 2;
 constexpr uint16_t kPollFirst = 1 << 0;  // IORING_RECVSEND_POLL_FIRST
-constexpr uint16_t kBundle = 1 << 4;     // IORING_RECVSEND_BUNDLE
 constexpr uint16_t kVectorized = 1 << 5; // IORING_SEND_VECTORIZED
 
 iterators::KernelObject decode_common(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
@@ -56,7 +56,7 @@ std::string decode_buffer_of_send(const RequestSource &source, const iterators::
 	}
 	if (!has_taken)
 		return {};
-	if (sqe.ioprio & kBundle)
+	if (sqe.ioprio & kRecvSendBundle)
 		return "it has taken several provided buffers";
 	request.set_taken_buffer(source.record->buf_index);
 	request.set_address(sr.get("buf"));

@@ -7,6 +7,7 @@
 
 #include "user/uring/page_map_window.h"
 #include "user/util/page.h"
+#include "user/util/uring_abi.h"
 
 namespace bpfckpt::uring {
 
@@ -15,8 +16,6 @@ namespace {
 constexpr uint64_t kVmShared = 0x8;               // VM_SHARED (include/linux/mm.h)
 constexpr uint64_t kFrameMask = (1ULL << 55) - 1; // Documentation/admin-guide/mm/pagemap.rst
 constexpr uint64_t kPresent = 1ULL << 63;
-constexpr uint32_t kDeferTaskrun = 1U << 13; // no other ring can be resized
-constexpr uint32_t kNoMmap = 1U << 14;
 
 // struct page of the first page that a mapping has if it is of the present queues; 0: it is of something else.
 uint64_t first_page(const uring_ring_record &ring, uint64_t offset)
@@ -42,7 +41,7 @@ std::vector<StaleMapping> stale_mappings(const iterators::UringRecords &records,
 {
 	std::unordered_map<uint64_t, const uring_ring_record *> rings;
 	for (const uring_ring_record &ring : records.rings)
-		if (ring.flags & kDeferTaskrun && !(ring.flags & kNoMmap))
+		if (ring.flags & IORING_SETUP_DEFER_TASKRUN && !(ring.flags & kSetupNoMmap))
 			rings.emplace(ring.ring, &ring);
 	std::vector<StaleMapping> stale;
 	for (const iterators::AddressSpace &space : spaces) {
