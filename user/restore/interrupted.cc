@@ -11,8 +11,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#include "user/target/lent_memory.h"
 #include "user/util/io.h"
+#include "user/util/uring_abi.h"
 
 namespace bpfckpt::restore {
 
@@ -91,7 +91,6 @@ static bool is_restart_code(int64_t result)
 // Of a relative timeout that the kernel reads when the call begins; 0: there is none, or it is not mapped.
 static Result<uint64_t> timespec_address(const Tracee &tracee, const images::InterruptedSyscall &call)
 {
-	static constexpr uint64_t kExtArgReg = 1 << 6; // IORING_ENTER_EXT_ARG_REG
 	Args args = args_of(call);
 	if (int at = timespec_argument(call); at >= 0)
 		return args[static_cast<size_t>(at)];
@@ -102,7 +101,7 @@ static Result<uint64_t> timespec_address(const Tracee &tracee, const images::Int
 		return args[4];
 	if (call.nr() != SYS_io_uring_enter || !(args[3] & IORING_ENTER_EXT_ARG))
 		return 0;
-	if (args[3] & kExtArgReg)
+	if (args[3] & kEnterExtArgReg)
 		return call.wait_argument();
 	io_uring_getevents_arg arg = {};
 	TRY(tracee.read(args[4], std::as_writable_bytes(std::span(&arg, 1))));
@@ -188,12 +187,9 @@ void LentTimeouts::lend()
 				target::ShortenedSocketTimeout::apply(time.socket, time.nr, time.remaining_ns);
 			continue;
 		}
-		timespec remaining = timespec_of(time.remaining_ns);
-		if (time.nr == SYS_select) // struct timeval
-			remaining.tv_nsec = (remaining.tv_nsec + 999) / 1000;
-		place.is_lent = target::read_lent(time.tid, time.address,
-						  std::as_writable_bytes(std::span(&place.original, 1))) &&
-				target::write_lent(time.tid, time.address, std::as_bytes(std::span(&remaining, 1)));
+		place.in_memory = target::LentTimespec::at(time.tid, time.address, time.nr == SYS_select ? 1000 : 1);
+		if (place.in_memory && !place.in_memory->lend(time.tid, time.remaining_ns))
+			place.in_memory.reset();
 	}
 }
 
@@ -205,9 +201,11 @@ void LentTimeouts::give_back() const
 			(void)watch.wait(std::chrono::seconds(5));
 		if (place.of_socket)
 			place.of_socket->put_back(place.longest.socket);
-		if (place.is_lent)
-			(void)target::write_lent(place.longest.tid, place.longest.address,
-						 std::as_bytes(std::span(&place.original, 1)));
+		// By any thread: the others may have exited.
+		if (place.in_memory)
+			(void)std::ranges::any_of(place.threads, [&](const std::pair<pid_t, pid_t> &thread) {
+				return place.in_memory->give_back(thread.second);
+			});
 	}
 }
 

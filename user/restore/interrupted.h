@@ -14,10 +14,10 @@
 #include <vector>
 
 #include <sys/user.h>
-#include <time.h>
 
 #include "images/task.pb.h"
 #include "user/target/entry_watch.h"
+#include "user/target/lent_timespec.h"
 #include "user/target/remote.h"
 #include "user/target/socket_timeout.h"
 
@@ -50,8 +50,7 @@ private:
 	struct Place {
 		RemainingTime longest = {};
 		std::vector<std::pair<pid_t, pid_t>> threads = {}; // pid and tid
-		timespec original = {};
-		bool is_lent = false;
+		std::optional<target::LentTimespec> in_memory = std::nullopt;
 		std::optional<target::ShortenedSocketTimeout> of_socket = std::nullopt;
 		std::vector<target::EntryWatch> watches = {};
 	};

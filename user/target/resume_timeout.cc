@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <span>
 #include <thread>
 
 #include <sys/ptrace.h>
@@ -16,18 +17,6 @@ namespace bpfckpt::target {
 namespace {
 
 using Timeout = InterruptedSyscall::Timeout;
-
-template <class T>
-bool read_remote(pid_t pid, uint64_t address, T *value)
-{
-	return read_lent(pid, address, std::as_writable_bytes(std::span(value, 1)));
-}
-
-template <class T>
-bool write_remote(pid_t pid, uint64_t address, const T &value)
-{
-	return write_lent(pid, address, std::as_bytes(std::span(&value, 1)));
-}
 
 constexpr uint64_t kGetEventsArgTs = 16; // offsetof(struct io_uring_getevents_arg, ts)
 // A wait that ends so soon might have ended before anybody sees the thread asleep.
@@ -64,27 +53,25 @@ int signal_of(int status)
 
 } // namespace
 
-ShortenedTimeout ShortenedTimeout::apply(pid_t pid, const InterruptedSyscall &syscall, int64_t remaining_ns)
+// Where the call has it; 0: nowhere.
+static uint64_t address_of(pid_t tid, const InterruptedSyscall &syscall)
+{
+	uint64_t address = syscall.timeout_address;
+	if (syscall.timeout == Timeout::kTimespecIndirect &&
+	    !read_lent(tid, address + kGetEventsArgTs, std::as_writable_bytes(std::span(&address, 1))))
+		return 0;
+	return address;
+}
+
+ShortenedTimeout ShortenedTimeout::apply(pid_t tid, const InterruptedSyscall &syscall, int64_t remaining_ns)
 {
 	ShortenedTimeout change;
-	uint64_t address = syscall.timeout_address;
-	if (syscall.timeout == Timeout::kTimespecIndirect && !read_remote(pid, address + kGetEventsArgTs, &address))
+	uint64_t address = address_of(tid, syscall);
+	if (!address)
 		return change;
-	if (!address || !read_remote(pid, address, &change.before_))
-		return change;
-
-	int64_t unit = syscall.timeout == Timeout::kTimevalUpdated ? 1000 : 1;
-	int64_t before_ns = change.before_.seconds * 1'000'000'000 + change.before_.fraction * unit;
-	int64_t after_ns = std::max<int64_t>(remaining_ns, 0);
-	if (change.before_.seconds > INT64_MAX / 1'000'000'000 - 1)
-		before_ns = INT64_MAX;
-	if (after_ns >= before_ns)
-		return change;
-	change.written_ = {after_ns / 1'000'000'000, (after_ns % 1'000'000'000 + unit - 1) / unit};
-	if (!write_remote(pid, address, change.written_))
-		return change;
-	change.address_ = address;
-	change.temporary_ = syscall.timeout_is_lent();
+	change.place_ = LentTimespec::at(tid, address, syscall.timeout == Timeout::kTimevalUpdated ? 1000 : 1);
+	if (change.place_ && remaining_ns < change.place_->original_ns())
+		change.temporary_ = change.place_->lend(tid, remaining_ns) && syscall.timeout_is_lent();
 	return change;
 }
 
@@ -108,12 +95,10 @@ void enter_again(pid_t pid, pid_t tid, int64_t remaining_ns, const std::function
 		::ptrace(PTRACE_DETACH, tid, 0, static_cast<unsigned long>(signal_of(status)));
 }
 
-void ShortenedTimeout::put_back(pid_t pid) const
+void ShortenedTimeout::put_back(pid_t tid) const
 {
-	// Whoever has changed it meanwhile knows better.
-	Value now;
-	if (read_remote(pid, address_, &now) && now == written_)
-		write_remote(pid, address_, before_);
+	if (place_)
+		(void)place_->give_back(tid);
 }
 
 } // namespace bpfckpt::target

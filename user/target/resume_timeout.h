@@ -10,10 +10,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include <sys/types.h>
 
 #include "user/target/interrupted_syscall.h"
+#include "user/target/lent_timespec.h"
 
 namespace bpfckpt::target {
 
@@ -24,20 +26,15 @@ void enter_again(pid_t pid, pid_t tid, int64_t remaining_ns, const std::function
 class ShortenedTimeout {
 public:
 	// Writes what remains; nothing if the call has no timeout in memory, or not more than what is there.
-	static ShortenedTimeout apply(pid_t pid, const InterruptedSyscall &syscall, int64_t remaining_ns);
+	static ShortenedTimeout apply(pid_t tid, const InterruptedSyscall &syscall, int64_t remaining_ns);
 
 	// Whether it has to be put back once the thread has entered the call again.
 	[[nodiscard]] bool temporary() const { return temporary_; }
-	void put_back(pid_t pid) const;
+	void put_back(pid_t tid) const;
 
 private:
-	uint64_t address_ = 0;
+	std::optional<LentTimespec> place_;
 	bool temporary_ = false;
-	struct Value {
-		int64_t seconds = 0;
-		int64_t fraction = 0;
-		bool operator==(const Value &) const = default;
-	} before_, written_;
 };
 
 } // namespace bpfckpt::target
