@@ -81,10 +81,8 @@ static void trigger_inherited(void)
 
 static long run_timed_inherited(void)
 {
-	struct timespec now, time;
+	struct timespec time = in(wait_time_on(CLOCK_REALTIME));
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	time = in(now.tv_sec * 1000000000LL + now.tv_nsec);
 	errno = pthread_mutex_timedlock(&timed_inherited, &time);
 	return errno ? -1 : 0;
 }
@@ -117,7 +115,10 @@ static struct wait waits[WAITS] = {
 	[ROBUST] = {.name = "robust mutex", .run = run_robust, .trigger = trigger_robust, .error = EOWNERDEAD},
 	[TIMED_BITSET] = {.name = "bitset for a time", .run = run_timed_bitset, .error = ETIMEDOUT},
 	[TIMED_WAITV] = {.name = "waitv for a time", .run = run_timed_waitv, .error = ETIMEDOUT},
-	[TIMED_INHERITED] = {.name = "PI mutex for a time", .run = run_timed_inherited, .error = ETIMEDOUT},
+	[TIMED_INHERITED] = {.name = "PI mutex for a time",
+			     .run = run_timed_inherited,
+			     .error = ETIMEDOUT,
+			     .by_wall_clock = true},
 };
 
 static void *own_robust(void *arg)

@@ -29,6 +29,7 @@ struct wait {
 	long (*run)(void);
 	int error;             /* errno with which it ends; 0: it succeeds */
 	void (*trigger)(void); /* ends it; NULL: its timeout does */
+	bool by_wall_clock;    /* its timeout is on CLOCK_REALTIME, which somebody may set meanwhile */
 
 	pthread_t thread;
 	_Atomic int tid;
@@ -38,24 +39,30 @@ struct wait {
 	int64_t ns;
 };
 
-static int64_t wait_clock_ns(void)
+static int64_t wait_time_on(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static inline int64_t wait_clock_ns(void)
+{
+	return wait_time_on(CLOCK_MONOTONIC);
 }
 
 static void *wait_thread(void *argument)
 {
 	struct wait *wait = argument;
-	int64_t start = wait_clock_ns();
+	clockid_t clock = wait->by_wall_clock ? CLOCK_REALTIME : CLOCK_MONOTONIC;
+	int64_t start = wait_time_on(clock);
 
 	wait->tid = gettid();
 	errno = 0;
 	wait->result = wait->run();
 	wait->end_error = wait->result < 0 ? errno : 0;
-	wait->ns = wait_clock_ns() - start;
+	wait->ns = wait_time_on(clock) - start;
 	wait->done = 1;
 	return NULL;
 }
