@@ -406,14 +406,26 @@ static bool go_on_after_dump(Scenario &scenario, const ScenarioOptions &options)
 	return scenario.dump(leave_running).exit == 0 && scenario.check_target() && scenario.go(options.deadline);
 }
 
-static void restore_some_times(Scenario &scenario, const ScenarioOptions &options)
+static void verify_images(Scenario &scenario, const ScenarioOptions &options)
+{
+	SCOPED_TRACE("show");
+	Json stored = scenario.show(options.inspect_args);
+	if (options.verify && !stored.empty())
+		options.verify(stored);
+}
+
+static void restore_some_times(Scenario &scenario, const ScenarioOptions &options, bool verify)
 {
 	int lives = rounds() ? rounds() : is_brief() ? 1 : 2;
 	for (int life = 1; life <= lives; life++) {
 		SCOPED_TRACE("restore " + std::to_string(life));
 		if (rounds() && !go_on_after_dump(scenario, options))
 			return;
-		if (scenario.dump(options.dump_args).exit != 0 || !scenario.restore(options.restore_args))
+		if (scenario.dump(options.dump_args).exit != 0)
+			return;
+		if (verify)
+			verify_images(scenario, options);
+		if (!scenario.restore(options.restore_args))
 			return;
 		if (!scenario.check_target() || !scenario.go(options.deadline))
 			return;
@@ -427,10 +439,7 @@ static bool dump_and_leave_running(Scenario &scenario, const ScenarioOptions &op
 	if (scenario.dump(leave_running).exit != 0)
 		return false;
 	scenario.check_target();
-	SCOPED_TRACE("show");
-	Json stored = scenario.show(options.inspect_args);
-	if (options.verify && !stored.empty())
-		options.verify(stored);
+	verify_images(scenario, options);
 	return scenario.go(options.deadline);
 }
 
@@ -445,11 +454,11 @@ void run_scenario(const std::string &program, const ScenarioOptions &options)
 			options.verify(live);
 	}
 	const std::string &obstacle = options.no_restore.empty() ? restore_obstacle() : options.no_restore;
-	bool only_restore = is_brief() && obstacle.empty() && !options.verify && !options.always_leave_running;
+	bool only_restore = is_brief() && obstacle.empty() && !options.always_leave_running;
 	if (!only_restore && !dump_and_leave_running(scenario, options))
 		return;
 	if (obstacle.empty())
-		restore_some_times(scenario, options);
+		restore_some_times(scenario, options, only_restore && options.verify);
 	else
 		std::cout << "note: restore not tried: " << obstacle << "\n";
 }

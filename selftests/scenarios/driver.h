@@ -142,7 +142,7 @@ struct ScenarioOptions {
 };
 
 // inspect and verify; dump -R; show and verify; round; then, where this build can restore: dump, restore, round, twice.
-// TEST_BRIEF=1: no inspect, no dump -R where neither verify nor always_leave_running asks for it, one restore.
+// TEST_BRIEF=1: no inspect, no dump -R where always_leave_running does not ask for it, one restore.
 // TEST_ROUNDS=20: twenty times dump -R, round, dump, restore, round.
 void run_scenario(const std::string &program, const ScenarioOptions &options = {});
 
