@@ -24,17 +24,10 @@ INPUT_MAP(page_inputs);
 /* The walk of a page cache did not come to its end. */
 __u32 page_cache_cut;
 
-static __always_inline int has_flag(__u64 folio, int flag)
-{
-	unsigned long flags = read_u64(folio); /* first of all in a struct page, by one type or another */
-
-	return flags >> flag & 1;
-}
-
 /* What fallocate(2) has allocated, and nobody has used yet, is not cleared, and reads as zeros (mm/shmem.c). */
 static __always_inline int is_blank(__u64 folio)
 {
-	return !has_flag(folio, bpf_core_enum_value(enum pageflags, PG_uptodate));
+	return !page_flag(folio, bpf_core_enum_value(enum pageflags, PG_uptodate));
 }
 
 /* include/linux/page-flags.h: FOLIO_MAPPING_FLAGS */
@@ -58,7 +51,7 @@ static long describe_step(__u32 index, void *unused)
 	record->page = page;
 	record->index = page_index(page);
 	record->inode = mapping && !(mapping & MAPPING_FLAGS) ? (__u64)BPF_CORE_READ(cache, host) : 0;
-	record->other = !mapping && !has_flag((__u64)folio, bpf_core_enum_value(enum pageflags, PG_swapbacked));
+	record->other = !mapping && !page_flag((__u64)folio, bpf_core_enum_value(enum pageflags, PG_swapbacked));
 	return 0;
 }
 

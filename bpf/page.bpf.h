@@ -2,6 +2,7 @@
 /* What a struct page tells of its place (include/linux/mm_types.h). */
 #pragma once
 
+#include "bpf/kernel_read.bpf.h"
 #include "bpf/records.bpf.h"
 #include "vmlinux/page.h"
 
@@ -37,4 +38,10 @@ static __always_inline __u64 page_index(__u64 address)
 	if (bpf_core_field_exists(page->__folio_index))
 		return BPF_CORE_READ(page, __folio_index) + (address - head) / bpf_core_type_size(struct page);
 	return BPF_CORE_READ((struct page___index *)page, index) + (address - head) / bpf_core_type_size(struct page);
+}
+
+/* Of a folio: the flags are first of all in a struct page, by one type or another. */
+static __always_inline int page_flag(__u64 folio, int flag)
+{
+	return read_u64(folio) >> flag & 1;
 }

@@ -99,12 +99,18 @@ Result<std::span<const page_cache_record>> PageReader::cache_of(uint64_t inode)
 Result<std::vector<std::byte>> PageReader::read(std::span<const uint64_t> pages, const PageFrames &frames)
 {
 	std::vector<uint64_t> addresses;
+	addresses.reserve(pages.size());
 	for (uint64_t page : pages)
 		addresses.push_back(frames.content_of(page));
-	std::vector<std::byte> bytes;
-	bytes.reserve(pages.size() * PAGE_CONTENT_BYTES);
 	if (!frames.has_contents())
 		return Error(Code::kKernelLacks, "the content of pages cannot be reached");
+	return read_at(addresses);
+}
+
+Result<std::vector<std::byte>> PageReader::read_at(std::span<const uint64_t> addresses)
+{
+	std::vector<std::byte> bytes;
+	bytes.reserve(addresses.size() * PAGE_CONTENT_BYTES);
 	TRY(objects_->run(addresses, objects_->object->progs.read_pages,
 			  [&](std::span<const uint64_t> part) -> Result<> {
 				  auto records = objects_->contents.records();

@@ -32,6 +32,8 @@ public:
 	static constexpr uint32_t kMostCached = 1 << 16;
 	// PAGE_CONTENT_BYTES of each, in their order. Errors: kKernelLacks where the content cannot be reached.
 	Result<std::vector<std::byte>> read(std::span<const uint64_t> pages, const PageFrames &frames);
+	// The same by the addresses at which the kernel has the content, multiples of PAGE_CONTENT_BYTES.
+	Result<std::vector<std::byte>> read_at(std::span<const uint64_t> addresses);
 
 private:
 	struct Objects;

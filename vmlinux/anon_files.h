@@ -69,10 +69,15 @@ struct eventpoll {
 	_Bool prefer_busy_poll;
 };
 
+struct pipe_buf_operations {
+	void *confirm;
+};
+
 struct pipe_buffer {
 	struct page *page;
 	unsigned int offset;
 	unsigned int len;
+	const struct pipe_buf_operations *ops;
 	unsigned int flags;
 };
 

@@ -56,6 +56,10 @@ struct sk_buff {
 	struct sk_buff *next;
 	char cb[48];
 	unsigned int len;
+	unsigned int data_len; /* of it in pages */
+	unsigned int end;
+	unsigned char *head;
+	unsigned char *data;
 };
 
 enum sock_flags {

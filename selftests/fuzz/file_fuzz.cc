@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Any bytes as the records of fd tables, struct files and mappings, with any text as the names of their dentries: what
-// a walk over tables that change may give.
+// Any bytes as the records of fd tables, struct files, queues and mappings, with any text as the names of their
+// dentries: what a walk over tables that change may give.
+#include "iterators/page_record.h"
 #include "selftests/fuzz/record_input.h"
 #include "user/collect/file.h"
 #include "user/collect/memory.h"
+#include "user/collect/queue_pieces.h"
 
 using namespace bpfckpt;
 using fuzz::Input;
@@ -19,6 +21,7 @@ struct Records {
 	std::vector<lock_record> locks;
 	std::vector<socket_record> sockets;
 	std::vector<socket_message_record> messages;
+	std::vector<queue_piece_record> pieces;
 	std::vector<mm_record> mms;
 	std::vector<vma_record> vmas;
 	std::vector<vma_name_record> vma_names;
@@ -103,6 +106,12 @@ void Records::add_of_file(unsigned kind, Input &input)
 		fuzz::make_addresses(socket.file, socket.sk, socket.peer_sk);
 		break;
 	}
+	case 5:
+		pieces.push_back(input.take_sparse<queue_piece_record>());
+		fuzz::make_addresses(pieces.back().page);
+		fuzz::cut_down(pieces.back().message);
+		pieces.back().problem /= 64; // most can be read
+		break;
 	default:
 		fuzz::make_addresses(messages.emplace_back(input.take<socket_message_record>()).file);
 		break;
@@ -129,9 +138,9 @@ void Records::add_mapping(Input &input)
 
 void Records::add(Input &input)
 {
-	unsigned kind = input.take<uint8_t>() % 10;
+	unsigned kind = input.take<uint8_t>() % 11;
 	switch (kind) {
-	case 6: {
+	case 10: {
 		fd_record &fd = fds.emplace_back(input.take<fd_record>());
 		fuzz::make_addresses(fd.file, fd.files);
 		fuzz::cut_down(fd.pid, fd.tid, fd.fd);
@@ -146,6 +155,23 @@ void Records::add(Input &input)
 	default:
 		return add_of_file(kind, input);
 	}
+}
+
+// Of a queue whose messages have the lengths that were counted, unless these wrap around.
+void place_pieces(const Records &records)
+{
+	std::vector<uint32_t> lengths(8);
+	for (const queue_piece_record &piece : records.pieces)
+		lengths[piece.message] += piece.length;
+	auto placed =
+		collect::QueuePieces::place(records.pieces, lengths, iterators::PageFrames(0, 64, 1 << 12), 1 << 20);
+	if (!placed)
+		return;
+	std::vector<std::byte> content(placed->pages().size() * PAGE_CONTENT_BYTES);
+	std::vector<std::string> messages = placed->messages(content);
+	for (size_t i = 0; i < messages.size(); i++)
+		if (messages[i].size() != lengths[i])
+			abort();
 }
 
 // Three processes; the ids of one executable and one address space are given out.
@@ -165,6 +191,7 @@ void add_processes(collect::Context &context)
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	Records records(Input(data, size));
+	place_pieces(records);
 	images::Document document;
 	collect::Context context;
 	context.document = &document;

@@ -75,6 +75,20 @@ TEST(UringHidden, content_of_files_that_only_slots_hold_is_taken_over)
 	run_scenario("uring_hidden");
 }
 
+TEST(UringHidden, what_pipes_and_sockets_hold_that_only_slots_have_is_taken_over)
+{
+	run_scenario("uring_hidden_queues");
+}
+
+TEST(UringHidden, descriptors_and_credentials_on_their_way_are_refused_by_name)
+{
+	for (auto [kind, text] : {std::pair("rights", "1 file descriptors are in flight in a unix socket"),
+				  std::pair("credentials", "credentials are in flight in a unix socket")}) {
+		SCOPED_TRACE(kind);
+		run_refusal("uring_hidden_queues", text, {}, {kind});
+	}
+}
+
 TEST(UringRegion, registered_memory_is_registered_again)
 {
 	for (const char *kind : {"user", "kernel", "user waits", "kernel waits", "kernel waits issuer"}) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Rings of all kinds in one program, as far as the kernel has them: in each wait a poll, a read from a fixed file into
-// a registered buffer, and a timeout; completions lie unread in its queue. What other kernels try in one go.
+// a registered buffer, and a timeout; completions lie unread in its queue, and so do texts in a pipe and a socket that
+// only slots hold. What other kernels try in one go.
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "selftests/scenarios/uring_ring.h"
@@ -14,8 +16,21 @@ enum {
 	POLL = 1,
 	READ,
 	TIMEOUT,
+	HIDDEN,
 	POSTED = 1000,
 };
+
+/* Slots. */
+enum {
+	FIXED,
+	PIPE_READER,
+	PIPE_WRITER,
+	SOCKET,
+	PEER,
+	SLOTS,
+};
+
+static char hidden_text[] = "hidden";
 
 struct kind {
 	const char *name;
@@ -70,7 +85,7 @@ static void arm_read(struct kind *kind)
 {
 	struct io_uring_sqe *sqe = ring_sqe(&kind->ring);
 
-	io_uring_prep_read_fixed(sqe, 0, kind->buffer, COUNT, 0, 0);
+	io_uring_prep_read_fixed(sqe, FIXED, kind->buffer, COUNT, 0, 0);
 	sqe->flags |= IOSQE_FIXED_FILE;
 	sqe->user_data = READ;
 	ring_submit(&kind->ring, 1);
@@ -86,13 +101,51 @@ static void arm_timeout(struct kind *kind)
 	ring_submit(&kind->ring, 1);
 }
 
+static int transfer(struct kind *kind, int slot, char *text, bool write)
+{
+	struct io_uring_sqe *sqe = ring_sqe(&kind->ring);
+
+	if (write)
+		io_uring_prep_write(sqe, slot, text, sizeof(hidden_text), -1);
+	else
+		io_uring_prep_read(sqe, slot, text, sizeof(hidden_text), -1);
+	sqe->flags |= IOSQE_FIXED_FILE;
+	sqe->user_data = HIDDEN;
+	ring_submit(&kind->ring, 1);
+	return ring_expect(&kind->ring, HIDDEN, "hidden");
+}
+
+static void use_hidden(struct kind *kind)
+{
+	for (int reader = PIPE_READER; reader <= SOCKET; reader += SOCKET - PIPE_READER) {
+		char text[sizeof(hidden_text)] = {};
+
+		SCENARIO_CHECK(transfer(kind, reader, text, false) == sizeof(text) && !strcmp(text, hidden_text),
+			       "%s: slot %d: '%.*s'", kind->name, reader, (int)sizeof(text), text);
+		SCENARIO_CHECK(transfer(kind, reader + 1, hidden_text, true) == sizeof(text), "%s: slot %d", kind->name,
+			       reader + 1);
+	}
+}
+
+static void register_files(struct kind *kind)
+{
+	int files[SLOTS] = {kind->fixed[0]};
+
+	SCENARIO_REQUIRE(!pipe(files + PIPE_READER) && !socketpair(AF_UNIX, SOCK_STREAM, 0, files + SOCKET), "%m");
+	SCENARIO_REQUIRE(!io_uring_register_files(&kind->ring, files, SLOTS), "%s: files", kind->name);
+	SCENARIO_REQUIRE(write(files[PIPE_WRITER], hidden_text, sizeof(hidden_text)) == sizeof(hidden_text), "%m");
+	SCENARIO_REQUIRE(write(files[PEER], hidden_text, sizeof(hidden_text)) == sizeof(hidden_text), "%m");
+	for (int i = PIPE_READER; i < SLOTS; i++)
+		close(files[i]);
+}
+
 static void register_with(struct kind *kind)
 {
 	struct iovec buffer = {calloc(1, COUNT), COUNT};
 
 	SCENARIO_REQUIRE(buffer.iov_base, "memory");
 	kind->buffer = buffer.iov_base;
-	SCENARIO_REQUIRE(!io_uring_register_files(&kind->ring, kind->fixed, 1), "%s: files", kind->name);
+	register_files(kind);
 	SCENARIO_REQUIRE(!io_uring_register_buffers(&kind->ring, &buffer, 1), "%s: buffers", kind->name);
 }
 
@@ -129,6 +182,7 @@ static void use(struct kind *kind)
 	put(kind->fixed[1], kind->name);
 	ring_expect_result(&kind->ring, READ, (int)strlen(kind->name));
 	SCENARIO_CHECK(!memcmp(kind->buffer, kind->name, strlen(kind->name)), "%s: %.8s", kind->name, kind->buffer);
+	use_hidden(kind);
 	ring_expect_nothing(&kind->ring, kind->name);
 	take(kind->polled[0]);
 	memset(kind->buffer, 0, COUNT);

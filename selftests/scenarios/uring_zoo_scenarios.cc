@@ -16,7 +16,7 @@ TEST(UringZoo, rings_of_all_kinds_in_one_program)
 			bool enabled = !(ring.value("flags", 0u) & IORING_SETUP_R_DISABLED);
 			expect_complete(ring, enabled ? 3 : 0);
 			EXPECT_EQ(ring["cqes"].size(), enabled ? 3u : 0u);
-			EXPECT_EQ(ring["fixed_files"].size(), 1u);
+			EXPECT_EQ(ring["fixed_files"].size(), 5u);
 			EXPECT_EQ(ring["buffers"].size(), 1u);
 			EXPECT_EQ(ring["unsupported"], Json::array());
 		}

@@ -169,7 +169,7 @@ Result<> Dump::read()
 	stats_.drain_rounds = drained.rounds;
 	drained_ = std::move(drained.rings);
 	snapshot_->look_at_names();
-	contents_ = TRY(collect::Contents::capture(snapshot_->files()));
+	contents_ = TRY(snapshot_->read_contents());
 	sections_ = collect::CriticalSections::read(snapshot_->tasks().tasks(), *tree_);
 	TRY(snapshot_->read_loose_pages());
 	if (pages_) {

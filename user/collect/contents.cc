@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "user/collect/borrower.h"
+#include "user/collect/loose_pages.h"
+#include "user/collect/queue_pieces.h"
 #include "user/util/page.h"
 #include "user/util/unique_fd.h"
 
@@ -139,13 +141,29 @@ static bool is_whole(const std::vector<std::string> &data, std::span<const socke
 	return true;
 }
 
-Result<Contents> Contents::capture(const iterators::FileReader &reader)
+// What a queue holds is in messages of these lengths.
+template <class Record>
+static std::unordered_map<uint64_t, std::vector<const Record *>> by_file(std::span<const Record> records)
 {
-	Contents contents;
-	if (reader.pipe_buffers().empty() && reader.messages().empty())
-		return contents;
-	Borrower borrower(reader.fds());
+	std::unordered_map<uint64_t, std::vector<const Record *>> files;
+	for (const Record &record : records)
+		files[record.file].push_back(&record);
+	return files;
+}
+
+template <class Record>
+static std::vector<uint32_t> lengths_of(const std::vector<const Record *> &messages)
+{
+	std::vector<uint32_t> lengths;
+	for (const Record *message : messages)
+		lengths.push_back(message->length);
+	return lengths;
+}
+
+Result<> Contents::capture_pipes(const iterators::FileReader &reader, Borrower &borrower)
+{
 	std::optional<ScratchPipe> scratch;
+	std::vector<const file_record *> missed;
 	std::unordered_set<uint64_t> done;
 	for (const file_record &record : reader.files()) {
 		if (record.kind != FILE_KIND_PIPE || !record.pipe.queued || done.contains(record.inode))
@@ -154,44 +172,123 @@ Result<Contents> Contents::capture(const iterators::FileReader &reader)
 		if (record.pipe.locked)
 			continue;
 		UniqueFd source = read_end_of(record, borrower);
-		if (!source.valid())
-			continue;
-		if (!scratch)
+		if (source.valid() && !scratch)
 			scratch = TRY(ScratchPipe::create());
-		if (auto bytes = scratch->copy(source.get(), record.pipe)) {
-			contents.pipes_.push_back({record.inode, std::move(*bytes)});
+		auto bytes = source.valid() ? scratch->copy(source.get(), record.pipe) : std::nullopt;
+		if (bytes) {
+			pipes_.push_back({record.inode, std::move(*bytes)});
 			done.insert(record.inode);
+		} else {
+			missed.push_back(&record);
 		}
 	}
-	std::unordered_map<uint64_t, std::vector<const socket_message_record *>> messages;
-	for (const socket_message_record &message : reader.messages())
-		messages[message.file].push_back(&message);
+	if (missed.empty())
+		return {};
+	auto buffers = by_file(reader.pipe_buffers());
+	for (const file_record *record : missed)
+		if (done.insert(record->inode).second)
+			hidden_pipes_.push_back(
+				{record->private_data, record->inode, lengths_of(buffers[record->file])});
+	return {};
+}
+
+void Contents::capture_sockets(const iterators::FileReader &reader, Borrower &borrower)
+{
+	auto messages = by_file(reader.messages());
 	for (const socket_record &record : reader.sockets()) {
 		auto queue = messages.find(record.file);
 		if (record.family != AF_UNIX || record.state == kListen || queue == messages.end())
 			continue;
 		UniqueFd socket = borrower.borrow(record.file);
-		if (!socket.valid())
-			continue;
-		auto data = peek_all(socket.get(), record, queue->second);
+		std::vector<std::string> data;
+		if (socket.valid())
+			data = peek_all(socket.get(), record, queue->second);
 		if (is_whole(data, queue->second))
-			contents.sockets_.push_back({record.file, std::move(data)});
+			sockets_.push_back({record.file, std::move(data)});
+		else if (!socket.valid())
+			hidden_sockets_.push_back({record.sk, record.file, lengths_of(queue->second)});
 	}
+}
+
+Result<Contents> Contents::capture(const iterators::FileReader &reader)
+{
+	Contents contents;
+	if (reader.pipe_buffers().empty() && reader.messages().empty())
+		return contents;
+	Borrower borrower(reader.fds());
+	TRY(contents.capture_pipes(reader, borrower));
+	contents.capture_sockets(reader, borrower);
 	return contents;
 }
 
-static void refuse_missing(const images::File &file, Context &ctx)
+// --- queues that no descriptor leads to ----------------------------------------------------------------------------
+
+using Pieces = Result<std::span<const queue_piece_record>>;
+
+Result<std::vector<std::string>> Contents::read_queue(const HiddenQueue &queue, Pieces pieces,
+						      const KernelPages &memory)
 {
+	std::span<const queue_piece_record> found = TRY(std::move(pieces));
+	uint64_t room = LoosePages::kMostBytes - hidden_bytes_;
+	auto placed = TRY(QueuePieces::place(found, queue.lengths, memory.frames, room));
+	hidden_bytes_ += placed.pages().size() * kPageSize;
+	return placed.messages(TRY(memory.reader.read_at(placed.pages())));
+}
+
+static std::string joined(const std::vector<std::string> &buffers)
+{
+	std::string bytes;
+	for (const std::string &buffer : buffers)
+		bytes += buffer;
+	return bytes;
+}
+
+void Contents::read_hidden(iterators::QueueReader &reader, const KernelPages &memory)
+{
+	for (HiddenQueue &queue : hidden_pipes_) {
+		auto buffers = read_queue(queue, reader.pieces_of_pipe(queue.object), memory);
+		if (buffers)
+			pipes_.push_back({queue.key, joined(*buffers)});
+		else
+			queue.reason = buffers.error().message;
+	}
+	for (HiddenQueue &queue : hidden_sockets_) {
+		auto messages = read_queue(queue, reader.pieces_of_socket(queue.object), memory);
+		if (messages)
+			sockets_.push_back({queue.key, std::move(*messages)});
+		else
+			queue.reason = messages.error().message;
+	}
+}
+
+// --- messages ------------------------------------------------------------------------------------------------------
+
+static void refuse_unread(const images::File &file, const std::string &reason, Context &ctx)
+{
+	std::string why = reason.empty() ? "" : ": " + reason;
 	if (file.has_pipe() && file.pipe().queued() && !file.pipe().data_captured())
 		ctx.refuse(
 			fmt::format("file {}", file.id()),
-			fmt::format("{} bytes in {} could not be read", file.pipe().queued(), file.path()),
+			fmt::format("{} bytes in {} could not be read{}", file.pipe().queued(), file.path(), why),
 			"keep a descriptor of the pipe open in the tree, and no splice into it waiting for its input");
 	const images::Socket &socket = file.socket();
 	if (file.has_socket() && socket.messages_size() && socket.state() != "LISTEN" && !socket.messages_captured())
-		ctx.refuse(fmt::format("file {}", file.id()),
-			   fmt::format("{} messages in {} could not be read", socket.messages_size(), file.path()),
-			   "keep a descriptor of the socket open in the tree");
+		ctx.refuse(
+			fmt::format("file {}", file.id()),
+			fmt::format("{} messages in {} could not be read{}", socket.messages_size(), file.path(), why),
+			"keep a descriptor of the socket open in the tree");
+}
+
+void Contents::refuse_missing(Context &ctx) const
+{
+	std::unordered_map<uint32_t, std::string> pipes;   // reasons, by File.object
+	std::unordered_map<uint32_t, std::string> sockets; // by File.id
+	for (const HiddenQueue &queue : hidden_pipes_)
+		pipes.emplace(ctx.ids.inodes.find(queue.key), queue.reason);
+	for (const HiddenQueue &queue : hidden_sockets_)
+		sockets.emplace(ctx.ids.files.find(queue.key), queue.reason);
+	for (const images::File &file : ctx.document->files())
+		refuse_unread(file, file.has_pipe() ? pipes[file.object()] : sockets[file.id()], ctx);
 }
 
 void Contents::add_to(Context &ctx) const
@@ -217,8 +314,8 @@ void Contents::add_to(Context &ctx) const
 				file.mutable_socket()->mutable_messages(i)->set_data(
 					socket->second->messages[static_cast<size_t>(i)]);
 		}
-		refuse_missing(file, ctx);
 	}
+	refuse_missing(ctx);
 }
 
 } // namespace bpfckpt::collect

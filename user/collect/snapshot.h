@@ -21,6 +21,7 @@
 #include "iterators/timer_reader.h"
 #include "iterators/uring_reader.h"
 #include "iterators/vma_reader.h"
+#include "user/collect/contents.h"
 #include "user/collect/context.h"
 #include "user/collect/loose_pages.h"
 #include "user/collect/named_files.h"
@@ -70,6 +71,8 @@ public:
 	// Inside the freeze, after capture() and drain(): the content of pages that neither a mapping nor a descriptor
 	// leads to. Where that cannot be done build() has findings.
 	Result<> read_loose_pages();
+	// Inside the freeze, after capture() and drain(): what pipes and unix sockets hold.
+	Result<Contents> read_contents();
 	[[nodiscard]] memory::LooseBytes loose_pages() const { return {ring_checks_.loose.bytes(), hidden_objects_}; }
 
 	// After capture(): the address of the struct io_uring_reg_wait that a thread waits with; 0: its memory does not
@@ -102,6 +105,8 @@ private:
 	[[nodiscard]] memory::SharedObject object_of(const file_record &file) const;
 	void learn_frames();
 	Result<> load_page_reader();
+	Result<> load_queue_reader();
+	[[nodiscard]] bool has_hidden_queues() const;
 	[[nodiscard]] bool is_disk(uint64_t file) const;
 	[[nodiscard]] std::vector<uint64_t> ring_addresses() const;
 	[[nodiscard]] std::vector<uint64_t> files_of_tasks() const;
@@ -121,9 +126,10 @@ private:
 	SocketOptions socket_options_;
 	NamedFiles names_;
 	SysvSegments segments_;
-	std::optional<iterators::KernelLayout> layout_;    // once there was a ring
-	std::optional<iterators::PageFrames> frames_;      // once a ring had pinned memory
-	std::optional<iterators::PageReader> page_reader_; // once pages may be found that are not where they were
+	std::optional<iterators::KernelLayout> layout_;      // once there was a ring
+	std::optional<iterators::PageFrames> frames_;        // once a ring had pinned memory
+	std::optional<iterators::PageReader> page_reader_;   // once pages may be found that are not where they were
+	std::optional<iterators::QueueReader> queue_reader_; // once only rings hold pipes or unix sockets
 	RingChecks ring_checks_;
 	std::vector<uring::StaleMapping> stale_mappings_;
 	std::vector<memory::SharedPages> hidden_objects_; // offsets are those in ring_checks_.loose

@@ -4,10 +4,13 @@
 #include "user/collect/snapshot.h"
 
 #include <algorithm>
+#include <ranges>
 #include <unordered_map>
+#include <unordered_set>
 
 #include <linux/io_uring.h>
 #include <linux/magic.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "user/memory/vma_kind.h"
@@ -163,12 +166,16 @@ std::unordered_map<uint64_t, const file_record *> Snapshot::hidden_files() const
 	return hidden;
 }
 
-// Buffers may part from their memory at any time.
+// Buffers may part from their memory at any time, and a queue that is empty may be filled.
 Result<> Snapshot::prepare_pages()
 {
-	if (!rings_->records().buffers.empty() || !stale_mappings_.empty() || !hidden_files().empty())
+	bool queues = has_hidden_queues();
+	bool hidden = queues || !hidden_files().empty();
+	if (hidden)
+		learn_frames();
+	if (hidden || !rings_->records().buffers.empty() || !stale_mappings_.empty())
 		TRY(load_page_reader());
-	return {};
+	return queues ? load_queue_reader() : Result<>();
 }
 
 // Memory objects that only a ring holds, in a slot or for a request: no descriptor and no mapping leads to them, but
@@ -199,6 +206,45 @@ Result<> Snapshot::load_page_reader()
 	if (!page_reader_)
 		page_reader_ = TRY(iterators::PageReader::load());
 	return {};
+}
+
+Result<> Snapshot::load_queue_reader()
+{
+	if (!queue_reader_)
+		queue_reader_ = TRY(iterators::QueueReader::load());
+	return {};
+}
+
+// Pipes and unix sockets that no descriptor leads to.
+bool Snapshot::has_hidden_queues() const
+{
+	if (rings_->records().rings.empty())
+		return false;
+	std::unordered_set<uint64_t> open;
+	for (const fd_record &fd : files_->fds())
+		if (const file_record *file = files_->find(fd.file))
+			open.insert(file->inode);
+	auto is_hidden = [&](const file_record &file) { return !open.contains(file.inode); };
+	auto is_pipe = [](const file_record &file) { return file.kind == FILE_KIND_PIPE; };
+	auto is_hidden_socket = [&](const socket_record &socket) {
+		const file_record *file = files_->find(socket.file);
+		return socket.family == AF_UNIX && file && is_hidden(*file);
+	};
+	return std::ranges::any_of(files_->files() | std::views::filter(is_pipe), is_hidden) ||
+	       std::ranges::any_of(files_->sockets(), is_hidden_socket);
+}
+
+Result<Contents> Snapshot::read_contents()
+{
+	Contents contents = TRY(Contents::capture(*files_));
+	if (!contents.has_hidden())
+		return contents;
+	learn_frames();
+	TRY(load_page_reader());
+	TRY(load_queue_reader());
+	if (frames_ && frames_->has_contents())
+		contents.read_hidden(*queue_reader_, {*page_reader_, *frames_});
+	return contents;
 }
 
 Result<> Snapshot::read_loose_pages()
