@@ -144,9 +144,15 @@ Result<> set_socket_options(int fd, const images::File &file)
 // What the peer has not received yet is sent again.
 static Result<> send_queue(int from, const images::File &to)
 {
-	for (const images::SocketMessage &message : to.socket().messages())
-		if (::send(from, message.data().data(), message.data().size(), MSG_DONTWAIT) < 0)
-			return errno_error(errno, "cannot queue {} bytes again", message.data().size()).on(name_of(to));
+	for (const images::SocketMessage &message : to.socket().messages()) {
+		const std::string &data = message.data();
+		ssize_t sent = ::send(from, data.data(), data.size(), MSG_DONTWAIT);
+		if (sent < 0)
+			return errno_error(errno, "cannot queue {} bytes again", data.size()).on(name_of(to));
+		if (static_cast<size_t>(sent) < data.size())
+			return make_error(Code::kLimit, "only {} of {} bytes can be queued again", sent, data.size())
+				.on(name_of(to));
+	}
 	return {};
 }
 
