@@ -78,6 +78,14 @@ static long inotify_step(__u32 index, struct inotify_walk *walk)
 	return 0;
 }
 
+/* Each group has one event that tells of lost ones (fs/notify/notification.c: fsnotify_insert_event()). */
+static __always_inline int has_only_overflow(struct fsnotify_group *group)
+{
+	struct fsnotify_event *overflow = BPF_CORE_READ(group, overflow_event);
+
+	return BPF_CORE_READ(group, q_len) == 1 && BPF_CORE_READ(group, notification_list.next) == &overflow->list;
+}
+
 static __noinline int describe_inotify(struct file_record *record)
 {
 	struct inotify_walk walk = {.record = record};
@@ -88,6 +96,7 @@ static __noinline int describe_inotify(struct file_record *record)
 	group = (void *)record->private_data;
 	record->inotify.queued = BPF_CORE_READ(group, q_len);
 	record->inotify.next_wd = BPF_CORE_READ(group, inotify_data.idr.idr_next);
+	record->inotify.only_overflow = record->inotify.queued && has_only_overflow(group);
 	walk.head = &group->marks_list;
 	record->inotify.watches = 0;
 	walk.node = BPF_CORE_READ(group, marks_list.next);

@@ -88,7 +88,7 @@ struct file_inotify {
 	__u32 queued;
 	__u32 watches;
 	__u32 next_wd;
-	__u32 padding;
+	__u32 only_overflow; /* the one unread event is IN_Q_OVERFLOW */
 };
 
 struct file_pipe {

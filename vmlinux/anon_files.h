@@ -100,8 +100,14 @@ struct inotify_group_private_data {
 	struct idr idr;
 };
 
+struct fsnotify_event {
+	struct list_head list;
+};
+
 struct fsnotify_group {
+	struct list_head notification_list;
 	unsigned int q_len;
+	struct fsnotify_event *overflow_event;
 	struct list_head marks_list;
 	struct inotify_group_private_data inotify_data;
 };

@@ -31,7 +31,7 @@ _bpfckpt() {
 		return
 		;;
 	--allow-inexact)
-		mapfile -t COMPREPLY < <(compgen -W 'waitall connect timeout all' -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W 'waitall connect timeout inotify all' -- "$cur")
 		return
 		;;
 	--cpu-cap)

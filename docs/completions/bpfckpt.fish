@@ -27,7 +27,7 @@ complete -c bpfckpt -n '__fish_seen_subcommand_from inspect' -l watch -x -d 'Sho
 complete -c bpfckpt -n '__fish_seen_subcommand_from show' -a '(__fish_complete_directories)'
 
 complete -c bpfckpt -n '__fish_seen_subcommand_from check dump' -l tcp-established -d 'Capture connected TCP sockets'
-complete -c bpfckpt -n '__fish_seen_subcommand_from check dump' -l allow-inexact -x -a 'waitall connect timeout all' -d 'What may come back otherwise than it was'
+complete -c bpfckpt -n '__fish_seen_subcommand_from check dump' -l allow-inexact -x -a 'waitall connect timeout inotify all' -d 'What may come back otherwise than it was'
 complete -c bpfckpt -n '__fish_seen_subcommand_from check dump' -l ghost-limit -x -d 'How much of one deleted file the images take in'
 complete -c bpfckpt -n $log -s D -l images-dir -x -a '(__fish_complete_directories)' -d 'The checkpoint'
 complete -c bpfckpt -n $log -s o -l log-file -r -F -d 'Log to this file'

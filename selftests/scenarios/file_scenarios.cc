@@ -135,6 +135,31 @@ TEST(File, inotify_watches_by_path)
 	});
 }
 
+TEST(File, unread_events_of_inotify_are_refused_by_the_name_of_the_option)
+{
+	run_refusal("file_inotify_events", "inotify has 2 unread events", {"--allow-inexact", "connect"}, {"events"});
+	run_refusal("file_inotify_events", "--allow-inexact inotify", {}, {"more"});
+}
+
+TEST(File, unread_events_of_inotify_are_told_as_lost)
+{
+	for (const char *kind : {"events", "more"}) {
+		SCOPED_TRACE(kind);
+		run_scenario("file_inotify_events", {.args = {kind}, .dump_args = {"--allow-inexact", "inotify"}});
+	}
+}
+
+TEST(File, lost_events_of_inotify_stay_lost)
+{
+	run_scenario("file_inotify_events", {.args = {"overflow"}, .verify = [](const Json &document) {
+						     Json files = where(document["files"], "kind", "inotify");
+						     ASSERT_EQ(files.size(), 1u);
+						     Json inotify = files[0]["inotify"];
+						     EXPECT_EQ(number_at(inotify, "pending_events"), 1u);
+						     EXPECT_EQ(inotify["only_overflow"], true);
+					     }});
+}
+
 TEST(File, pipe_sizes_and_contents)
 {
 	run_with_facts("file_pipe", [](const Json &document, const Facts &fact) {

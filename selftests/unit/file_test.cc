@@ -14,6 +14,7 @@
 #include "user/collect/mount_table.h"
 #include "user/collect/socket_name.h"
 #include "user/policy/file_support.h"
+#include "user/uring/inexact.h"
 
 namespace bpfckpt {
 
@@ -215,6 +216,22 @@ TEST_F(FileSupportTest, attributes_that_cannot_be_taken_over)
 	file_->mutable_attributes()->set_flags(0);
 	file_->mutable_attributes()->set_unreadable(true);
 	EXPECT_NE(refusal().find("cannot be read"), std::string::npos);
+}
+
+TEST_F(FileSupportTest, unread_events_unless_they_only_tell_of_lost_ones)
+{
+	file_->set_kind("inotify");
+	images::Inotify *inotify = file_->mutable_inotify();
+	inotify->set_pending_events(1);
+	EXPECT_EQ(refusal(), "inotify has 1 unread events\n");
+	inotify->set_only_overflow(true);
+	EXPECT_EQ(refusal(), "");
+	inotify->set_only_overflow(false);
+	uring::accept_inexact(std::vector<std::string>{"connect"}, document_);
+	EXPECT_NE(refusal(), "");
+	uring::accept_inexact(std::vector<std::string>{"inotify"}, document_);
+	EXPECT_EQ(inotify->accepted(), "inotify");
+	EXPECT_EQ(refusal(), "");
 }
 
 TEST_F(FileSupportTest, tcp_connections_in_two_levels)

@@ -103,6 +103,17 @@ void add_items(const View &view, Table &table, const File &file)
 		table.note(fmt::format("watch {} {} {}", watch.wd(), inotify_events(watch.mask() & ~kOnChild),
 				       watch.path().empty() ? fmt::format("inode {}", watch.inode())
 							    : printable(watch.path())));
+	if (const std::string &kind = file.inotify().accepted(); !kind.empty())
+		table.note(fmt::format("accepted as inexact: {}", printable(kind)));
+}
+
+std::string inotify_detail(const Inotify &inotify)
+{
+	std::string watches = count_of(number(inotify.watches_size()), "watch");
+	if (inotify.only_overflow())
+		return watches + ", events lost";
+	return inotify.pending_events() ? watches + ", " + count_of(number(inotify.pending_events()), "unread event")
+					: watches;
 }
 
 std::string rdev_of(const File &file)
@@ -125,7 +136,7 @@ std::string file_detail(const File &file)
 	case File::kEpoll:
 		return count_of(number(file.epoll().items_size()), "item");
 	case File::kInotify:
-		return count_of(number(file.inotify().watches_size()), "watch");
+		return inotify_detail(file.inotify());
 	case File::kPipe:
 		return pipe_detail(file.pipe());
 	case File::kSocket:

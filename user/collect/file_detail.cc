@@ -80,6 +80,7 @@ void DetailCollector::collect_epoll(const file_record &record, images::Epoll &ep
 void DetailCollector::collect_inotify(const file_record &record, images::Inotify &inotify) const
 {
 	inotify.set_pending_events(record.inotify.queued);
+	inotify.set_only_overflow(record.inotify.only_overflow != 0);
 	inotify.set_next_wd(record.inotify.next_wd);
 	for (const inotify_mark_record *mark : of_file(marks_, record.file)) {
 		images::InotifyWatch *watch = inotify.add_watches();

@@ -203,6 +203,15 @@ static void refuse_locks(const images::File &file, const Tree &tree, Refusals &r
 				    "F_SETOWN 0 before the dump"});
 }
 
+// They tell of what happened in file systems, which cannot happen again; that some were lost can be told again.
+static void refuse_events(const images::Inotify &inotify, Refusals &refusals)
+{
+	const uring::InexactKind *kind = uring::inexact_kind("inotify");
+	if (inotify.pending_events() && !inotify.only_overflow() && inotify.accepted() != kind->name)
+		refusals.push_back({fmt::format("inotify has {} unread events", inotify.pending_events()),
+				    "try again when they are read; " + uring::hint_of(*kind)});
+}
+
 static void refuse_watches(const images::File &file, const Tree &tree, Refusals &refusals)
 {
 	for (const images::EpollItem &item : file.epoll().items())
@@ -220,9 +229,7 @@ static void refuse_watches(const images::File &file, const Tree &tree, Refusals 
 			refusals.push_back(
 				{fmt::format("inotify watch {}: inode {} has no path", watch.wd(), watch.inode()),
 				 "remove the watch before the dump"});
-	if (file.inotify().pending_events())
-		refusals.push_back({fmt::format("inotify has {} unread events", file.inotify().pending_events()),
-				    "try again when they are read"});
+	refuse_events(file.inotify(), refusals);
 }
 
 static void refuse_pidfd(const images::File &file, const Tree &tree, Refusals &refusals)

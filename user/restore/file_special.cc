@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Files of the kernel's own that stand alone: eventfd, timerfd, signalfd, epoll, inotify, pidfd.
+// Files of the kernel's own that stand alone: eventfd, timerfd, signalfd, epoll, pidfd.
 #include "user/restore/file.h"
 
 #include <climits>
@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -20,8 +19,7 @@
 
 namespace bpfckpt::restore {
 
-static constexpr unsigned long kTimerfdSetTicks = 0x40085400;  // TFD_IOC_SET_TICKS
-static constexpr unsigned long kInotifySetNextWd = 0x40044900; // INOTIFY_IOC_SETNEXTWD
+static constexpr unsigned long kTimerfdSetTicks = 0x40085400; // TFD_IOC_SET_TICKS
 
 static timespec timespec_of(int64_t ns)
 {
@@ -90,22 +88,6 @@ Result<UniqueFd> open_signalfd(const images::File &file)
 Result<UniqueFd> open_epoll(const images::File &file)
 {
 	return checked(epoll_create1(EPOLL_CLOEXEC), file);
-}
-
-static constexpr uint32_t kWatchMask = IN_ALL_EVENTS | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK | IN_ONESHOT;
-
-Result<UniqueFd> open_inotify(const images::File &file)
-{
-	const images::Inotify &image = file.inotify();
-	UniqueFd fd = TRY(checked(inotify_init1(IN_CLOEXEC), file));
-	for (const images::InotifyWatch &watch : image.watches()) {
-		if (ioctl(fd.get(), kInotifySetNextWd, static_cast<long>(watch.wd())) ||
-		    inotify_add_watch(fd.get(), watch.path().c_str(), watch.mask() & kWatchMask) < 0)
-			return errno_error(errno, "cannot watch {} as {}", watch.path(), watch.wd()).on(name_of(file));
-	}
-	if (image.next_wd() > 1 && ioctl(fd.get(), kInotifySetNextWd, static_cast<long>(image.next_wd())))
-		return errno_error(errno, "cannot set the next watch to {}", image.next_wd()).on(name_of(file));
-	return fd;
 }
 
 static Result<UniqueFd> pidfd_of(pid_t pid, const images::File &file)

@@ -24,11 +24,14 @@ constexpr InexactKind kKinds[] = {
 	 "a TCP connection that is being established begins anew: the peer sees another SYN, from another port unless "
 	 "the socket was bound"},
 	{"timeout", "the next expiry of a repeating timeout comes late, by up to one period; all others as before"},
+	{"inotify", "unread events of inotify are lost, which the program is told in their place (IN_Q_OVERFLOW); its "
+		    "watches go on"},
 };
 
 const InexactKind &kWaitall = kKinds[0];
 const InexactKind &kConnect = kKinds[1];
 const InexactKind &kTimeout = kKinds[2];
+const InexactKind &kInotify = kKinds[3];
 
 // Once it has moved a part the kernel waits for the rest, and adds it to what no submission can say (struct io_sr_msg:
 // done_io). But it may end with less at any time, and does so when its socket fails: the part is what has been moved,
@@ -58,6 +61,11 @@ void cut_short(Request &request)
 bool is_connecting(const images::File &file)
 {
 	return file.socket().state() == "SYN_SENT";
+}
+
+bool has_lost_events(const images::File &file)
+{
+	return file.inotify().pending_events() && !file.inotify().only_overflow();
 }
 
 } // namespace
@@ -98,6 +106,10 @@ void accept_inexact(std::span<const std::string> allowed, images::Document &docu
 		for (images::File &file : *document.mutable_files())
 			if (is_connecting(file))
 				file.mutable_socket()->set_accepted(std::string(kConnect.name));
+	if (allows(kInotify))
+		for (images::File &file : *document.mutable_files())
+			if (has_lost_events(file))
+				file.mutable_inotify()->set_accepted(std::string(kInotify.name));
 	std::set<uint32_t> connecting; // File.id
 	for (const images::File &file : document.files())
 		if (is_connecting(file))
@@ -120,8 +132,9 @@ std::map<std::string, unsigned> accepted_in(const images::Document &document)
 				counts[request.accepted()]++;
 	// With its request or without.
 	for (const images::File &file : document.files())
-		if (!file.socket().accepted().empty())
-			counts[file.socket().accepted()]++;
+		for (const std::string &accepted : {file.socket().accepted(), file.inotify().accepted()})
+			if (!accepted.empty())
+				counts[accepted]++;
 	return counts;
 }
 

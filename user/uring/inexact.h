@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 // What can come back only otherwise than it was, and does so if the user accepts it by name (--allow-inexact).
 //
-// Invariant: what was accepted is in the images (Request.accepted, Socket.accepted), so a restore is not asked again.
+// Invariant: what was accepted is in the images (Request.accepted, Socket.accepted, Inotify.accepted), so a restore is
+// not asked again.
 #pragma once
 
 #include <map>
