@@ -77,9 +77,19 @@ enum {
 	OP_SENDMSG = 9,
 	OP_RECVMSG = 10,
 	OP_OPENAT = 18,
+	OP_STATX = 21,
 	OP_SEND = 26,
 	OP_RECV = 27,
 	OP_OPENAT2 = 28,
+	OP_RENAMEAT = 35,
+	OP_UNLINKAT = 36,
+	OP_MKDIRAT = 37,
+	OP_SYMLINKAT = 38,
+	OP_LINKAT = 39,
+	OP_FSETXATTR = 41,
+	OP_SETXATTR = 42,
+	OP_FGETXATTR = 43,
+	OP_GETXATTR = 44,
 	OP_URING_CMD = 46,
 	OP_SEND_ZC = 47,
 	OP_SENDMSG_ZC = 48,
@@ -134,42 +144,109 @@ static __always_inline void copy_async(__u64 request, __u64 async, __u8 opcode)
 	}
 }
 
-/* PATH_MAX in pieces; each is read with room for the NUL that bpf_probe_read_kernel_str() puts behind it. */
-#define PATH_PIECE (URING_BLOB_BYTES - 1)
+/*
+ * PATH_MAX in pieces; each is read with room for the NUL that bpf_probe_read_kernel_str() puts behind it. Only the one
+ * at the end of the name counts: that it was read is what an empty name tells.
+ */
+#define NAME_PIECE (URING_BLOB_BYTES - 1)
 
-static long path_step(__u32 index, void *unused)
+static long name_step(__u32 index, void *unused)
 {
 	struct uring_blob_record *record = NEXT_RECORD(uring_blobs);
-	__u32 offset = index * PATH_PIECE;
+	__u32 offset = index * NAME_PIECE;
 	long length;
 
 	if (!record)
 		return 0;
 	length = bpf_probe_read_kernel_str(record->data, URING_BLOB_BYTES, (void *)(blob.address + offset));
 	record->request = blob.request;
-	record->kind = URING_BLOB_PATH;
+	record->kind = blob.kind;
 	record->offset = offset;
-	record->length = length > 0 ? length - 1 : 0;
+	record->length = length <= 0 ? 0 : length < URING_BLOB_BYTES ? length : NAME_PIECE;
 	record->total = offset + record->length;
 	record->pad = 0;
 	return length < URING_BLOB_BYTES;
 }
 
-static __always_inline void copy_path(__u64 request)
+static __always_inline void copy_name(__u64 request, __u32 kind, const void *name)
 {
-	struct io_open *open = (void *)kiocb_words;
-	struct io_open___v72 *v72 = (void *)open;
-	struct filename *filename = NULL;
-
-	if (bpf_core_field_exists(v72->filename.__incomplete_filename))
-		filename = v72->filename.__incomplete_filename;
-	else if (bpf_core_field_exists(open->filename))
-		filename = open->filename;
-	if (!filename)
+	if (!name)
 		return;
 	blob.request = request;
-	blob.address = (__u64)BPF_CORE_READ(filename, name);
-	bpf_loop(4096 / PATH_PIECE + 1, path_step, NULL, 0);
+	blob.kind = kind;
+	blob.address = (__u64)name;
+	bpf_loop(4096 / NAME_PIECE + 1, name_step, NULL, 0);
+}
+
+/* The struct filename in a field of the command of the request being emitted; NULL: there is none. */
+#define FILENAME_IN(type, field)                                                                                     \
+	({                                                                                                           \
+		struct type *is_ = (void *)kiocb_words;                                                              \
+		struct type##___v72 *v72_ = (void *)kiocb_words;                                                     \
+		struct filename *name_ = NULL;                                                                       \
+		if (bpf_core_field_exists(v72_->field.__incomplete_filename))                                        \
+			name_ = v72_->field.__incomplete_filename;                                                   \
+		else if (bpf_core_field_exists(is_->field))                                                          \
+			name_ = is_->field;                                                                          \
+		name_;                                                                                               \
+	})
+
+static __always_inline struct filename *first_path(__u8 opcode)
+{
+	switch (opcode) {
+	case OP_OPENAT:
+	case OP_OPENAT2:
+		return FILENAME_IN(io_open, filename);
+	case OP_STATX:
+		return FILENAME_IN(io_statx, filename);
+	case OP_RENAMEAT:
+		return FILENAME_IN(io_rename, oldpath);
+	case OP_UNLINKAT:
+		return FILENAME_IN(io_unlink, filename);
+	case OP_MKDIRAT:
+		return FILENAME_IN(io_mkdir, filename);
+	case OP_SYMLINKAT:
+	case OP_LINKAT:
+		return FILENAME_IN(io_link, oldpath);
+	case OP_SETXATTR:
+	case OP_GETXATTR:
+		return FILENAME_IN(io_xattr, filename);
+	}
+	return NULL;
+}
+
+static __always_inline struct filename *second_path(__u8 opcode)
+{
+	switch (opcode) {
+	case OP_RENAMEAT:
+		return FILENAME_IN(io_rename, newpath);
+	case OP_SYMLINKAT:
+	case OP_LINKAT:
+		return FILENAME_IN(io_link, newpath);
+	}
+	return NULL;
+}
+
+/* Whoever executes the request frees these: of one that has begun they are of no use. */
+static __always_inline void copy_attribute(__u64 request)
+{
+	struct io_xattr *xattr = (void *)kiocb_words;
+
+	copy_name(request, URING_BLOB_ATTRIBUTE, xattr->ctx.kname);
+	copy_blob(request, URING_BLOB_VALUE, (__u64)xattr->ctx.kvalue, xattr->ctx.size);
+}
+
+static __noinline int copy_names(__u64 request, __u8 opcode)
+{
+	struct filename *first = first_path(opcode), *second = second_path(opcode);
+
+	if (first)
+		copy_name(request, URING_BLOB_PATH, BPF_CORE_READ(first, name));
+	if (second)
+		copy_name(request, URING_BLOB_PATH2, BPF_CORE_READ(second, name));
+	if (opcode >= OP_FSETXATTR && opcode <= OP_GETXATTR)
+		copy_attribute(request);
+	return 0;
 }
 
 /* --- one request ---------------------------------------------------------------------------------------------------
@@ -284,8 +361,7 @@ __noinline int emit_request(__u64 address, __u32 place, __u32 sequence)
 	record->armed_events = apoll ? BPF_CORE_READ(apoll, poll.events) : 0;
 	if (record->async_data)
 		copy_async(address, record->async_data, record->opcode);
-	if (record->opcode == OP_OPENAT || record->opcode == OP_OPENAT2)
-		copy_path(address);
+	copy_names(address, record->opcode);
 	if (record->opcode == OP_URING_CMD && bpf_core_field_exists(struct io_uring_cmd, sqe))
 		copy_blob(address, URING_BLOB_COMMAND, (__u64)((struct io_uring_cmd *)kiocb_words)->sqe, 128);
 	return 0;

@@ -17,6 +17,8 @@ constexpr size_t kPrstatusSize = size_t{27} * 8;
 constexpr size_t kSiginfoSize = 128;
 constexpr size_t kMaxXstate = size_t{64} << 10;
 constexpr size_t kMaxAffinity = 8192 / 8;
+constexpr size_t kMaxAttributeName = 255;               // XATTR_NAME_MAX
+constexpr size_t kMaxAttributeValue = size_t{64} << 10; // XATTR_SIZE_MAX
 constexpr uint32_t kMaxRingEntries = 32768;
 constexpr uint32_t kMaxCqEntries = 2 * kMaxRingEntries;
 
@@ -224,6 +226,11 @@ Result<> requests_are_valid(const Ring &ring, const Ids &ids, Name object)
 		if (request.sockaddr().size() > 128)
 			return corrupt(object, "has a socket address of {} bytes", request.sockaddr().size());
 		TRY(is_path(request.path(), object));
+		TRY(is_path(request.path2(), object));
+		if (request.attribute().size() > kMaxAttributeName || request.attribute().contains('\0'))
+			return corrupt(object, "has an attribute with a name that no kernel takes");
+		if (request.attribute_value().size() > kMaxAttributeValue)
+			return corrupt(object, "has an attribute of {} bytes", request.attribute_value().size());
 	}
 	return {};
 }

@@ -496,6 +496,70 @@ struct io_open___v72 {
 	struct delayed_filename filename;
 };
 
+struct io_statx {
+	struct filename *filename;
+};
+
+struct io_statx___v72 {
+	struct delayed_filename filename;
+};
+
+struct io_unlink {
+	struct filename *filename;
+};
+
+struct io_unlink___v72 {
+	struct delayed_filename filename;
+};
+
+struct io_mkdir {
+	struct filename *filename;
+};
+
+struct io_mkdir___v72 {
+	struct delayed_filename filename;
+};
+
+struct io_rename {
+	struct filename *oldpath;
+	struct filename *newpath;
+};
+
+struct io_rename___v72 {
+	struct delayed_filename oldpath;
+	struct delayed_filename newpath;
+};
+
+struct io_link {
+	struct filename *oldpath;
+	struct filename *newpath;
+};
+
+struct io_link___v72 {
+	struct delayed_filename oldpath;
+	struct delayed_filename newpath;
+};
+
+struct xattr_name {
+	char name[256];
+};
+
+/* fs/internal.h; up to v6.12 struct xattr_ctx, with these members */
+struct kernel_xattr_ctx {
+	void *kvalue;
+	unsigned long size;
+	struct xattr_name *kname;
+};
+
+struct io_xattr {
+	struct kernel_xattr_ctx ctx;
+	struct filename *filename;
+};
+
+struct io_xattr___v72 {
+	struct delayed_filename filename;
+};
+
 struct io_uring_cmd {
 	const void *sqe;
 };

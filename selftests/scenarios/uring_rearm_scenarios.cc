@@ -167,6 +167,29 @@ TEST(UringRearm, a_second_dump_right_after_a_restore)
 	ASSERT_TRUE(scenario.go());
 }
 
+// What they point to is the kernel's by now: path names, attributes, an event.
+TEST(UringRearm, names_attributes_and_events_that_the_kernel_has_copied)
+{
+	for (unsigned flags : {0U, kSingleIssuer | kDeferTaskrun}) {
+		SCOPED_TRACE("flags " + std::to_string(flags));
+		ScenarioOptions options;
+		options.args = {std::to_string(flags)};
+		options.verify = [](const Json &document) {
+			ASSERT_EQ(document["rings"].size(), 2u);
+			const Json &chain = document["rings"][0], &drained = document["rings"][1];
+			expect_complete(chain, 13);
+			expect_complete(drained, 4);
+			expect_request(chain, 2, "IORING_OP_MKDIRAT", "link member");
+			EXPECT_EQ(request_of(chain, 3)["path"], "to/nowhere");
+			EXPECT_EQ(request_of(chain, 5)["path2"], "renamed");
+			EXPECT_EQ(request_of(chain, 8)["path"].get<std::string>().size(), 2999u);
+			EXPECT_EQ(request_of(chain, 9)["attribute"], "user.path");
+			expect_request(drained, 16, "IORING_OP_UNLINKAT", "deferred");
+		};
+		run_scenario("uring_names", options);
+	}
+}
+
 TEST(UringRearm, ten_thousand_polls_on_ten_thousand_fixed_files)
 {
 	run_scenario("uring_many");

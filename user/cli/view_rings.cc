@@ -63,6 +63,12 @@ std::string request_detail(const View &view, const Request &request)
 			    : fmt::format("buffer group {}", request.buffer_group()));
 	if (!request.path().empty())
 		add(printable(request.path()));
+	if (!request.path2().empty())
+		add("and " + printable(request.path2()));
+	if (!request.attribute().empty())
+		add(printable(request.attribute()));
+	if (request.opcode() == IORING_OP_EPOLL_CTL)
+		add(fmt::format("fd {} in epoll fd {}", request.offset(), request.fd()));
 	if (request.in_flight_file2())
 		add("from " + view.file_name(request.in_flight_file2()));
 	if (request.link())

@@ -29,6 +29,9 @@ struct Attached {
 	std::vector<uint8_t> async;
 	std::vector<uint8_t> iovecs;
 	std::vector<uint8_t> path;
+	std::vector<uint8_t> path2;
+	std::vector<uint8_t> attribute;
+	std::vector<uint8_t> value; // of the attribute
 	std::vector<uint8_t> command;
 
 	explicit Attached(std::span<const uring_blob_record *const> blobs);
@@ -54,6 +57,15 @@ Attached::Attached(std::span<const uring_blob_record *const> blobs)
 		case URING_BLOB_PATH:
 			append(path, *blob);
 			break;
+		case URING_BLOB_PATH2:
+			append(path2, *blob);
+			break;
+		case URING_BLOB_ATTRIBUTE:
+			append(attribute, *blob);
+			break;
+		case URING_BLOB_VALUE:
+			append(value, *blob);
+			break;
 		case URING_BLOB_COMMAND:
 			append(command, *blob);
 			break;
@@ -76,10 +88,14 @@ std::vector<images::IoVec> parse_iovecs(std::span<const uint8_t> bytes)
 	return result;
 }
 
-std::string parse_path(std::span<const uint8_t> bytes)
+// Nothing: it was not read to its end.
+std::optional<std::string> parse_name(std::span<const uint8_t> bytes)
 {
 	std::string_view text(reinterpret_cast<const char *>(bytes.data()), bytes.size());
-	return std::string(text.substr(0, text.find('\0')));
+	size_t end = text.find('\0');
+	if (end == std::string_view::npos)
+		return {};
+	return std::string(text.substr(0, end));
 }
 
 // The slot that a request was submitted with; nothing: something else has been put there since.
@@ -230,7 +246,10 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 		source.async = attached.async;
 		source.iovecs = parse_iovecs(attached.iovecs);
 	}
-	source.path = parse_path(attached.path);
+	source.path = parse_name(attached.path);
+	source.path2 = parse_name(attached.path2);
+	source.attribute = parse_name(attached.attribute);
+	source.attribute_value = attached.value;
 	source.command_sqe = attached.command;
 	source.completions = completions_;
 	source.now = [this](uint32_t clock) { return context_.time.on(clock); };

@@ -5,6 +5,7 @@
 #include <ranges>
 
 #include <linux/openat2.h>
+#include <sys/epoll.h>
 
 #include "user/uring/rearm.h"
 
@@ -53,7 +54,8 @@ size_t Operands::most_bytes(const Request &request)
 {
 	return sizeof(msghdr) + sizeof(open_how) + static_cast<size_t>(request.iovecs_size()) * sizeof(iovec) +
 	       static_cast<size_t>(request.futexes_size()) * sizeof(FutexWait) + request.sockaddr().size() +
-	       request.path().size() + 1 + 6 * sizeof(uint64_t);
+	       request.path().size() + request.path2().size() + request.attribute().size() + 3 +
+	       request.attribute_value().size() + 6 * sizeof(uint64_t);
 }
 
 void Operands::clear()
@@ -119,9 +121,14 @@ void Operands::add_message(const Request &request, io_uring_sqe &sqe)
 	sqe.addr = put(&header, sizeof(header));
 }
 
+uint64_t Operands::put_name(const std::string &name)
+{
+	return put(name.c_str(), name.size() + 1);
+}
+
 void Operands::add_open(const Request &request, io_uring_sqe &sqe)
 {
-	sqe.addr = put(request.path().c_str(), request.path().size() + 1);
+	sqe.addr = put_name(request.path());
 	if (request.opcode() != images::IORING_OP_OPENAT2)
 		return;
 	open_how how = {.flags = request.op_flags(), .mode = request.length(), .resolve = request.address3()};
@@ -129,6 +136,26 @@ void Operands::add_open(const Request &request, io_uring_sqe &sqe)
 	sqe.len = sizeof(how);
 	sqe.open_flags = 0;
 	sqe.addr3 = 0;
+}
+
+void Operands::add_attribute(const Request &request, io_uring_sqe &sqe)
+{
+	bool by_path = request.opcode() == images::IORING_OP_SETXATTR || request.opcode() == images::IORING_OP_GETXATTR;
+	sqe.addr = put_name(request.attribute());
+	if (by_path)
+		sqe.addr3 = put_name(request.path());
+	if (!request.attribute_value().empty())
+		sqe.addr2 = put(request.attribute_value().data(), request.attribute_value().size());
+}
+
+void Operands::add_epoll_event(const Request &request, io_uring_sqe &sqe)
+{
+	if (request.length() == EPOLL_CTL_DEL)
+		return;
+	epoll_event event = {};
+	event.events = request.poll_events();
+	event.data.u64 = request.event_data();
+	sqe.addr = put(&event, sizeof(event));
 }
 
 void Operands::add(const Request &request, io_uring_sqe &sqe)
@@ -141,6 +168,24 @@ void Operands::add(const Request &request, io_uring_sqe &sqe)
 	case images::IORING_OP_OPENAT:
 	case images::IORING_OP_OPENAT2:
 		return add_open(request, sqe);
+	case images::IORING_OP_STATX:
+	case images::IORING_OP_UNLINKAT:
+	case images::IORING_OP_MKDIRAT:
+		sqe.addr = put_name(request.path());
+		return;
+	case images::IORING_OP_RENAMEAT:
+	case images::IORING_OP_SYMLINKAT:
+	case images::IORING_OP_LINKAT:
+		sqe.addr = put_name(request.path());
+		sqe.addr2 = put_name(request.path2());
+		return;
+	case images::IORING_OP_FSETXATTR:
+	case images::IORING_OP_SETXATTR:
+	case images::IORING_OP_FGETXATTR:
+	case images::IORING_OP_GETXATTR:
+		return add_attribute(request, sqe);
+	case images::IORING_OP_EPOLL_CTL:
+		return add_epoll_event(request, sqe);
 	case images::IORING_OP_CONNECT:
 	case images::IORING_OP_BIND:
 		sqe.addr = put(request.sockaddr().data(), request.sockaddr().size());

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include <linux/io_uring.h>
@@ -42,6 +43,9 @@ private:
 	uint64_t put_futexes(const images::Request &request);
 	void add_message(const images::Request &request, io_uring_sqe &sqe);
 	void add_open(const images::Request &request, io_uring_sqe &sqe);
+	uint64_t put_name(const std::string &name);
+	void add_attribute(const images::Request &request, io_uring_sqe &sqe);
+	void add_epoll_event(const images::Request &request, io_uring_sqe &sqe);
 
 	uint64_t mapping_;
 	std::vector<std::byte> bytes_;

@@ -17,6 +17,7 @@
 #include "user/target/tree_scan.h"
 #include "user/uring/provided.h"
 #include "user/util/io.h"
+#include "user/util/page.h"
 
 namespace bpfckpt::restore {
 
@@ -25,7 +26,7 @@ using target::SyscallBatch;
 
 namespace {
 
-constexpr size_t kOperandBytes = size_t{256} * 1024;
+constexpr size_t kOperandBytes = size_t{256} * 1024; // or what the longest chain takes
 constexpr size_t kMostFiles = 256;
 
 bool needs_descriptor(const Request &request)
@@ -73,14 +74,28 @@ Result<std::vector<pid_t>> sleeping_workers(pid_t pid)
 	return workers;
 }
 
+// A chain is submitted at once.
+size_t operand_bytes_for(const NewRing &ring)
+{
+	size_t most = kOperandBytes;
+	for (const uring::Chain &chain : ring.waiting) {
+		size_t bytes = 0;
+		for (const Request *request : chain)
+			bytes += Operands::most_bytes(*request);
+		most = std::max(most, (bytes + kPageSize - 1) / kPageSize * kPageSize);
+	}
+	return most;
+}
+
 } // namespace
 
 // While the ring is made, its maker has the two descriptors that others get here.
 Result<> Submitter::open()
 {
 	SyscallBatch batch;
+	mapping_size_ = operand_bytes_for(ring_);
 	size_t mapped =
-		batch.add(SYS_mmap, 0, kOperandBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		batch.add(SYS_mmap, 0, mapping_size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	opened_ = ring_.number < 0 || thread_.pid() != ring_.maker.pid();
 	size_t tool = opened_ ? batch.add(SYS_pidfd_open, getpid(), 0) : 0;
 	TRY(batch.run(thread_));
@@ -105,7 +120,7 @@ Result<> Submitter::close()
 {
 	ring_.sqes.clear();
 	SyscallBatch batch;
-	batch.add(SYS_munmap, mapping_, kOperandBytes);
+	batch.add(SYS_munmap, mapping_, mapping_size_);
 	if (opened_) {
 		batch.add(SYS_close, number_);
 		batch.add(SYS_close, tool_);
@@ -153,7 +168,7 @@ bool Submitter::fits(const uring::Chain &chain) const
 			return false;
 	}
 	return taken_.size() + chain.size() <= ring_.image.sq_entries() && files <= kMostFiles &&
-	       operands <= kOperandBytes;
+	       operands <= mapping_size_;
 }
 
 void Submitter::take(const uring::Chain &chain)

@@ -52,6 +52,7 @@ private:
 	uint32_t head_ = 0;    // of the SQ
 	uint32_t workers_ = 0; // that have begun, with all that was submitted
 	uint64_t mapping_ = 0;
+	size_t mapping_size_ = 0;
 	int tool_ = kToolNumber; // bpfckpt and the ring, in the thread's process
 	int number_ = -1;
 	bool opened_ = false; // for this

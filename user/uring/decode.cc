@@ -35,15 +35,16 @@ std::array<DecodeFamily *, 64> make_table()
 	family(decode_futex, {IORING_OP_FUTEX_WAIT, IORING_OP_FUTEX_WAKE});
 	family(decode_futex_vector, {IORING_OP_FUTEX_WAITV});
 	family(decode_waitid, {IORING_OP_WAITID});
-	family(decode_epoll, {IORING_OP_EPOLL_WAIT, IORING_OP_EPOLL_CTL});
+	family(decode_epoll, {IORING_OP_EPOLL_WAIT});
+	family(decode_epoll_control, {IORING_OP_EPOLL_CTL});
 	family(decode_open, {IORING_OP_OPENAT, IORING_OP_OPENAT2});
 	family(decode_splice, {IORING_OP_SPLICE, IORING_OP_TEE});
 	family(decode_file,
 	       {IORING_OP_FSYNC, IORING_OP_SYNC_FILE_RANGE, IORING_OP_FALLOCATE, IORING_OP_CLOSE, IORING_OP_FADVISE,
 		IORING_OP_MADVISE, IORING_OP_FTRUNCATE, IORING_OP_FIXED_FD_INSTALL, IORING_OP_PIPE});
-	family(decode_path,
-	       {IORING_OP_STATX, IORING_OP_RENAMEAT, IORING_OP_UNLINKAT, IORING_OP_MKDIRAT, IORING_OP_SYMLINKAT,
-		IORING_OP_LINKAT, IORING_OP_FSETXATTR, IORING_OP_SETXATTR, IORING_OP_FGETXATTR, IORING_OP_GETXATTR});
+	family(decode_path, {IORING_OP_STATX, IORING_OP_UNLINKAT, IORING_OP_MKDIRAT});
+	family(decode_two_paths, {IORING_OP_RENAMEAT, IORING_OP_SYMLINKAT, IORING_OP_LINKAT});
+	family(decode_attribute, {IORING_OP_FSETXATTR, IORING_OP_SETXATTR, IORING_OP_FGETXATTR, IORING_OP_GETXATTR});
 	family(decode_cancel, {IORING_OP_ASYNC_CANCEL});
 	family(decode_message, {IORING_OP_MSG_RING});
 	family(decode_command, {IORING_OP_URING_CMD});

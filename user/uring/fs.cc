@@ -13,10 +13,10 @@ std::string decode_open(const RequestSource &source, images::Request &request, i
 	sqe.file_index = static_cast<uint32_t>(open.get("file_slot"));
 	tell_sqe(sqe, request);
 	request.set_fd(sqe.fd);
-	request.set_path(source.path);
+	request.set_path(source.path.value_or(""));
 	request.set_address3(open.get("how.resolve"));
 	tell_open_limit(open, request);
-	if (source.path.empty())
+	if (request.path().empty())
 		return "its path could not be read";
 	return {};
 }
@@ -91,9 +91,76 @@ std::string decode_file(const RequestSource &source, images::Request &request, i
 	return {};
 }
 
-std::string decode_path(const RequestSource &, images::Request &, io_uring_sqe &)
+// Names are copies of the kernel's, which whoever executes the request takes out of it.
+std::string decode_path(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
-	return "its path names are copies of the kernel's";
+	using namespace images;
+	switch (source.record->opcode) {
+	case images::IORING_OP_STATX: {
+		auto statx = source.command("io_statx");
+		sqe.fd = static_cast<int>(statx.get("dfd"));
+		sqe.len = static_cast<uint32_t>(statx.get("mask"));
+		sqe.addr2 = statx.get("buffer");
+		sqe.statx_flags = static_cast<uint32_t>(statx.get("flags"));
+		break;
+	}
+	case images::IORING_OP_UNLINKAT: {
+		auto unlink = source.command("io_unlink");
+		sqe.fd = static_cast<int>(unlink.get("dfd"));
+		sqe.unlink_flags = static_cast<uint32_t>(unlink.get("flags"));
+		break;
+	}
+	default: {
+		auto mkdir = source.command("io_mkdir");
+		sqe.fd = static_cast<int>(mkdir.get("dfd"));
+		sqe.len = static_cast<uint32_t>(mkdir.get("mode"));
+	}
+	}
+	tell_sqe(sqe, request);
+	request.set_fd(sqe.fd);
+	request.set_path(source.path.value_or(""));
+	return source.path ? "" : "its path could not be read";
+}
+
+std::string decode_two_paths(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	bool renames = source.record->opcode == images::IORING_OP_RENAMEAT;
+	auto command = source.command(renames ? "io_rename" : "io_link");
+	if (source.record->opcode == images::IORING_OP_SYMLINKAT) { // the first is no path to anything yet
+		sqe.fd = static_cast<int>(command.get("new_dfd"));
+	} else {
+		sqe.fd = static_cast<int>(command.get("old_dfd"));
+		sqe.len = static_cast<uint32_t>(command.get("new_dfd"));
+		sqe.rename_flags = static_cast<uint32_t>(command.get("flags")); // also hardlink_flags
+	}
+	tell_sqe(sqe, request);
+	request.set_fd(sqe.fd);
+	request.set_path(source.path.value_or(""));
+	request.set_path2(source.path2.value_or(""));
+	return source.path && source.path2 ? "" : "its paths could not be read";
+}
+
+// The value that one of these sets is a copy of the kernel's, too; where one that gets it puts it is the program's.
+std::string decode_attribute(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	uint8_t opcode = source.record->opcode;
+	bool by_path = opcode == images::IORING_OP_SETXATTR || opcode == images::IORING_OP_GETXATTR;
+	bool sets = opcode == images::IORING_OP_SETXATTR || opcode == images::IORING_OP_FSETXATTR;
+	auto xattr = source.command("io_xattr");
+	if (by_path)
+		sqe.fd = 0; // nobody looks at it
+	sqe.len = static_cast<uint32_t>(xattr.get("ctx.size"));
+	sqe.addr2 = sets ? 0 : xattr.get("ctx.cvalue");
+	sqe.xattr_flags = static_cast<uint32_t>(xattr.get("ctx.flags"));
+	tell_sqe(sqe, request);
+	request.set_attribute(source.attribute.value_or(""));
+	if (by_path)
+		request.set_path(source.path.value_or(""));
+	if (sets)
+		request.set_attribute_value(source.attribute_value.data(), source.attribute_value.size());
+	if (request.attribute().empty() || (by_path && !source.path))
+		return "its names could not be read";
+	return request.attribute_value().size() == (sets ? sqe.len : 0) ? "" : "its value could not be read";
 }
 
 } // namespace bpfckpt::uring

@@ -193,6 +193,17 @@ std::string operation_obstacle(const Request &request, const images::File *file,
 	case images::IORING_OP_MSG_RING:
 	case images::IORING_OP_PROVIDE_BUFFERS:
 	case images::IORING_OP_REMOVE_BUFFERS:
+	case images::IORING_OP_STATX:
+	case images::IORING_OP_RENAMEAT:
+	case images::IORING_OP_UNLINKAT:
+	case images::IORING_OP_MKDIRAT:
+	case images::IORING_OP_SYMLINKAT:
+	case images::IORING_OP_LINKAT:
+	case images::IORING_OP_FSETXATTR:
+	case images::IORING_OP_SETXATTR:
+	case images::IORING_OP_FGETXATTR:
+	case images::IORING_OP_GETXATTR:
+	case images::IORING_OP_EPOLL_CTL:
 	case images::IORING_OP_SEND_ZC:
 	case images::IORING_OP_SENDMSG_ZC:
 		return not_begun_obstacle(request);

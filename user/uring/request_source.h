@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,8 +20,11 @@ struct RequestSource {
 	const iterators::KernelLayout *layout = nullptr;
 	std::span<const uint8_t> async;    // what req->async_data points to; empty: it has none
 	std::vector<images::IoVec> iovecs; // of its iov_iter, as they lie in the kernel: iov_offset is not applied yet
-	std::string path;
-	std::span<const uint8_t> command_sqe; // uring_cmd
+	std::optional<std::string> path; // nothing: it has none, or it could not be read
+	std::optional<std::string> path2;
+	std::optional<std::string> attribute;     // name of an extended attribute
+	std::span<const uint8_t> attribute_value; // that it is to be set to
+	std::span<const uint8_t> command_sqe;     // uring_cmd
 	int descriptor = -1;                  // fixed slot, or what a request that has not begun will look up
 	uint32_t completions = 0; // of the ring, not counting timeouts: what timeouts with a count compare with
 	std::function<int64_t(uint32_t)> now; // nanoseconds on a clockid_t at the capture

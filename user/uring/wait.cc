@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // FUTEX_WAIT, FUTEX_WAITV, FUTEX_WAKE, WAITID, EPOLL_WAIT, EPOLL_CTL (io_uring/futex.c, waitid.c, epoll.c).
 #include <linux/futex.h>
+#include <sys/epoll.h>
 #include <sys/wait.h>
 
 #include "user/uring/decode.h"
@@ -87,15 +88,27 @@ std::string decode_waitid(const RequestSource &source, images::Request &request,
 
 std::string decode_epoll(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
-	if (sqe.opcode == IORING_OP_EPOLL_CTL) {
-		request.set_fd(static_cast<int>(source.command("io_epoll").get("fd")));
-		return "its event may be gone from the program's memory";
-	}
 	auto wait = source.command("io_epoll_wait");
 	sqe.len = static_cast<uint32_t>(wait.get("maxevents"));
 	sqe.addr = wait.get("events");
 	request.set_length(sqe.len);
 	request.set_address(sqe.addr);
+	return {};
+}
+
+// It looks up both descriptors when it begins.
+std::string decode_epoll_control(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	auto epoll = source.command("io_epoll");
+	sqe.fd = static_cast<int>(epoll.get("epfd"));
+	sqe.len = static_cast<uint32_t>(epoll.get("op"));
+	sqe.off = static_cast<uint32_t>(epoll.get("fd"));
+	tell_sqe(sqe, request);
+	request.set_fd(sqe.fd);
+	if (sqe.len != EPOLL_CTL_DEL) { // which has none (include/linux/eventpoll.h: ep_op_has_event())
+		request.set_poll_events(static_cast<uint32_t>(epoll.get("event.events")));
+		request.set_event_data(epoll.get("event.data"));
+	}
 	return {};
 }
 
