@@ -167,6 +167,37 @@ TEST(UringRearm, a_second_dump_right_after_a_restore)
 	ASSERT_TRUE(scenario.go());
 }
 
+// With a zombie and a stopped child, of which the program was told.
+TEST(UringRearm, signals_that_are_read_and_polled_for)
+{
+	for (unsigned flags : {0U, kSingleIssuer | kDeferTaskrun}) {
+		SCOPED_TRACE("flags " + std::to_string(flags));
+		ScenarioOptions options;
+		options.args = {std::to_string(flags)};
+		options.verify = [](const Json &document) {
+			ASSERT_EQ(document["rings"].size(), 1u);
+			expect_complete(document["rings"][0], 4);
+		};
+		run_scenario("uring_signals", options);
+	}
+	run_refusal("uring_signals", "has told of a signal that is still pending", {}, {"0", "pending"});
+}
+
+TEST(UringRearm, an_epoll_instance_that_is_polled)
+{
+	for (unsigned flags : {0U, kSingleIssuer | kDeferTaskrun}) {
+		SCOPED_TRACE("flags " + std::to_string(flags));
+		ScenarioOptions options;
+		options.args = {std::to_string(flags)};
+		options.verify = [](const Json &document) {
+			ASSERT_EQ(document["rings"].size(), 1u);
+			expect_complete(document["rings"][0], 2);
+		};
+		run_scenario("uring_polled_epoll", options);
+	}
+	run_refusal("uring_polled_epoll", "has told of events that nobody has fetched", {}, {"0", "told"});
+}
+
 // What they point to is the kernel's by now: path names, attributes, an event.
 TEST(UringRearm, names_attributes_and_events_that_the_kernel_has_copied)
 {

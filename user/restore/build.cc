@@ -17,6 +17,7 @@
 #include "user/restore/memory.h"
 #include "user/restore/memory_fork.h"
 #include "user/restore/ring.h"
+#include "user/restore/ring_signalfd.h"
 #include "user/restore/signal.h"
 #include "user/restore/sysv_shm.h"
 #include "user/restore/task.h"
@@ -211,6 +212,7 @@ Result<> Builder::finish(Member &member)
 	for (ThreadMember &thread : member.threads)
 		TRY(finish_thread(member, thread.tracee, *thread.image));
 	user_regs_struct regs = TRY(prepare_registers(member, member.leader, member.leader_image()));
+	TRY(set_signalfd_masks(member, plan_));
 	TRY(restore_sigtrap(member.leader, *member.image));
 	target::RemoteRange area = member.leader.stub().area();
 	uint64_t args[] = {area.address, area.size};

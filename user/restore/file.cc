@@ -90,7 +90,7 @@ Result<UniqueFd> OpenFiles::open_file(const images::File &file)
 	if (kind == "timerfd")
 		return open_timerfd(file, static_cast<int64_t>(plan_.manifest->created_ns()));
 	if (kind == "signalfd")
-		return open_signalfd(file);
+		return open_signalfd(file, plan_.late_signalfds.contains(file.id()) ? 0 : file.signalfd().mask());
 	if (kind == "epoll")
 		return open_epoll(file);
 	if (kind == "inotify")

@@ -87,7 +87,7 @@ Result<UniqueFd> open_eventfd(const images::File &file);
 [[nodiscard]] int eventfd_flags(const images::File &file);
 // `frozen_at_ns`: CLOCK_REALTIME at the freeze.
 Result<UniqueFd> open_timerfd(const images::File &file, int64_t frozen_at_ns);
-Result<UniqueFd> open_signalfd(const images::File &file);
+Result<UniqueFd> open_signalfd(const images::File &file, uint64_t mask);
 Result<UniqueFd> open_epoll(const images::File &file);
 Result<UniqueFd> open_inotify(const images::File &file);
 

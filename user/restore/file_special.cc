@@ -78,9 +78,8 @@ Result<UniqueFd> open_timerfd(const images::File &file, int64_t frozen_at_ns)
 	return fd;
 }
 
-Result<UniqueFd> open_signalfd(const images::File &file)
+Result<UniqueFd> open_signalfd(const images::File &file, uint64_t mask)
 {
-	uint64_t mask = file.signalfd().mask();
 	return checked(static_cast<int>(syscall(SYS_signalfd4, -1, &mask, sizeof(mask), SFD_CLOEXEC)), file);
 }
 

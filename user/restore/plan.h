@@ -62,6 +62,8 @@ struct Plan {
 	bool outer_session = false;                // the root was in a session from outside: it gets bpfckpt's
 	const images::Vdso *other_vdso = nullptr;  // set by check_machine(): the kernel here has another one
 	bool count_timer_ids = false;              // set by check_machine(): the kernel cannot be told an ID
+	// File.id of those that requests wait on: PID of the process that they are of, see ring_signalfd.h.
+	std::unordered_map<uint32_t, pid_t> late_signalfds = {};
 
 	[[nodiscard]] const images::File *file(uint32_t id) const;
 	[[nodiscard]] const images::Memory *memory_of(const images::Process &process) const;

@@ -7,6 +7,7 @@
 #include <linux/io_uring.h>
 
 #include "user/restore/plan.h"
+#include "user/restore/ring_signalfd.h"
 #include "user/uring/clones.h"
 
 namespace bpfckpt::restore {
@@ -124,6 +125,7 @@ Result<> plan_rings(Plan &plan, Findings &findings)
 			return make_error(Code::kCorrupt, "no thread can set it up")
 				.on(fmt::format("ring {}", ring.id()));
 	}
+	find_late_signalfds(holders, plan);
 	share_threads(plan);
 	origins_first(plan, findings);
 	return {};

@@ -43,11 +43,12 @@ bool has_not_begun(const Request &request)
 	return is_at(request, URING_PLACE_LINK) || is_at(request, URING_PLACE_DEFERRED) || is_queued_work(request);
 }
 
-// What is ready does not change between the dump and the submission, but by what the program would have seen too.
+// What is ready does not change between the dump and the submission, but by what the program would have seen too. Of
+// some kinds it takes more than that to tell: restorable_polls.h.
 bool is_steady(std::string_view kind)
 {
 	return kind == "pipe" || kind == "fifo" || kind == "eventfd" || kind == "timerfd" || kind == "socket" ||
-	       kind == "inotify" || kind == "pidfd"; // of no zombie: restorable.cc
+	       kind == "inotify" || kind == "pidfd" || kind == "signalfd" || kind == "epoll";
 }
 
 std::string poll_obstacle(const Request &request, const images::File *file)
@@ -272,12 +273,7 @@ std::string file_obstacle(const Request &request, const images::File *file)
 {
 	if (!request.file())
 		return {};
-	if (!file)
-		return "its file is not known";
-	// The SIGCHLD of processes that come and go during a restore is thrown away later.
-	if (file->kind() == "signalfd")
-		return "it waits for a signal";
-	return {};
+	return file ? "" : "its file is not known";
 }
 
 constexpr size_t kRanks = 6;

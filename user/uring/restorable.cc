@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <set>
 #include <unordered_set>
 
 #include <linux/io_uring.h>
@@ -14,6 +15,7 @@
 #include "user/uring/provided.h"
 #include "user/uring/rearm.h"
 #include "user/uring/restorable_buffers.h"
+#include "user/uring/restorable_polls.h"
 #include "user/uring/worker_limits.h"
 #include "user/util/page.h"
 #include "user/util/uring_abi.h"
@@ -64,11 +66,13 @@ private:
 	void check(const images::Ring &ring);
 	void check_place(const images::Ring &ring);
 	void check_lent_memory(const images::Ring &ring);
+	void find_readers_of_signals();
 	void check_requests(const images::Ring &ring);
 	[[nodiscard]] std::string obstacle_of(const images::Ring &ring, const images::Request &request) const;
 	[[nodiscard]] std::string hint_for(const images::Ring &ring, const images::Request &request) const;
 	[[nodiscard]] Maker submitter_of(const images::Ring &ring, const images::Request &request) const;
-	[[nodiscard]] bool is_of_zombie(uint32_t file) const;
+	[[nodiscard]] std::string poll_obstacle_of(const images::Ring &ring, const images::Request &request,
+						   const Maker &submitter) const;
 	[[nodiscard]] bool waits_for_stopped(const images::Request &request, const images::Process &process) const;
 	template <class Name>
 	void check_held_file(const images::Ring &ring, uint32_t id, Name &&name);
@@ -92,7 +96,8 @@ private:
 	RingHolders holders_;
 	std::unordered_map<uint32_t, const images::File *> files_;
 	std::unordered_map<uint32_t, const images::Ring *> rings_;
-	std::unordered_set<uint32_t> mapped_; // SharedMemory.id
+	std::unordered_set<uint32_t> mapped_;                                                // SharedMemory.id
+	std::unordered_map<uint32_t, std::set<const images::Process *>> readers_of_signals_; // of a signalfd: File.id
 	Findings findings_;
 };
 
@@ -124,15 +129,37 @@ Maker RingCheck::submitter_of(const images::Ring &ring, const images::Request &r
 	return request.exited() ? holders_.leader_of(request.exited_from()) : holders_.thread_of(request.tid());
 }
 
-// It ends when its parent can be told, after the counters of rings are right (user/restore/build.cc).
-bool RingCheck::is_of_zombie(uint32_t id) const
+std::string RingCheck::poll_obstacle_of(const images::Ring &ring, const images::Request &request,
+					const Maker &submitter) const
 {
-	const images::File *file = file_of(id);
-	if (!file || !file->has_pidfd())
-		return false;
-	return std::ranges::any_of(document_.processes(), [&](const images::Process &process) {
-		return process.pid() == file->pidfd().pid() && process.state() == images::Process::ZOMBIE;
-	});
+	auto by_id = [this](uint32_t id) { return file_of(id); };
+	if (uint32_t signalfd = signalfd_of(ring, request, submitter.process, by_id)) {
+		if (readers_of_signals_.at(signalfd).size() > 1)
+			return "two processes wait on its signalfd";
+		return signalfd_obstacle(request, *file_of(signalfd), submitter);
+	}
+	const images::File *file = file_of(request.file());
+	if (!file)
+		return {};
+	if (request.opcode() != images::IORING_OP_POLL_ADD || !request.multishot())
+		return {};
+	if (is_of_zombie(document_, *file))
+		return "it repeats, and has told that a process has ended";
+	if (file->kind() == "epoll" && !request.woken() && may_be_ready(document_, *file, by_id))
+		return "it repeats, and has told of events that nobody has fetched from the epoll instance, or may "
+		       "have";
+	return {};
+}
+
+void RingCheck::find_readers_of_signals()
+{
+	for (const images::Ring &ring : document_.rings())
+		for (const images::Request &request : ring.in_flight()) {
+			const images::Process *process = submitter_of(ring, request).process;
+			if (uint32_t id =
+				    signalfd_of(ring, request, process, [this](uint32_t at) { return file_of(at); }))
+				readers_of_signals_[id].insert(process);
+		}
 }
 
 bool may_be_for(const images::Request &request, const images::Process &child)
@@ -169,8 +196,8 @@ std::string RingCheck::obstacle_of(const images::Ring &ring, const images::Reque
 	// The stop would end it, as it does in the source (io_uring/io-wq.c: io_wq_worker()).
 	if (is_work(request) && submitter.process->state() == images::Process::STOPPED)
 		return "its worker would be stopped with the process";
-	if (request.opcode() == images::IORING_OP_POLL_ADD && request.multishot() && is_of_zombie(request.file()))
-		return "it repeats, and has told that a process has ended";
+	if (obstacle = poll_obstacle_of(ring, request, submitter); !obstacle.empty())
+		return obstacle;
 	if (request.opcode() == images::IORING_OP_WAITID && request.op_flags() & WSTOPPED &&
 	    waits_for_stopped(request, *submitter.process))
 		return "it waits for a child to stop that is stopped";
@@ -359,6 +386,7 @@ void RingCheck::check(const images::Process &process, const images::Thread &thre
 
 Findings RingCheck::run()
 {
+	find_readers_of_signals();
 	for (const images::Ring &ring : document_.rings())
 		check(ring);
 	for (Error &finding : check_buffers(document_, holders_))
