@@ -70,6 +70,10 @@ static __always_inline void copy_iovecs(__u64 request, __u64 iter_address)
 	copy_blob(request, URING_BLOB_IOVECS, vector, BPF_CORE_READ(iter, nr_segs) * 16);
 }
 
+/* The fresh copy of the request being emitted: one probe read for all of its fields. */
+#define KIOCB_WORDS 64
+__u64 kiocb_words[KIOCB_WORDS];
+
 /* enum io_uring_op, include/uapi/linux/io_uring.h */
 enum {
 	OP_READV = 1,
@@ -112,9 +116,25 @@ static __always_inline __u64 iter_of_rw(__u64 async)
 	return async + bpf_core_field_offset(struct io_async_rw___v61, s.iter);
 }
 
-/* The fresh copy of the request being emitted: one probe read for all of its fields. */
-#define KIOCB_WORDS 64
-__u64 kiocb_words[KIOCB_WORDS];
+/*
+ * A vector of parts of a registered buffer. Until it is issued it is a copy of the program's, at the end of its memory
+ * (io_uring/rsrc.c: io_prep_reg_iovec()); then these are pages (io_vec_fill_bvec()). The request's flags tell which.
+ */
+static __always_inline void copy_fixed_vector(__u64 request, __u64 async)
+{
+	struct iov_iter *iter = (void *)iter_of_rw(async);
+	struct io_async_rw *rw = (void *)async;
+	__u32 count = ((struct io_rw *)kiocb_words)->len, room;
+
+	if (!bpf_core_field_exists(rw->vec))
+		return;
+	room = BPF_CORE_READ(rw, vec.nr);
+	if (count <= room)
+		copy_blob(request, URING_BLOB_IOVECS, (__u64)BPF_CORE_READ(rw, vec.iovec) + (room - count) * 16,
+			  count * 16);
+	if (BPF_CORE_READ(iter, iter_type) == bpf_core_enum_value(enum iter_type, ITER_BVEC))
+		copy_blob(request, URING_BLOB_BVECS, (__u64)BPF_CORE_READ(iter, bvec), BPF_CORE_READ(iter, nr_segs) * 16);
+}
 
 /* What only the kernel's copies tell: the argument structures of the program may be gone by now. */
 static __always_inline void copy_async(__u64 request, __u64 async, __u8 opcode)
@@ -129,9 +149,11 @@ static __always_inline void copy_async(__u64 request, __u64 async, __u8 opcode)
 	switch (opcode) {
 	case OP_READV:
 	case OP_WRITEV:
+		copy_iovecs(request, iter_of_rw(async));
+		break;
 	case OP_READV_FIXED:
 	case OP_WRITEV_FIXED:
-		copy_iovecs(request, iter_of_rw(async));
+		copy_fixed_vector(request, async);
 		break;
 	case OP_SENDMSG:
 	case OP_RECVMSG:

@@ -283,6 +283,7 @@ enum uring_blob_kind {
 	URING_BLOB_PATH2,   /* the other one, of renameat and the like */
 	URING_BLOB_ATTRIBUTE, /* name of an extended attribute, with its NUL */
 	URING_BLOB_VALUE,     /* what it is to be set to */
+	URING_BLOB_BVECS,     /* struct bio_vec[] of a vector of parts of a registered buffer */
 };
 
 #define URING_BLOB_BYTES 480

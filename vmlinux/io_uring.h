@@ -48,6 +48,7 @@ struct bio_vec {
 enum iter_type {
 	ITER_UBUF,
 	ITER_IOVEC,
+	ITER_BVEC,
 };
 
 struct iovec;
@@ -55,6 +56,7 @@ struct iovec;
 struct iov_iter {
 	__u8 iter_type;
 	const struct iovec *__iov;
+	const struct bio_vec *bvec; /* shares its place with __iov */
 	unsigned long nr_segs;
 };
 
@@ -469,8 +471,19 @@ struct io_uring_task___v72 {
 
 /* Commands and async data whose pointers must be followed in the kernel. */
 
+/* Since v6.15 */
+struct iou_vec {
+	struct iovec *iovec;
+	unsigned int nr;
+};
+
 struct io_async_rw {
+	struct iou_vec vec;
 	struct iov_iter iter;
+};
+
+struct io_rw {
+	__u32 len;
 };
 
 struct io_async_rw___v61 {

@@ -167,6 +167,27 @@ TEST(UringRearm, a_second_dump_right_after_a_restore)
 	ASSERT_TRUE(scenario.go());
 }
 
+TEST(UringRearm, vectors_of_parts_of_a_registered_buffer)
+{
+	for (unsigned flags : {0U, kSingleIssuer | kDeferTaskrun}) {
+		SCOPED_TRACE("flags " + std::to_string(flags));
+		ScenarioOptions options;
+		options.args = {std::to_string(flags)};
+		options.verify = [](const Json &document) {
+			ASSERT_EQ(document["rings"].size(), 2u);
+			const Json &ring = document["rings"][0];
+			expect_complete(ring, 5);
+			expect_complete(document["rings"][1], 2);
+			expect_request(ring, 1, "IORING_OP_READV_FIXED", "armed poll");
+			expect_request(ring, 3, "IORING_OP_WRITEV_FIXED", "armed poll");
+			expect_request(ring, 5, "IORING_OP_READV_FIXED", "link member");
+			for (unsigned request : {1U, 2U, 3U, 5U})
+				EXPECT_EQ(request_of(ring, request)["iovecs"].size(), 3u);
+		};
+		run_scenario("uring_fixed_vectors", options);
+	}
+}
+
 // With a zombie and a stopped child, of which the program was told.
 TEST(UringRearm, signals_that_are_read_and_polled_for)
 {

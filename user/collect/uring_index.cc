@@ -29,6 +29,7 @@ UringIndex::UringIndex(const iterators::UringRecords &records_in, const iterator
 	add_all(pages, records.pages, &uring_page_record::owner);
 	add_all(provided, records.provided, &uring_provided_record::list);
 	add_all(blobs, records.blobs, &uring_blob_record::request);
+	add_all(bvecs, records.bvecs, &uring_bvecs_record::imu);
 	add_all(slots_by_file, records.files, &uring_file_record::file);
 	for (const auto &record : records.rings)
 		eventfd_rings[record.eventfd_ctx]++;

@@ -39,6 +39,7 @@ struct UringIndex {
 	// By struct io_ring_ctx or io_buffer_list.
 	RecordsBy<uring_page_record> pages;
 	// By struct io_buffer_list, io_kiocb, io_uring_task, eventfd_ctx, io_mapped_ubuf.
+	RecordsBy<uring_bvecs_record> bvecs;
 	RecordsBy<uring_provided_record> provided;
 	RecordsBy<uring_blob_record> blobs;
 	std::unordered_map<uint64_t, const uring_task_record *> tasks;

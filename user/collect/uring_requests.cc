@@ -14,6 +14,7 @@
 #include "user/collect/uring_request_file.h"
 #include "user/uring/classify.h"
 #include "user/uring/decode.h"
+#include "user/uring/fixed_vector.h"
 #include "user/uring/opcode.h"
 #include "user/uring/provided.h"
 
@@ -32,6 +33,7 @@ struct Attached {
 	std::vector<uint8_t> path2;
 	std::vector<uint8_t> attribute;
 	std::vector<uint8_t> value; // of the attribute
+	std::vector<uint8_t> bvecs;
 	std::vector<uint8_t> command;
 
 	explicit Attached(std::span<const uring_blob_record *const> blobs);
@@ -66,6 +68,9 @@ Attached::Attached(std::span<const uring_blob_record *const> blobs)
 		case URING_BLOB_VALUE:
 			append(value, *blob);
 			break;
+		case URING_BLOB_BVECS:
+			append(bvecs, *blob);
+			break;
 		case URING_BLOB_COMMAND:
 			append(command, *blob);
 			break;
@@ -86,6 +91,29 @@ std::vector<images::IoVec> parse_iovecs(std::span<const uint8_t> bytes)
 		result.back().set_length(words[1]);
 	}
 	return result;
+}
+
+std::vector<uring_bvec> parse_bvecs(std::span<const uint8_t> bytes)
+{
+	std::vector<uring_bvec> result(bytes.size() / sizeof(uring_bvec));
+	std::memcpy(result.data(), bytes.data(), result.size() * sizeof(uring_bvec));
+	return result;
+}
+
+// Those of a buffer in two slots come twice: the first are taken.
+std::vector<uring_bvec> pages_of(const UringIndex &index, uint64_t imu)
+{
+	std::vector<uring_bvec> pages;
+	for (const uring_bvecs_record *record : UringIndex::of(index.bvecs, imu))
+		if (record->first == pages.size())
+			pages.insert(pages.end(), record->bvec,
+				     record->bvec + std::min<uint32_t>(record->count, URING_BVEC_CHUNK));
+	return pages;
+}
+
+bool is_fixed_vector(const uring_request_record &record)
+{
+	return record.opcode == images::IORING_OP_READV_FIXED || record.opcode == images::IORING_OP_WRITEV_FIXED;
 }
 
 // Nothing: it was not read to its end.
@@ -164,6 +192,7 @@ public:
 
 private:
 	void add(const uring::Sighting &sighting, images::Request &request);
+	std::vector<images::IoVec> fixed_iovecs(const uring::RequestSource &source, const Attached &attached);
 	[[nodiscard]] std::string name_input(const uring::RequestSource &source, images::Request &request) const;
 	[[nodiscard]] std::string name_file(const uring_request_record &record, uring::RequestSource &source,
 					    images::Request &request) const;
@@ -179,6 +208,8 @@ private:
 	const Context &context_;
 	uint32_t completions_ = 0;
 	std::unordered_map<uint64_t, uint64_t> timed_out_; // struct io_kiocb: that of its LINK_TIMEOUT
+	std::unordered_map<uint64_t, uring::BufferPlaces>
+		buffers_; // by struct io_rsrc_node, of vectors that are issued
 };
 
 // The input of a splice or tee: the kernel looks it up when a worker begins, and keeps the file on that worker's stack.
@@ -235,6 +266,32 @@ std::string Collector::name_file(const uring_request_record &record, uring::Requ
 	return {};
 }
 
+// Of a vector of parts of a registered buffer: as passed, or, once it is issued, where its pages are in that buffer.
+// Nothing: that is not known.
+std::vector<images::IoVec> Collector::fixed_iovecs(const uring::RequestSource &source, const Attached &attached)
+{
+	const uring_request_record &record = *source.record;
+	if (source.has_flag("REQ_F_IMPORT_BUFFER")) {
+		auto iovecs = parse_iovecs(attached.iovecs);
+		bool whole = iovecs.size() == source.command("io_rw").get("len");
+		return whole ? iovecs : std::vector<images::IoVec>();
+	}
+	auto iter = source.async_data("io_async_rw");
+	auto parts = parse_bvecs(attached.bvecs);
+	if (parts.size() != iter.get("iter.nr_segs") || iter.get("iter.iov_offset"))
+		return {};
+	for (const uring_buffer_record *buffer : UringIndex::of(index_.buffers, record.ring)) {
+		if (buffer->node != record.buffer)
+			continue;
+		auto places = buffers_.find(buffer->node);
+		if (places == buffers_.end())
+			places = buffers_.try_emplace(buffer->node, buffer->address, pages_of(index_, buffer->imu))
+					 .first;
+		return places->second.iovecs_of(parts);
+	}
+	return {};
+}
+
 void Collector::add(const uring::Sighting &sighting, images::Request &request)
 {
 	const uring_request_record &record = *sighting.record;
@@ -244,7 +301,8 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 	source.layout = &index_.layout;
 	if (source.has_flag("REQ_F_ASYNC_DATA")) {
 		source.async = attached.async;
-		source.iovecs = parse_iovecs(attached.iovecs);
+		source.iovecs =
+			is_fixed_vector(record) ? fixed_iovecs(source, attached) : parse_iovecs(attached.iovecs);
 	}
 	source.path = parse_name(attached.path);
 	source.path2 = parse_name(attached.path2);

@@ -153,6 +153,8 @@ std::string operation_obstacle(const Request &request, const images::File *file,
 	case images::IORING_OP_WRITE:
 	case images::IORING_OP_WRITEV:
 	case images::IORING_OP_WRITE_FIXED:
+	case images::IORING_OP_READV_FIXED:
+	case images::IORING_OP_WRITEV_FIXED:
 	case images::IORING_OP_SEND:
 	case images::IORING_OP_FUTEX_WAIT:
 	case images::IORING_OP_FUTEX_WAITV:

@@ -19,7 +19,8 @@ struct RequestSource {
 	const uring_request_record *record = nullptr;
 	const iterators::KernelLayout *layout = nullptr;
 	std::span<const uint8_t> async;    // what req->async_data points to; empty: it has none
-	std::vector<images::IoVec> iovecs; // of its iov_iter, as they lie in the kernel: iov_offset is not applied yet
+	std::vector<images::IoVec> iovecs; // of its iov_iter, as they lie in the kernel: iov_offset is not applied yet.
+					   // Of a vector of parts of a registered buffer what the program passed
 	std::optional<std::string> path; // nothing: it has none, or it could not be read
 	std::optional<std::string> path2;
 	std::optional<std::string> attribute;     // name of an extended attribute

@@ -60,17 +60,23 @@ std::string decode_rw(const RequestSource &source, images::Request &request, io_
 	return {};
 }
 
+static std::string decode_fixed_vector(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
+{
+	sqe.buf_index = source.record->buf_index;
+	request.set_buffer_index(sqe.buf_index);
+	for (const images::IoVec &iovec : source.iovecs)
+		*request.add_iovecs() = iovec;
+	sqe.len = static_cast<uint32_t>(request.iovecs_size());
+	request.set_length(sqe.len);
+	return sqe.len ? "" : "which parts of its registered buffer it is about is not known";
+}
+
 std::string decode_rw_vector(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
 	auto rw = source.command("io_rw");
 	decode_common(source, request, sqe);
-	if (sqe.opcode == images::IORING_OP_READV_FIXED || sqe.opcode == images::IORING_OP_WRITEV_FIXED) {
-		sqe.buf_index = source.record->buf_index;
-		request.set_buffer_index(sqe.buf_index);
-		// Once imported the iterator holds bio_vecs; the addresses are those that the program passed.
-		if (source.iovecs.empty())
-			return "its vector of registered buffers was taken over by the kernel";
-	}
+	if (sqe.opcode == images::IORING_OP_READV_FIXED || sqe.opcode == images::IORING_OP_WRITEV_FIXED)
+		return decode_fixed_vector(source, request, sqe);
 	if (source.has_flag("REQ_F_BUFFER_SELECT")) {
 		sqe.len = 1;
 		return {};
