@@ -82,6 +82,7 @@ enum {
 	OP_RECVMSG = 10,
 	OP_OPENAT = 18,
 	OP_STATX = 21,
+	OP_READ = 22,
 	OP_SEND = 26,
 	OP_RECV = 27,
 	OP_OPENAT2 = 28,
@@ -133,7 +134,8 @@ static __always_inline void copy_fixed_vector(__u64 request, __u64 async)
 		copy_blob(request, URING_BLOB_IOVECS, (__u64)BPF_CORE_READ(rw, vec.iovec) + (room - count) * 16,
 			  count * 16);
 	if (BPF_CORE_READ(iter, iter_type) == bpf_core_enum_value(enum iter_type, ITER_BVEC))
-		copy_blob(request, URING_BLOB_BVECS, (__u64)BPF_CORE_READ(iter, bvec), BPF_CORE_READ(iter, nr_segs) * 16);
+		copy_blob(request, URING_BLOB_BVECS, (__u64)BPF_CORE_READ(iter, bvec),
+			  BPF_CORE_READ(iter, nr_segs) * 16);
 }
 
 /* What only the kernel's copies tell: the argument structures of the program may be gone by now. */
@@ -201,16 +203,16 @@ static __always_inline void copy_name(__u64 request, __u32 kind, const void *nam
 }
 
 /* The struct filename in a field of the command of the request being emitted; NULL: there is none. */
-#define FILENAME_IN(type, field)                                                                                     \
-	({                                                                                                           \
-		struct type *is_ = (void *)kiocb_words;                                                              \
-		struct type##___v72 *v72_ = (void *)kiocb_words;                                                     \
-		struct filename *name_ = NULL;                                                                       \
-		if (bpf_core_field_exists(v72_->field.__incomplete_filename))                                        \
-			name_ = v72_->field.__incomplete_filename;                                                   \
-		else if (bpf_core_field_exists(is_->field))                                                          \
-			name_ = is_->field;                                                                          \
-		name_;                                                                                               \
+#define FILENAME_IN(type, field)                                              \
+	({                                                                    \
+		struct type *is_ = (void *)kiocb_words;                       \
+		struct type##___v72 *v72_ = (void *)kiocb_words;              \
+		struct filename *name_ = NULL;                                \
+		if (bpf_core_field_exists(v72_->field.__incomplete_filename)) \
+			name_ = v72_->field.__incomplete_filename;            \
+		else if (bpf_core_field_exists(is_->field))                   \
+			name_ = is_->field;                                   \
+		name_;                                                        \
 	})
 
 static __always_inline struct filename *first_path(__u8 opcode)
@@ -349,6 +351,15 @@ static __always_inline void emit_fields(struct uring_request_record *record, str
 		record->req_flags = ((struct io_kiocb___v61 *)request)->flags;
 }
 
+#define BUFFER_SELECT (1 << 5) /* IOSQE_BUFFER_SELECT, and of io_kiocb.flags, too */
+
+/* A read that has taken a buffer of a classic group keeps it: since v6.18, while it waits. Its flags tell whether. */
+static __always_inline void copy_taken_buffer(const struct uring_request_record *record)
+{
+	if (record->opcode == OP_READ && record->req_flags & BUFFER_SELECT)
+		copy_blob(record->request, URING_BLOB_KBUF, record->buffer, bpf_core_type_size(struct io_buffer));
+}
+
 /* Of the worker that executes the request being emitted; 0: none does, or it runs. */
 __u32 worker_asleep;
 
@@ -384,6 +395,7 @@ __noinline int emit_request(__u64 address, __u32 place, __u32 sequence)
 	if (record->async_data)
 		copy_async(address, record->async_data, record->opcode);
 	copy_names(address, record->opcode);
+	copy_taken_buffer(record);
 	if (record->opcode == OP_URING_CMD && bpf_core_field_exists(struct io_uring_cmd, sqe))
 		copy_blob(address, URING_BLOB_COMMAND, (__u64)((struct io_uring_cmd *)kiocb_words)->sqe, 128);
 	return 0;

@@ -276,14 +276,15 @@ RECORD_LAYOUT(uring_request_record, 216, exited_from, 208);
 
 /* Memory that a request points to. */
 enum uring_blob_kind {
-	URING_BLOB_ASYNC,   /* req->async_data, the first URING_BLOB_BYTES; what follows the object is garbage */
-	URING_BLOB_IOVECS,  /* struct iovec[] of a vectored request */
-	URING_BLOB_PATH,    /* path name of openat and the like, with the NUL at its end */
-	URING_BLOB_COMMAND, /* SQE of a uring_cmd */
-	URING_BLOB_PATH2,   /* the other one, of renameat and the like */
+	URING_BLOB_ASYNC,     /* req->async_data, the first URING_BLOB_BYTES; what follows the object is garbage */
+	URING_BLOB_IOVECS,    /* struct iovec[] of a vectored request */
+	URING_BLOB_PATH,      /* path name of openat and the like, with the NUL at its end */
+	URING_BLOB_COMMAND,   /* SQE of a uring_cmd */
+	URING_BLOB_PATH2,     /* the other one, of renameat and the like */
 	URING_BLOB_ATTRIBUTE, /* name of an extended attribute, with its NUL */
 	URING_BLOB_VALUE,     /* what it is to be set to */
 	URING_BLOB_BVECS,     /* struct bio_vec[] of a vector of parts of a registered buffer */
+	URING_BLOB_KBUF,      /* struct io_buffer, if it has taken one of a classic group */
 };
 
 #define URING_BLOB_BYTES 480

@@ -83,10 +83,30 @@ TEST(UringProvided, a_read_that_finds_no_buffer_is_told_so)
 	EXPECT_TRUE(scenario.go());
 }
 
-TEST(UringProvided, sends_with_a_part_of_a_buffer_or_with_several_are_refused)
+TEST(UringProvided, sends_of_several_buffers_or_of_a_part_of_one)
 {
-	run_refusal("uring_provided_sends", "how much of a provided buffer it has taken", {}, {"0", "incremental"});
-	run_refusal("uring_provided_sends", "it has taken several provided buffers", {}, {"0", "bundle"});
+	for (unsigned flags : {0U, kSingleIssuer | kDeferTaskrun})
+		run_on_one_ring("uring_bundles", flags, [](const Json &ring) {
+			expect_complete(ring, 4);
+			EXPECT_EQ(request_of(ring, 1)["iovecs"].size(), 4u);
+			EXPECT_EQ(request_of(ring, 2)["buffers_left"], true);
+			EXPECT_EQ(request_of(ring, 3)["buffer_kept"], true);
+		});
+	run_scenario("uring_provided_sends", {.args = {"0", "incremental"}});
+	run_scenario("uring_provided_sends", {.args = {"0", "bundle"}});
+}
+
+TEST(UringProvided, sends_of_several_buffers_of_an_incremental_ring_are_refused)
+{
+	run_refusal("uring_provided_sends", "of a group that is no plain ring of them", {},
+		    {"0", "incremental bundle"});
+}
+
+// Since v6.18 a read keeps the buffer that it has taken.
+TEST(UringProvided, reads_with_a_classic_buffer_and_those_that_find_none)
+{
+	for (unsigned flags : {0U, kSingleIssuer | kDeferTaskrun, kSqpoll})
+		run_on_one_ring("uring_classic_reads", flags, [](const Json &ring) { expect_complete(ring, 4); });
 }
 
 } // namespace bpfckpt::selftests

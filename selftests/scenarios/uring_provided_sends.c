@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Sends that wait with a provided buffer, which they keep: the program puts others in its place. Reads that wait while
-// their group has run empty. argv[1]: flags of the ring; argv[2]: "incremental", "bundle": a send of which a dump does
-// not know enough; "timer": a read that is to find no buffer two seconds from now.
+// their group has run empty. argv[1]: flags of the ring; argv[2]: "incremental", "bundle", "incremental bundle": one
+// send of that kind; "timer": a read that is to find no buffer two seconds from now.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -276,17 +276,17 @@ static void wait_with(const char *kind)
 {
 	struct io_uring_sqe *sqe;
 
-	if (!strcmp(kind, "incremental"))
+	if (strstr(kind, "incremental"))
 		user.flags = PBUF_RING_INC;
 	set_up(&user, ENTRIES);
 	while (send(pair[0], "fill", 4, MSG_DONTWAIT) == 4)
 		;
 	sqe = ring_sqe(&ring);
 	io_uring_prep_send(sqe, pair[0], NULL, 0, 0);
-	if (!strcmp(kind, "bundle"))
+	if (strstr(kind, "bundle"))
 		sqe->ioprio = RECVSEND_BUNDLE;
 	submit_select(sqe, SEND, user.id);
-	user.head += strcmp(kind, "bundle") ? 1 : ENTRIES;
+	user.head += strstr(kind, "bundle") ? ENTRIES : 1;
 	expect_at_head(&user, "armed");
 }
 

@@ -82,6 +82,26 @@ TEST(UringProvided, what_was_taken_by_those_that_wait_is_taken_again)
 	EXPECT_EQ(requests_to_provide(ring), 259u);
 }
 
+TEST(UringProvided, a_part_moves_a_ring_by_nothing_and_a_bundle_by_all_that_it_has)
+{
+	images::Ring ring;
+	images::BufferGroup &group = add_ring(ring, 16, 20);
+	images::Request &part = *ring.add_in_flight();
+	part.set_opcode(images::IORING_OP_SEND);
+	part.set_taken_buffer(0);
+	part.set_buffer_kept(true);
+	EXPECT_EQ(buffers_used_up(part), 0u);
+	EXPECT_EQ(first_head(group, Takers(ring)), 20u);
+	images::Request &bundle = *ring.add_in_flight();
+	bundle.set_opcode(images::IORING_OP_SEND);
+	bundle.set_taken_buffer(0);
+	bundle.set_ioprio(1 << 4); // IORING_RECVSEND_BUNDLE
+	for (int i = 0; i < 3; i++)
+		bundle.add_iovecs();
+	EXPECT_EQ(buffers_used_up(bundle), 3u);
+	EXPECT_EQ(first_head(group, Takers(ring)), 17u);
+}
+
 TEST(UringProvided, taken_buffers_are_provided_first)
 {
 	images::Ring ring;
@@ -123,6 +143,26 @@ TEST(UringProvided, who_takes_from_a_ring_or_looks_into_it)
 	EXPECT_FALSE(takes_from_ring(ring, request)) << "it is provided again";
 	request.set_buffer_group(1);
 	EXPECT_FALSE(takes_from_ring(ring, request)) << "there is no such group";
+}
+
+TEST(UringProvided, who_looks_where_nothing_is)
+{
+	images::Ring ring;
+	images::Request &request = *ring.add_in_flight();
+	request.set_opcode(images::IORING_OP_READ_MULTISHOT);
+	request.set_flags(IOSQE_BUFFER_SELECT);
+	request.set_where(name_of_place(URING_PLACE_POLL));
+	EXPECT_TRUE(looks_into_empty(ring, request));
+	images::BufferGroup &group = *ring.add_buffer_groups();
+	EXPECT_TRUE(looks_into_empty(ring, request));
+	request.set_taken_buffer(1);
+	EXPECT_FALSE(looks_into_empty(ring, request));
+	request.clear_taken_buffer();
+	group.set_ring(true);
+	EXPECT_FALSE(looks_into_empty(ring, request)) << "it looks into that";
+	group.set_ring(false);
+	add_buffer(group, 1, 0x1000);
+	EXPECT_FALSE(looks_into_empty(ring, request));
 }
 
 } // namespace bpfckpt::uring

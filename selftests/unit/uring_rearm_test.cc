@@ -99,8 +99,56 @@ TEST_F(UringRearm, a_send_takes_its_buffer_again_if_its_group_is_there)
 	EXPECT_EQ(obstacle(send), "");
 	send.set_where(name_of_place(URING_PLACE_WQ_QUEUE));
 	EXPECT_THAT(obstacle(send), HasSubstr("waits for a worker"));
+}
+
+TEST_F(UringRearm, a_part_of_a_buffer_is_of_an_incremental_ring)
+{
+	images::BufferGroup &group = add_group(3, true);
+	images::Request &send = add_selecting(images::IORING_OP_SEND, 3);
+	send.set_taken_buffer(1);
+	send.set_buffer_kept(true);
+	EXPECT_THAT(obstacle(send), HasSubstr("is another by now"));
 	group.set_incremental(true);
-	EXPECT_THAT(obstacle(send), HasSubstr("how much of a provided buffer"));
+	EXPECT_EQ(obstacle(send), "");
+}
+
+TEST_F(UringRearm, several_buffers_are_of_a_plain_ring_that_has_room_for_them)
+{
+	constexpr uint32_t kBundle = 1 << 4;
+	images::BufferGroup &group = add_group(3, true);
+	images::Request &send = add_selecting(images::IORING_OP_SEND, 3);
+	send.set_ioprio(kBundle);
+	send.set_taken_buffer(1);
+	for (int i = 0; i < 4; i++)
+		send.add_iovecs();
+	EXPECT_EQ(obstacle(send), "");
+	send.set_buffers_left(true);
+	EXPECT_THAT(obstacle(send), HasSubstr("more provided buffers than group 3 has"));
+	group.set_incremental(true);
+	EXPECT_THAT(obstacle(send), HasSubstr("no plain ring"));
+	group.set_incremental(false);
+	group.set_ring(false);
+	EXPECT_THAT(obstacle(send), HasSubstr("no plain ring"));
+}
+
+TEST_F(UringRearm, a_read_takes_its_classic_buffer_again)
+{
+	images::BufferGroup &group = add_group(3, false);
+	images::Request &read = add_selecting(images::IORING_OP_READ, 3);
+	read.set_taken_buffer(1);
+	EXPECT_EQ(obstacle(read), "");
+	group.set_ring(true);
+	EXPECT_THAT(obstacle(read), HasSubstr("is a ring by now"));
+}
+
+TEST_F(UringRearm, what_has_copies_of_names_only_before_it_begins)
+{
+	for (images::Opcode opcode : {images::IORING_OP_STATX, images::IORING_OP_RENAMEAT, images::IORING_OP_SETXATTR,
+				      images::IORING_OP_EPOLL_CTL}) {
+		EXPECT_EQ(obstacle(add(opcode, URING_PLACE_LINK)), "");
+		EXPECT_EQ(obstacle(add(opcode, URING_PLACE_WQ_QUEUE)), "");
+		EXPECT_THAT(obstacle(add(opcode, URING_PLACE_WQ_WORKER)), HasSubstr("a worker is at it"));
+	}
 }
 
 TEST_F(UringRearm, what_is_linked_to_one_that_ends_at_once_must_not_take_the_buffer_of_another)
@@ -125,9 +173,19 @@ TEST_F(UringRearm, what_is_linked_to_one_that_ends_at_once_must_not_take_the_buf
 TEST_F(UringRearm, a_read_needs_a_buffer_to_look_at)
 {
 	images::Request &read = add_selecting(images::IORING_OP_READ, 3);
-	EXPECT_THAT(obstacle(read), HasSubstr("buffer group 3 has none left"));
+	EXPECT_EQ(obstacle(read), "") << "restore shows it one";
 	images::BufferGroup &group = add_group(3, false);
-	EXPECT_THAT(obstacle(read), HasSubstr("has none left"));
+	EXPECT_EQ(obstacle(read), "");
+	read.set_woken(true);
+	EXPECT_THAT(obstacle(read), HasSubstr("buffer group 3 has none left"));
+	read.set_woken(false);
+	images::Request &other = add_selecting(images::IORING_OP_SEND, 3);
+	other.set_taken_buffer(1);
+	EXPECT_THAT(obstacle(read), HasSubstr("others wait with its buffers"));
+	other.clear_taken_buffer();
+	ring_.mutable_restrictions();
+	EXPECT_THAT(obstacle(read), HasSubstr("restrictions"));
+	ring_.clear_restrictions();
 	group.add_buffers();
 	EXPECT_EQ(obstacle(read), "");
 	group.set_ring(true);

@@ -45,6 +45,17 @@ bool has_length(const Request &request)
 	       request.opcode() != IORING_OP_WAITID;
 }
 
+std::string provided_buffer(const Request &request)
+{
+	if (!request.has_taken_buffer())
+		return fmt::format("buffer group {}", request.buffer_group());
+	if (request.iovecs_size() > 1)
+		return fmt::format("has {} buffers of group {}, from {} on", request.iovecs_size(),
+				   request.buffer_group(), request.taken_buffer());
+	return fmt::format("has {}buffer {} of group {}", request.buffer_kept() ? "a part of " : "",
+			   request.taken_buffer(), request.buffer_group());
+}
+
 std::string request_detail(const View &view, const Request &request)
 {
 	std::string text;
@@ -58,9 +69,7 @@ std::string request_detail(const View &view, const Request &request)
 	if (request.length() && has_length(request))
 		add(human_bytes(request.length()));
 	if (request.flags() & 1u << 5)
-		add(request.has_taken_buffer()
-			    ? fmt::format("has buffer {} of group {}", request.taken_buffer(), request.buffer_group())
-			    : fmt::format("buffer group {}", request.buffer_group()));
+		add(provided_buffer(request));
 	if (!request.path().empty())
 		add(printable(request.path()));
 	if (!request.path2().empty())

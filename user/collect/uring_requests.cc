@@ -34,6 +34,7 @@ struct Attached {
 	std::vector<uint8_t> attribute;
 	std::vector<uint8_t> value; // of the attribute
 	std::vector<uint8_t> bvecs;
+	std::vector<uint8_t> kbuf;
 	std::vector<uint8_t> command;
 
 	explicit Attached(std::span<const uring_blob_record *const> blobs);
@@ -67,6 +68,9 @@ Attached::Attached(std::span<const uring_blob_record *const> blobs)
 			break;
 		case URING_BLOB_VALUE:
 			append(value, *blob);
+			break;
+		case URING_BLOB_KBUF:
+			append(kbuf, *blob);
 			break;
 		case URING_BLOB_BVECS:
 			append(bvecs, *blob);
@@ -308,6 +312,7 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 	source.path2 = parse_name(attached.path2);
 	source.attribute = parse_name(attached.attribute);
 	source.attribute_value = attached.value;
+	source.taken_buffer = attached.kbuf;
 	source.command_sqe = attached.command;
 	source.completions = completions_;
 	source.now = [this](uint32_t clock) { return context_.time.on(clock); };

@@ -35,7 +35,7 @@ private:
 Result<std::optional<uint16_t>> head_of_buffers(target::Tracee &thread, int number, const images::BufferGroup &group);
 
 // What lies at the head of a ring of buffers for the moment of a submission, in place of what the program has put there
-// by now: the buffer that a send takes again, or something that reads find when they look for a buffer.
+// by now: the buffers that a send takes again, or something that reads find when they look for a buffer.
 class BufferLoan {
 public:
 	// The thread submits, and has the ring as descriptor `number`. Of one group all requests look into it, or one
@@ -48,14 +48,30 @@ public:
 
 private:
 	BufferLoan(const images::BufferGroup &group, BufferRing memory) : group_(group), memory_(std::move(memory)) {}
-	Result<> put(uint16_t head, const io_uring_buf &lent);
+	Result<> put(uint16_t head, std::span<const io_uring_buf> lent);
 
 	const images::BufferGroup &group_;
 	BufferRing memory_;
-	size_t index_ = 0;
-	io_uring_buf first_before_ = {}; // has the tail
-	io_uring_buf before_ = {};
+	io_uring_buf first_before_ = {};                      // has the tail
+	std::vector<std::pair<size_t, io_uring_buf>> before_; // by index
 	std::optional<uint16_t> head_after_ = {};
+};
+
+// A ring of one buffer in place of a classic group that has none (IORING_REGISTER_PBUF_RING), for the moment of a
+// submission: what reads find when they look for a buffer, and give back.
+class PassingRing {
+public:
+	// In a page of the thread's at `address`. `longest`: what one of the reads asks for.
+	static Result<PassingRing> lend(target::Tracee &thread, int number, uint32_t group, uint64_t address,
+					uint32_t longest);
+	// Errors: Internal, if a read has taken it.
+	Result<> give_back(target::Tracee &thread, int number);
+
+private:
+	explicit PassingRing(uint32_t group) { group_.set_id(group); }
+
+	images::BufferGroup group_;
+	bool tells_head_ = false;
 };
 
 } // namespace bpfckpt::restore

@@ -201,7 +201,7 @@ void Operands::add(const Request &request, io_uring_sqe &sqe)
 	bool whole = sqe.timeout_flags & IORING_TIMEOUT_ABS || uring::is_repeating_timeout(request);
 	if (is_timeout(request))
 		sqe.addr = put_time(whole ? request.timeout_ns() : request.remaining_ns());
-	if (request.iovecs_size())
+	if (request.iovecs_size() && !request.has_taken_buffer())
 		sqe.addr = put_iovecs(request);
 	if (request.futexes_size())
 		sqe.addr = put_futexes(request);

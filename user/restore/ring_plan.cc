@@ -52,8 +52,8 @@ static Result<> check_sizes(const images::Ring &ring)
 			return corrupt("has a ring of buffers of another size than it says");
 	for (const images::Request &request : ring.in_flight())
 		if (request.has_taken_buffer() &&
-		    (request.taken_buffer() > UINT16_MAX || request.opcode() != images::IORING_OP_SEND ||
-		     !(request.flags() & IOSQE_BUFFER_SELECT)))
+		    (request.taken_buffer() > UINT16_MAX || !(request.flags() & IOSQE_BUFFER_SELECT) ||
+		     (request.opcode() != images::IORING_OP_SEND && request.opcode() != images::IORING_OP_READ)))
 			return corrupt("has a request with a buffer that it cannot have taken");
 	if (!ring.region_of_user() && ring.region_content().size() != uint64_t{ring.region_pages()} * 4096)
 		return corrupt("has a memory region of another size than it says");

@@ -48,7 +48,7 @@ std::vector<std::vector<const uring::Chain *>> by_thread(std::span<const uring::
 // A read that finds no buffer, and what it waited for has come since, is told so as it would have been.
 bool finds_no_buffer(const images::Ring &ring, const Request &request, int result)
 {
-	return result == -ENOBUFS && uring::looks_into_ring(ring, request);
+	return result == -ENOBUFS && (uring::looks_into_ring(ring, request) || uring::looks_into_empty(ring, request));
 }
 
 bool may_fail(const Request &request)

@@ -87,6 +87,16 @@ size_t operand_bytes_for(const NewRing &ring)
 	return most;
 }
 
+// A page for each group that a ring may have to stand for.
+size_t passing_bytes_for(const NewRing &ring)
+{
+	std::unordered_set<uint32_t> groups;
+	for (const Request &request : ring.image.in_flight())
+		if (uring::looks_into_empty(ring.image, request))
+			groups.insert(request.buffer_group());
+	return groups.size() * kPageSize;
+}
+
 } // namespace
 
 // While the ring is made, its maker has the two descriptors that others get here.
@@ -94,8 +104,8 @@ Result<> Submitter::open()
 {
 	SyscallBatch batch;
 	mapping_size_ = operand_bytes_for(ring_);
-	size_t mapped =
-		batch.add(SYS_mmap, 0, mapping_size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t mapped = batch.add(SYS_mmap, 0, mapping_size_ + passing_bytes_for(ring_), PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	opened_ = ring_.number < 0 || thread_.pid() != ring_.maker.pid();
 	size_t tool = opened_ ? batch.add(SYS_pidfd_open, getpid(), 0) : 0;
 	TRY(batch.run(thread_));
@@ -120,7 +130,7 @@ Result<> Submitter::close()
 {
 	ring_.sqes.clear();
 	SyscallBatch batch;
-	batch.add(SYS_munmap, mapping_, mapping_size_);
+	batch.add(SYS_munmap, mapping_, mapping_size_ + passing_bytes_for(ring_));
 	if (opened_) {
 		batch.add(SYS_close, number_);
 		batch.add(SYS_close, tool_);
@@ -281,12 +291,32 @@ Result<> Submitter::enter_with_limit(uint32_t count)
 }
 
 // A read of what has something to read by now finds what there is.
+bool Submitter::is_ready(const Request &request) const
+{
+	pollfd now = {.fd = files_.fd(request.file()), .events = POLLIN, .revents = 0};
+	return poll(&now, 1, 0) == 1;
+}
+
+// Each in a page behind the operands.
+Result<std::vector<PassingRing>> Submitter::lend_rings()
+{
+	std::map<uint32_t, uint32_t> longest; // by group
+	for (const Request *request : taken_)
+		if (uring::looks_into_empty(ring_.image, *request) && !is_ready(*request)) {
+			auto &length = longest.try_emplace(request->buffer_group(), 1U).first->second;
+			length = std::max(length, request->length());
+		}
+	std::vector<PassingRing> rings;
+	uint64_t address = mapping_ + mapping_size_;
+	for (auto [group, length] : longest) {
+		rings.push_back(TRY(PassingRing::lend(thread_, number_, group, address, length)));
+		address += kPageSize;
+	}
+	return rings;
+}
+
 Result<std::vector<BufferLoan>> Submitter::lend_buffers()
 {
-	auto is_ready = [&](const Request &request) {
-		pollfd now = {.fd = files_.fd(request.file()), .events = POLLIN, .revents = 0};
-		return poll(&now, 1, 0) == 1;
-	};
 	std::map<uint32_t, std::vector<const Request *>> of_group;
 	for (const Request *request : taken_)
 		if (uring::takes_from_ring(ring_.image, *request) ||
@@ -312,10 +342,13 @@ Result<> Submitter::submit_taken()
 	for (const ReceiveHeader &header : operands_.receive_headers())
 		TRY(loans.lend(header));
 	std::vector<BufferLoan> buffers = TRY(lend_buffers());
+	std::vector<PassingRing> rings = TRY(lend_rings());
 	TRY(enter_with_limit(static_cast<uint32_t>(taken_.size())));
 	TRY(loans.give_back());
 	for (BufferLoan &buffer : buffers)
 		TRY(buffer.give_back(thread_, number_));
+	for (PassingRing &ring : rings)
+		TRY(ring.give_back(thread_, number_));
 	taken_.clear();
 	particular_.clear();
 	selecting_.clear();

@@ -42,6 +42,8 @@ private:
 	Result<> move_up(std::span<int *const> numbers);
 	Result<> write_requests();
 	Result<std::vector<BufferLoan>> lend_buffers();
+	Result<std::vector<PassingRing>> lend_rings();
+	[[nodiscard]] bool is_ready(const images::Request &request) const;
 	Result<> enter(uint32_t count);
 	Result<> enter_with_limit(uint32_t count);
 	[[nodiscard]] io_uring_sqe sqe_of(const images::Request &request);

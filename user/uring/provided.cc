@@ -10,6 +10,7 @@
 namespace bpfckpt::uring {
 
 constexpr uint32_t kMostAtOnce = 256;
+constexpr uint32_t kBundle = 1 << 4; // IORING_RECVSEND_BUNDLE
 
 Takers::Takers(const images::Ring &ring)
 {
@@ -77,7 +78,22 @@ const images::BufferGroup *find_group(const images::Ring &ring, uint32_t id)
 
 uint16_t first_head(const images::BufferGroup &group, const Takers &takers)
 {
-	return static_cast<uint16_t>(group.head() - takers.of(group).size());
+	uint32_t head = group.head();
+	for (const images::Request *request : takers.of(group))
+		head -= buffers_used_up(*request);
+	return static_cast<uint16_t>(head);
+}
+
+bool is_bundle(const images::Request &request)
+{
+	return request.opcode() == images::IORING_OP_SEND && request.ioprio() & kBundle;
+}
+
+uint32_t buffers_used_up(const images::Request &request)
+{
+	if (request.buffer_kept())
+		return 0;
+	return is_bundle(request) ? static_cast<uint32_t>(request.iovecs_size()) : 1;
 }
 
 static bool is_of_ring(const images::Ring &ring, const images::Request &request)
@@ -91,11 +107,24 @@ bool takes_from_ring(const images::Ring &ring, const images::Request &request)
 	return request.has_taken_buffer() && is_of_ring(ring, request);
 }
 
-bool looks_into_ring(const images::Ring &ring, const images::Request &request)
+static bool looks_for_buffer(const images::Request &request)
 {
 	bool reads = request.opcode() == images::IORING_OP_READ || request.opcode() == images::IORING_OP_READ_MULTISHOT;
-	return reads && request.flags() & IOSQE_BUFFER_SELECT && !request.woken() &&
-	       request.where() == name_of_place(URING_PLACE_POLL) && is_of_ring(ring, request);
+	return reads && request.flags() & IOSQE_BUFFER_SELECT && !request.woken() && !request.has_taken_buffer() &&
+	       request.where() == name_of_place(URING_PLACE_POLL);
+}
+
+bool looks_into_ring(const images::Ring &ring, const images::Request &request)
+{
+	return looks_for_buffer(request) && is_of_ring(ring, request);
+}
+
+bool looks_into_empty(const images::Ring &ring, const images::Request &request)
+{
+	if (!looks_for_buffer(request))
+		return false;
+	const images::BufferGroup *group = find_group(ring, request.buffer_group());
+	return !group || (!group->ring() && group->buffers().empty());
 }
 
 } // namespace bpfckpt::uring

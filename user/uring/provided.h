@@ -41,6 +41,12 @@ private:
 // nullptr: there is no such group.
 [[nodiscard]] const images::BufferGroup *find_group(const images::Ring &ring, uint32_t id);
 
+// By how many buffers a ring of them goes on when the request takes again what it has taken.
+[[nodiscard]] uint32_t buffers_used_up(const images::Request &request);
+
+// A send that takes several buffers at once (IORING_RECVSEND_BUNDLE).
+[[nodiscard]] bool is_bundle(const images::Request &request);
+
 // Where a ring of buffers was before those that wait now took theirs.
 [[nodiscard]] uint16_t first_head(const images::BufferGroup &group, const Takers &takers);
 
@@ -49,5 +55,7 @@ private:
 // A read that waits: when it is submitted again it looks for a buffer in a ring of them, and gives it back. That it
 // finds one counts, and how long that is: it never reads more later (io_uring/rw.c: __io_import_rw_buffer()).
 [[nodiscard]] bool looks_into_ring(const images::Ring &ring, const images::Request &request);
+// The same, and its group is a classic one with nothing in it, or gone.
+[[nodiscard]] bool looks_into_empty(const images::Ring &ring, const images::Request &request);
 
 } // namespace bpfckpt::uring

@@ -215,6 +215,40 @@ std::string operation_obstacle(const Request &request, const images::File *file,
 	}
 }
 
+// It takes them again: user/restore/buffer_ring.h.
+std::string taken_obstacle(const Request &request, const images::BufferGroup *group)
+{
+	if (!group)
+		return fmt::format("buffer group {}, of which it has taken one, is gone", request.buffer_group());
+	if (is_work(request))
+		return "it has taken a provided buffer, and waits for a worker (io-wq)";
+	if (request.buffer_kept() && !group->incremental())
+		return fmt::format("buffer group {}, of which it has taken a part of one, is another by now",
+				   request.buffer_group());
+	if (!is_bundle(request))
+		return {};
+	if (!group->ring() || group->incremental())
+		return "it has taken several provided buffers of a group that is no plain ring of them";
+	if (static_cast<uint32_t>(request.iovecs_size()) + request.buffers_left() > group->entries())
+		return fmt::format("it has taken more provided buffers than group {} has", request.buffer_group());
+	return {};
+}
+
+// For the moment of its submission a ring of buffers is registered in place of the group, which is none then. Who has
+// taken a buffer of that could give it back to it.
+std::string empty_group_obstacle(const images::Ring &ring, const Request &request)
+{
+	if (ring.has_restrictions())
+		return "the ring's restrictions leave no way to show it a provided buffer";
+	if (request.exited())
+		return "the thread that submitted it has exited, and shows it no provided buffer";
+	for (const Request &other : ring.in_flight())
+		if (other.has_taken_buffer() && other.buffer_group() == request.buffer_group())
+			return fmt::format("buffer group {} has none left for it, and others wait with its buffers",
+					   request.buffer_group());
+	return {};
+}
+
 // What a socket does waits first (IORING_RECVSEND_POLL_FIRST), a read looks for a buffer first.
 std::string provided_obstacle(const images::Ring &ring, const Request &request)
 {
@@ -227,19 +261,18 @@ std::string provided_obstacle(const images::Ring &ring, const Request &request)
 	case images::IORING_OP_RECVMSG:
 		return {};
 	case images::IORING_OP_SEND:
-		if (request.has_taken_buffer() && !group)
-			return fmt::format("buffer group {}, of which it has taken one, is gone",
-					   request.buffer_group());
-		if (request.has_taken_buffer() && group->incremental())
-			return "how much of a provided buffer it has taken is not known";
-		if (request.has_taken_buffer() && is_work(request))
-			return "it has taken a provided buffer, and waits for a worker (io-wq)";
-		return {};
+		return request.has_taken_buffer() ? taken_obstacle(request, group) : "";
 	case images::IORING_OP_READ:
 	case images::IORING_OP_READ_MULTISHOT:
-		if (!group || (!is_ring && group->buffers().empty()))
-			return fmt::format("buffer group {} has none left for it", request.buffer_group());
-		if (is_ring && group->head() == group->tail() && !looks_into_ring(ring, request))
+		if (request.has_taken_buffer() && is_ring) // it would give it back
+			return fmt::format("buffer group {}, of which it has taken one, is a ring by now",
+					   request.buffer_group());
+		if (request.has_taken_buffer())
+			return taken_obstacle(request, group);
+		if (looks_into_empty(ring, request))
+			return empty_group_obstacle(ring, request);
+		if (!group || (!is_ring && group->buffers().empty()) ||
+		    (is_ring && group->head() == group->tail() && !looks_into_ring(ring, request)))
 			return fmt::format("buffer group {} has none left for it", request.buffer_group());
 		return {};
 	default:

@@ -21,12 +21,13 @@ struct RequestSource {
 	std::span<const uint8_t> async;    // what req->async_data points to; empty: it has none
 	std::vector<images::IoVec> iovecs; // of its iov_iter, as they lie in the kernel: iov_offset is not applied yet.
 					   // Of a vector of parts of a registered buffer what the program passed
-	std::optional<std::string> path; // nothing: it has none, or it could not be read
+	std::optional<std::string> path;   // nothing: it has none, or it could not be read
 	std::optional<std::string> path2;
 	std::optional<std::string> attribute;     // name of an extended attribute
 	std::span<const uint8_t> attribute_value; // that it is to be set to
+	std::span<const uint8_t> taken_buffer;    // struct io_buffer, if one was taken of a classic group
 	std::span<const uint8_t> command_sqe;     // uring_cmd
-	int descriptor = -1;                  // fixed slot, or what a request that has not begun will look up
+	int descriptor = -1;                      // fixed slot, or what a request that has not begun will look up
 	uint32_t completions = 0; // of the ring, not counting timeouts: what timeouts with a count compare with
 	std::function<int64_t(uint32_t)> now; // nanoseconds on a clockid_t at the capture
 	mutable bool cut = false;             // some of it was larger than what was read of it

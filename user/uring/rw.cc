@@ -7,6 +7,8 @@ namespace bpfckpt::uring {
 // IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, IOPRIO_BE_NORM)
 static constexpr uint16_t kDefaultIoprio = 2 << 13 | 4;
 
+static constexpr uint32_t kMostIovecs = 1024; // UIO_MAXIOV
+
 static std::string iter_path(const RequestSource &source)
 {
 	return source.layout->field("io_async_rw", "iter") ? "iter" : "s.iter"; // 6.1: inside of `s`
@@ -36,6 +38,20 @@ static void decode_common(const RequestSource &source, images::Request &request,
 	}
 }
 
+// It reads no more than it had asked for then, and no more than there is room in the buffer: rw.len, as the SQE has it.
+static std::string decode_taken_buffer(const RequestSource &source, images::Request &request)
+{
+	iterators::KernelObject buffer(*source.layout, "io_buffer", source.taken_buffer);
+	bool is_it = !source.taken_buffer.empty() && buffer.get("addr") == source.command("io_rw").get("addr") &&
+		     buffer.get("bgid") == request.buffer_group();
+	if (!is_it)
+		return "which provided buffer it has taken is not known";
+	request.set_taken_buffer(static_cast<uint32_t>(buffer.get("bid")));
+	request.set_address(buffer.get("addr"));
+	request.set_length(static_cast<uint32_t>(buffer.get("len")));
+	return {};
+}
+
 std::string decode_rw(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
 	auto rw = source.command("io_rw");
@@ -49,6 +65,8 @@ std::string decode_rw(const RequestSource &source, images::Request &request, io_
 		sqe.buf_index = source.record->buf_index;
 		request.set_buffer_index(sqe.buf_index);
 	}
+	if (selects && source.has_flag("REQ_F_BUFFER_SELECTED"))
+		return decode_taken_buffer(source, request);
 	if (request.bytes_done() && !selects) {
 		// The rest of it; ki_pos has moved on already.
 		auto done = static_cast<uint32_t>(request.bytes_done());
@@ -68,7 +86,8 @@ static std::string decode_fixed_vector(const RequestSource &source, images::Requ
 		*request.add_iovecs() = iovec;
 	sqe.len = static_cast<uint32_t>(request.iovecs_size());
 	request.set_length(sqe.len);
-	return sqe.len ? "" : "which parts of its registered buffer it is about is not known";
+	bool known = sqe.len && sqe.len <= kMostIovecs;
+	return known ? "" : "which parts of its registered buffer it is about is not known";
 }
 
 std::string decode_rw_vector(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)

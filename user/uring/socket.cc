@@ -42,6 +42,22 @@ iterators::KernelObject decode_common(const RequestSource &source, images::Reque
 	return sr;
 }
 
+// Its buffers are those that its iterator is about, none of them begun. If the ring had more of them, it goes on with
+// these afterwards, up to a length that no send is given (io_uring/net.c: io_mshot_prep_retry()).
+std::string decode_bundle(const RequestSource &source, const iterators::KernelObject &sr, images::Request &request)
+{
+	add_iovecs(source, source.async_data("io_async_msghdr"), "msg.msg_iter", request);
+	request.set_buffers_left(!source.has_flag("REQ_F_BL_EMPTY"));
+	uint64_t length = 0;
+	for (const images::IoVec &iovec : request.iovecs())
+		length += iovec.length();
+	if (length != sr.get("len"))
+		return "it has taken several provided buffers, and which is not known";
+	if (request.buffers_left() && sr.get("mshot_len"))
+		return "how much it sends when it goes on with further provided buffers is not known";
+	return {};
+}
+
 // A send keeps the buffer that it has taken while it waits (io_uring/kbuf.c: io_buffers_select()). Before v6.16 its
 // group is not kept apart from the number of the buffer.
 std::string decode_buffer_of_send(const RequestSource &source, const iterators::KernelObject &sr,
@@ -56,12 +72,16 @@ std::string decode_buffer_of_send(const RequestSource &source, const iterators::
 	}
 	if (!has_taken)
 		return {};
-	if (sqe.ioprio & kRecvSendBundle)
-		return "it has taken several provided buffers";
 	request.set_taken_buffer(source.record->buf_index);
-	request.set_address(sr.get("buf"));
 	sqe.ioprio &= ~kPollFirst;
-	sqe.len = 0; // all of that buffer
+	if (sqe.ioprio & kRecvSendBundle) {
+		sqe.len = 0; // all of those that it finds
+		return decode_bundle(source, sr, request);
+	}
+	request.set_address(sr.get("buf"));
+	request.set_buffer_kept(source.has_flag("REQ_F_BUF_MORE"));
+	if (!request.buffer_kept())
+		sqe.len = 0; // all of that buffer
 	return {};
 }
 
