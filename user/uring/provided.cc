@@ -6,11 +6,11 @@
 #include <linux/io_uring.h>
 
 #include "user/uring/sighting.h"
+#include "user/util/uring_abi.h"
 
 namespace bpfckpt::uring {
 
 constexpr uint32_t kMostAtOnce = 256;
-constexpr uint32_t kBundle = 1 << 4; // IORING_RECVSEND_BUNDLE
 
 Takers::Takers(const images::Ring &ring)
 {
@@ -86,7 +86,7 @@ uint16_t first_head(const images::BufferGroup &group, const Takers &takers)
 
 bool is_bundle(const images::Request &request)
 {
-	return request.opcode() == images::IORING_OP_SEND && request.ioprio() & kBundle;
+	return request.opcode() == images::IORING_OP_SEND && request.ioprio() & kRecvSendBundle;
 }
 
 uint32_t buffers_used_up(const images::Request &request)
