@@ -32,7 +32,7 @@ constexpr const char *kTemporaryManifest = ".manifest.img.tmp";
 constexpr const char *kAnotherDirectory = "give a directory with room for the tree's memory that root may write to";
 
 using RepeatedThreads = google::protobuf::RepeatedPtrField<Thread>;
-using CompleteThread = DirectoryWriter::CompleteThread;
+using Complete = DirectoryWriter::Complete;
 
 std::string_view bytes_of(const Header &header)
 {
@@ -269,15 +269,17 @@ struct DirectoryWriter::State {
 
 	// The threads come behind everything else of their process, one by one. Where fields are in a message makes no
 	// difference to who reads it.
-	static Result<> append_process(const Process &rest, const RepeatedThreads &threads,
-				       const CompleteThread &complete, OutputFile &file)
+	static Result<> append_process(const Process &rest, const RepeatedThreads &threads, const Complete &complete,
+				       OutputFile &file)
 	{
-		Encoded head(rest);
+		Process completed = rest;
+		complete.process(completed);
+		Encoded head(completed);
 		size_t size = head.size();
 		Thread whole;
 		auto complete_thread = [&](const Thread &thread) {
 			whole = thread;
-			complete(whole);
+			complete.thread(rest, whole);
 			return Encoded(whole);
 		};
 		for (const Thread &thread : threads) {
@@ -295,7 +297,7 @@ struct DirectoryWriter::State {
 		return {};
 	}
 
-	Result<> add(Process &process, const CompleteThread &complete)
+	Result<> add(Process &process, const Complete &complete)
 	{
 		OutputFile &file = file_of(Kind::kTask);
 		RepeatedThreads threads;
@@ -409,10 +411,10 @@ static uint32_t count_threads(const Process &process)
 
 Result<> DirectoryWriter::add(Document document)
 {
-	return add(document, [](Thread &) {});
+	return add(document, Complete());
 }
 
-Result<> DirectoryWriter::add(Document &document, const CompleteThread &complete)
+Result<> DirectoryWriter::add(Document &document, const Complete &complete)
 {
 	for (Process &process : *document.mutable_processes()) {
 		state_->counts.set_processes(state_->counts.processes() + 1);

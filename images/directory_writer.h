@@ -39,10 +39,13 @@ public:
 	Result<> add(const SharedMemory &memory);
 
 	// Every record of the document, in its order, but those of memory that was added before. not_restorable goes
-	// into the manifest. `complete` adds to each thread what is only in its message while that is written: a
-	// process may have thousands. The document is as before afterwards.
-	using CompleteThread = std::function<void(Thread &)>;
-	Result<> add(Document &document, const CompleteThread &complete);
+	// into the manifest. `complete` adds to each process, without its threads, and to each thread what is only in
+	// its message while that is written: there may be thousands. The document is as before afterwards.
+	struct Complete {
+		std::function<void(Process &)> process = [](Process &) {};
+		std::function<void(const Process &, Thread &)> thread = [](const Process &, Thread &) {};
+	};
+	Result<> add(Document &document, const Complete &complete);
 	Result<> add(Document document);
 
 	// Syncs and checksums every file, then publishes the manifest. The caller gives what only it knows (root_pid,

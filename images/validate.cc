@@ -378,6 +378,31 @@ Result<> MemoryValidator::validate(const Memory &memory, uint64_t pages_size)
 	return {};
 }
 
+TaskValidator::TaskValidator(const Document &document)
+{
+	auto learn = [](const auto &records, IdSet &ids) {
+		for (const auto &record : records)
+			ids.insert(record.id());
+	};
+	learn(document.files(), ids_.files);
+	learn(document.rings(), ids_.rings);
+	learn(document.memory(), ids_.memory);
+}
+
+Result<> TaskValidator::validate(const Process &process) const
+{
+	if (Result<> valid = process_is_valid(process, ids_); !valid)
+		return in_file(Kind::kTask, std::move(valid).error());
+	return {};
+}
+
+Result<> TaskValidator::validate(const Thread &thread) const
+{
+	if (Result<> valid = thread_is_valid(thread, ids_); !valid)
+		return in_file(Kind::kTask, std::move(valid).error());
+	return {};
+}
+
 Result<> validate(const Document &document, uint64_t pages_size)
 {
 	Ids ids;

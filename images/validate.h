@@ -35,4 +35,16 @@ private:
 	int known_shared_memory_ = 0;
 };
 
+// The same for processes and threads of which the document has only a part.
+class TaskValidator {
+public:
+	explicit TaskValidator(const Document &document);
+	// Without its threads.
+	Result<> validate(const Process &process) const;
+	Result<> validate(const Thread &thread) const;
+
+private:
+	DocumentIds ids_;
+};
+
 } // namespace bpfckpt::images

@@ -50,6 +50,7 @@ private:
 	Result<> read();
 	Result<> build();
 	Result<> write_memory(const images::Memory &memory);
+	Result<bool> check_processes(const collect::WholeProcesses &processes) const;
 	Result<> write();
 	Result<> finish();
 	Result<> thaw();
@@ -197,6 +198,7 @@ Result<> Dump::build()
 	document_.set_version(1);
 	document_.set_command("dump");
 	context_.document = &document_;
+	context_.lean = true;
 	context_.take_memory = [this](const images::Memory &memory) { return write_memory(memory); };
 	TRY(build_tree_document(*snapshot_, policy(),
 				{.tree = &*tree_,
@@ -230,18 +232,6 @@ void Dump::count_objects()
 	stats_.accepted = uring::accepted_in(document_);
 	stats_.page_bytes = pages_ ? pages_->bytes() : 0;
 	stats_.fixed_syscalls = tree_->stats().fixed_syscalls;
-}
-
-static bool is_inside_vdso(const images::Document &document)
-{
-	std::unordered_map<uint32_t, memory::Range> vdsos;
-	for (const images::Memory &memory : document.memory())
-		vdsos[memory.id()] = memory::vdso_code(memory);
-	for (const images::Process &process : document.processes())
-		for (const images::Thread &thread : process.threads())
-			if (memory::is_inside(thread, vdsos[process.address_space()]))
-				return true;
-	return false;
 }
 
 images::Manifest Dump::manifest() const
@@ -283,19 +273,42 @@ Result<> Dump::write_memory(const images::Memory &memory)
 	return writer_->add(memory);
 }
 
+// Whether the processes are what a reader accepts; and whether a thread is inside the vDSO.
+Result<bool> Dump::check_processes(const collect::WholeProcesses &processes) const
+{
+	std::unordered_map<uint32_t, memory::Range> vdsos;
+	for (const images::Memory &memory : document_.memory())
+		vdsos[memory.id()] = memory::vdso_code(memory);
+	images::TaskValidator validator(document_);
+	bool inside = false;
+	TRY(check(processes.visit([&](const images::Process &process) { return validator.validate(process); },
+				  [&](const images::Process &process, const images::Thread &thread) {
+					  inside |= memory::is_inside(thread, vdsos[process.address_space()]);
+					  return validator.validate(thread);
+				  })));
+	return inside;
+}
+
 Result<> Dump::write()
 {
 	if (!writer_)
 		return {};
 	TRY(check(images::validate(document_, UINT64_MAX)));
-	TRY(writer_->add(document_, extended_registers_of(*tree_)));
+	collect::WholeProcesses processes = snapshot_->whole_processes(&*tree_, context_);
+	bool inside_vdso = TRY(check_processes(processes));
+	TRY(writer_->add(document_, {.process = [&](images::Process &process) { processes.complete(process); },
+				     .thread =
+					     [&](const images::Process &process, images::Thread &thread) {
+						     processes.complete(process, thread);
+						     processes.add_extended_registers(thread);
+					     }}));
 	auto ask_barriers = [this]() -> Result<> {
 		if (options_.drain == uring::DrainMode::kNop)
 			stats_.barriers = TRY(collect::ask_barriers(document_, *tree_, drain_limit()));
 		return {};
 	};
 	images::Manifest described = manifest();
-	TRY(memory::save_vdso(is_inside_vdso(document_), *described.mutable_vdso()));
+	TRY(memory::save_vdso(inside_vdso, *described.mutable_vdso()));
 	images::Manifest written = TRY(writer_->commit(std::move(described), ask_barriers));
 	interrupt_.commit();
 	log_.steps("committed {} files to {}", written.files_size() + 1, options_.images_dir);

@@ -6,6 +6,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include <sys/syscall.h>
+
 #include "user/collect/restarted_syscall.h"
 #include "user/policy/file_support.h"
 #include "user/policy/leak.h"
@@ -30,14 +32,38 @@ ThreadsById threads_of(const target::FrozenTree &tree)
 	return threads;
 }
 
-// Registers and interrupted system calls, which only a stopped thread has.
-void add_registers(const target::FrozenTree &tree, images::Document &document)
+// Registers and interrupted system calls, which only a stopped thread has. Of those that are not whole, the calls that
+// are looked at once more.
+void add_registers(const target::FrozenTree &tree, collect::Context &context)
 {
 	ThreadsById threads = threads_of(tree);
-	for (images::Process &process : *document.mutable_processes())
-		for (images::Thread &thread : *process.mutable_threads())
-			if (auto it = threads.find(thread.tid()); it != threads.end())
+	for (images::Process &process : *context.document->mutable_processes()) {
+		bool lean = collect::is_lean(process, context);
+		for (images::Thread &thread : *process.mutable_threads()) {
+			auto it = threads.find(thread.tid());
+			if (it == threads.end())
+				continue;
+			const auto &syscall = it->second->syscall;
+			if (!lean)
 				tree.describe(*it->second, &thread);
+			else if (syscall && syscall->message.nr() == SYS_restart_syscall)
+				*thread.mutable_syscall() = syscall->message;
+		}
+	}
+}
+
+Result<> refuse_unsupported_tasks(const collect::WholeProcesses &processes, Findings &findings)
+{
+	policy::TaskSupport support(findings);
+	return processes.visit(
+		[&](const images::Process &process) -> Result<> {
+			support.check(process);
+			return {};
+		},
+		[&](const images::Process &process, const images::Thread &thread) -> Result<> {
+			support.check(process, thread);
+			return {};
+		});
 }
 
 std::vector<policy::SharedObjects> shared_objects(const iterators::TaskReader &tasks)
@@ -62,7 +88,7 @@ Result<> build_tree_document(collect::Snapshot &snapshot, const policy::Options 
 	}
 	TRY(snapshot.build(frozen.pages, context));
 	if (frozen.tree) {
-		add_registers(*frozen.tree, *context.document);
+		add_registers(*frozen.tree, context);
 		collect::name_restarted_syscalls(snapshot.tasks().tasks(), context);
 	}
 	if (frozen.sections)
@@ -73,19 +99,11 @@ Result<> build_tree_document(collect::Snapshot &snapshot, const policy::Options 
 	std::ranges::move(uring::check_rings(*context.document), std::back_inserter(context.findings));
 	for (Error &obstacle : restore::find_tree_obstacles(*context.document))
 		context.findings.push_back(std::move(obstacle));
-	policy::refuse_unsupported_tasks(*context.document, context.findings);
+	TRY(refuse_unsupported_tasks(snapshot.whole_processes(frozen.tree, context), context.findings));
 	policy::refuse_unsupported_memory(*context.document, context.findings);
 	policy::refuse_unsupported_files(*context.document, options, context.findings);
 	policy::refuse_other_openers(snapshot.files(), snapshot.tasks().tasks(), context);
 	return policy::find_leaks(snapshot.files(), shared_objects(snapshot.tasks()), options, context);
-}
-
-std::function<void(images::Thread &)> extended_registers_of(const target::FrozenTree &tree)
-{
-	return [threads = threads_of(tree)](images::Thread &message) {
-		if (auto it = threads.find(message.tid()); it != threads.end())
-			target::FrozenTree::add_extended_registers(*it->second, &message);
-	};
 }
 
 } // namespace bpfckpt::cli

@@ -2,8 +2,6 @@
 // The document of a captured tree with everything that stands in the way of a dump: shared by dump and check -t.
 #pragma once
 
-#include <functional>
-
 #include "user/collect/contents.h"
 #include "user/collect/rseq.h"
 #include "user/collect/snapshot.h"
@@ -21,11 +19,8 @@ struct FrozenParts {
 	const collect::CriticalSections *sections = nullptr;
 };
 
-// Fills context.document and context.findings, leaks included; context.take_memory is asked.
+// Fills context.document and context.findings, leaks included; context.take_memory and context.lean are asked.
 Result<> build_tree_document(collect::Snapshot &snapshot, const policy::Options &options, const FrozenParts &frozen,
 			     collect::Context &context);
-
-// Adds to a thread what is too much for the document of thousands; for images::DirectoryWriter::add().
-std::function<void(images::Thread &)> extended_registers_of(const target::FrozenTree &tree);
 
 } // namespace bpfckpt::cli

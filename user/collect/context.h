@@ -78,6 +78,10 @@ struct Context {
 	// Takes an address space as soon as its message is whole, so that those of thousands of processes are not there
 	// at once; what is left of it in the document is its id, and where its vDSO is. Absent: all stay.
 	std::function<Result<>(const images::Memory &)> take_memory;
+	// The document has of processes and threads only what concerns others: their rest is made from the records when
+	// they are written (whole_process.h). Those that use rings are whole.
+	bool lean = false;
+	std::unordered_set<uint32_t> ring_users; // Process.pid
 	bool live = false; // the target was not stopped: small contradictions are races, not losses
 
 	// State that a dump cannot carry over.

@@ -30,6 +30,7 @@
 #include "user/collect/task.h"
 #include "user/collect/unlinked.h"
 #include "user/collect/uring.h"
+#include "user/collect/whole_process.h"
 #include "user/memory/page_transfer.h"
 #include "user/target/frozen_tree.h"
 #include "user/uring/drain.h"
@@ -81,6 +82,12 @@ public:
 
 	// Records to messages. `pages`: what was copied; NULL: nothing was (inspect).
 	Result<> build(const memory::PageDump *pages, Context &context);
+
+	// After build(), with what it was given: what Context.lean left out. `tree`: NULL of a live one.
+	[[nodiscard]] WholeProcesses whole_processes(const target::FrozenTree *tree, Context &context) const
+	{
+		return {tasks_->records(), paths_, tree, context};
+	}
 
 	// Objects whose content only lives as long as they are open: memfds, files that have no name any more.
 	[[nodiscard]] std::vector<memory::SharedObject> shared_objects() const;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "user/collect/task_parts.h"
+#include "user/collect/whole_process.h"
 #include "user/util/io.h"
 #include "user/util/pidfd.h"
 
@@ -196,7 +197,7 @@ static void collect_user_pointers(const task_record &task, images::Thread *messa
 	}
 }
 
-static void collect_thread(const task_record &task, const TaskIndex &index, Context &context, images::Thread *message)
+void collect_thread(const task_record &task, const TaskIndex &index, Context &context, images::Thread *message)
 {
 	message->set_tid(task.tid);
 	message->set_comm(task.comm, strnlen(task.comm, sizeof(task.comm)));
@@ -251,8 +252,7 @@ static void collect_shared(const task_record &living, Context &context, images::
 	collect_namespaces(context, living.namespaces, message->mutable_namespaces());
 }
 
-static void collect_process(const process_record &process, const TaskIndex &index, Context &context,
-			    images::Process *message)
+void collect_process(const process_record &process, const TaskIndex &index, Context &context, images::Process *message)
 {
 	const auto &threads = index.threads.at(process.pid);
 	const task_record &leader = *threads.front();
@@ -272,12 +272,6 @@ static void collect_process(const process_record &process, const TaskIndex &inde
 	if (process.live_threads)
 		context.ids.processes.emplace(process.signal, process.pid);
 	message->set_exe_file(context.ids.files.id_of(process.exe_file));
-	for (const task_record *task : threads)
-		collect_thread(*task, index, context, message->add_threads());
-	if (leader.exit_state && process.live_threads) {
-		message->mutable_threads(0)->set_role(images::Thread::EXITED_LEADER);
-		message->mutable_threads(0)->set_exit_status(leader.exit_code);
-	}
 	collect_actions(index, leader.sighand, message->mutable_signal_actions());
 	collect_pending(index, process.signal, message->mutable_pending_signals());
 	for (uint32_t i = 0; i < std::min<uint32_t>(process.limit_count, TASK_LIMITS); i++) {
@@ -294,31 +288,50 @@ static void collect_process(const process_record &process, const TaskIndex &inde
 		message->set_loginuid(leader.loginuid);
 }
 
-static void collect_paths(std::span<const ProcessPaths> paths, Context &context, images::Process *message)
+// The leader first.
+static void collect_threads(const process_record &process, const TaskIndex &index, Context &context,
+			    images::Process *message)
 {
-	auto it = std::ranges::find(paths, message->pid(), &ProcessPaths::pid);
-	if (it != paths.end()) {
-		message->set_cwd(it->cwd);
-		message->set_root(it->root);
-		message->set_exe(it->exe);
+	const auto &threads = index.threads.at(process.pid);
+	for (const task_record *task : threads)
+		collect_thread(*task, index, context, message->add_threads());
+	const task_record &leader = *threads.front();
+	if (leader.exit_state && process.live_threads) {
+		message->mutable_threads(0)->set_role(images::Thread::EXITED_LEADER);
+		message->mutable_threads(0)->set_exit_status(leader.exit_code);
 	}
-	if (it != paths.end() && it->cwd_lost && it->cwd_deleted)
-		context.refuse(
-			fmt::format("pid {} ({})", message->pid(), message->comm()),
-			fmt::format("its working directory {} is that of a process that is gone", message->cwd()),
-			"let it change to another directory first");
-	if (it != paths.end() && it->cwd_astray)
-		context.refuse(fmt::format("pid {} ({})", message->pid(), message->comm()),
-			       fmt::format("its working directory is not the one that {} leads to", message->cwd()),
-			       "unmount what covers it, or let it change to a directory that has a name");
-	if (message->root().ends_with(kDeletedMark))
-		context.refuse(fmt::format("pid {} ({})", message->pid(), message->comm()),
-			       fmt::format("its root directory {} is deleted", message->root()),
-			       "there is no way round it yet");
-	else if (it != paths.end() && it->root_astray)
-		context.refuse(fmt::format("pid {} ({})", message->pid(), message->comm()),
-			       fmt::format("its root directory is not the one that {} leads to", message->root()),
-			       "unmount what covers it, or wait for support of mount namespaces");
+}
+
+const ProcessPaths *paths_of(std::span<const ProcessPaths> paths, uint32_t pid)
+{
+	auto it = std::ranges::lower_bound(paths, pid, {}, &ProcessPaths::pid);
+	return it == paths.end() || it->pid != pid ? nullptr : &*it;
+}
+
+void collect_paths(const ProcessPaths &paths, images::Process *message)
+{
+	message->set_cwd(paths.cwd);
+	message->set_root(paths.root);
+	message->set_exe(paths.exe);
+}
+
+static void check_paths(const ProcessPaths &paths, const images::Process &process, Context &context)
+{
+	auto refuse = [&](std::string message, std::string hint) {
+		context.refuse(fmt::format("pid {} ({})", process.pid(), process.comm()), std::move(message),
+			       std::move(hint));
+	};
+	if (paths.cwd_lost && paths.cwd_deleted)
+		refuse(fmt::format("its working directory {} is that of a process that is gone", paths.cwd),
+		       "let it change to another directory first");
+	if (paths.cwd_astray)
+		refuse(fmt::format("its working directory is not the one that {} leads to", paths.cwd),
+		       "unmount what covers it, or let it change to a directory that has a name");
+	if (paths.root.ends_with(kDeletedMark))
+		refuse(fmt::format("its root directory {} is deleted", paths.root), "there is no way round it yet");
+	else if (paths.root_astray)
+		refuse(fmt::format("its root directory is not the one that {} leads to", paths.root),
+		       "unmount what covers it, or wait for support of mount namespaces");
 }
 
 // Restore puts the whole tree where bpfckpt is.
@@ -340,9 +353,17 @@ void collect_tasks(const iterators::TaskRecords &records, std::span<const Proces
 			processes.push_back(&process);
 	}
 	for (const process_record *process : processes) {
-		images::Process *message = context.document->add_processes();
+		images::Process whole;
+		bool lean = context.lean && !note_ring_user(*process, index, context);
+		images::Process *message = lean ? &whole : context.document->add_processes();
 		collect_process(*process, index, context, message);
-		collect_paths(paths, context, message);
+		collect_threads(*process, index, context, message);
+		if (const ProcessPaths *found = paths_of(paths, process->pid)) {
+			collect_paths(*found, message);
+			check_paths(*found, *message, context);
+		}
+		if (lean)
+			keep_lean(whole, *context.document);
 		check_cgroup(*index.threads.at(processes.front()->pid).front(), *index.threads.at(process->pid).front(),
 			     context);
 		find_unsupported(*process, index, context);
@@ -351,8 +372,12 @@ void collect_tasks(const iterators::TaskRecords &records, std::span<const Proces
 
 void collect_cgroups(Context &context)
 {
-	for (images::Process &process : *context.document->mutable_processes())
-		process.set_cgroup(read_file(fmt::format("/proc/{}/cgroup", process.pid())).value_or(""));
+	for (images::Process &process : *context.document->mutable_processes()) {
+		std::string cgroup = read_file(fmt::format("/proc/{}/cgroup", process.pid())).value_or("");
+		// Most are in the same one.
+		if (!is_lean(process, context) || cgroup != context.document->processes(0).cgroup())
+			process.set_cgroup(std::move(cgroup));
+	}
 }
 
 void refuse_unreachable_descriptors(Context &context)

@@ -43,8 +43,11 @@ std::string affinity_of(std::span<const __u64> cpus, unsigned cpu_count);
 // Of those that bpfckpt itself is in: for Context.own_namespaces.
 std::unordered_set<uint64_t> own_namespaces();
 
-// Empty strings for what cannot be read; nothing of zombies.
+// Empty strings for what cannot be read; nothing of zombies. By pid.
 std::vector<ProcessPaths> read_process_paths(std::span<const task_record> tasks);
+
+// nullptr: a zombie. `paths`: by pid.
+const ProcessPaths *paths_of(std::span<const ProcessPaths> paths, uint32_t pid);
 
 // The pids of `root` and all its descendants, zombies too, parents before their children; empty if there is no `root`.
 std::vector<unsigned> descendants(std::span<const tree_record> tasks, unsigned root);

@@ -9,6 +9,7 @@
 
 #include "iterators/task_reader.h"
 #include "user/collect/context.h"
+#include "user/collect/task.h"
 
 namespace bpfckpt::collect {
 
@@ -16,7 +17,7 @@ namespace bpfckpt::collect {
 struct TaskIndex {
 	explicit TaskIndex(const iterators::TaskRecords &records_in);
 
-	const iterators::TaskRecords &records;
+	iterators::TaskRecords records;
 	std::unordered_map<uint32_t, std::vector<const task_record *>> threads;      // pid -> the leader first
 	std::unordered_map<uint64_t, std::vector<const pending_record *>> pending;   // owner -> in order
 	std::unordered_map<uint64_t, std::vector<const sigaction_record *>> actions; // struct sighand_struct
@@ -28,6 +29,11 @@ const task_record &living_thread(const std::vector<const task_record *> &threads
 
 // "pid 12 (nginx)", "thread 13 (worker) of pid 12".
 std::string name_of(const task_record &task);
+
+// A process without its threads and paths, and a thread.
+void collect_process(const process_record &process, const TaskIndex &index, Context &context, images::Process *message);
+void collect_thread(const task_record &task, const TaskIndex &index, Context &context, images::Thread *message);
+void collect_paths(const ProcessPaths &paths, images::Process *message);
 
 void collect_pending(const TaskIndex &index, uint64_t owner,
 		     google::protobuf::RepeatedPtrField<images::PendingSignal> *messages);

@@ -102,9 +102,9 @@ static uint32_t directory_at(const ProcessPaths &paths, Context &context)
 void collect_deleted_cwds(std::span<const ProcessPaths> paths, Context &context)
 {
 	for (images::Process &process : *context.document->mutable_processes()) {
-		auto it = std::ranges::find(paths, process.pid(), &ProcessPaths::pid);
-		if (it != paths.end() && it->cwd_deleted)
-			process.set_cwd_file(directory_at(*it, context));
+		const ProcessPaths *found = paths_of(paths, process.pid());
+		if (found && found->cwd_deleted)
+			process.set_cwd_file(directory_at(*found, context));
 	}
 }
 

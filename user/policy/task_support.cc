@@ -2,31 +2,10 @@
 #include "user/policy/task_support.h"
 
 #include <csignal>
-#include <string>
-#include <unordered_map>
 
 namespace bpfckpt::policy {
 
 namespace {
-
-class TaskSupport {
-public:
-	explicit TaskSupport(Findings &findings) : findings_(findings) {}
-	void check(const images::Process &process);
-
-private:
-	void check(const images::Process &process, const images::Thread &thread);
-	void check_pending(const google::protobuf::RepeatedPtrField<images::PendingSignal> &pending,
-			   const std::string &object);
-	void refuse(std::string object, std::string message, std::string hint)
-	{
-		findings_.push_back(
-			Error(Code::kUnsupported, std::move(message)).on(std::move(object)).with_hint(std::move(hint)));
-	}
-
-	Findings &findings_;
-	std::unordered_map<uint32_t, uint32_t> spaces_; // Memory.id -> pid
-};
 
 std::string name_of(const images::Process &process)
 {
@@ -39,6 +18,8 @@ std::string name_of(const images::Process &process, const images::Thread &thread
 		return name_of(process);
 	return fmt::format("thread {} ({}) of pid {}", thread.tid(), thread.comm(), process.pid());
 }
+
+} // namespace
 
 void TaskSupport::check(const images::Process &process)
 {
@@ -59,8 +40,6 @@ void TaskSupport::check(const images::Process &process)
 		refuse(object, "is dumpable for root only (PR_SET_DUMPABLE 2), which no process can ask for",
 		       "set /proc/sys/fs/suid_dumpable to 0 or 1 and start it anew");
 	check_pending(process.pending_signals(), object);
-	for (const images::Thread &thread : process.threads())
-		check(process, thread);
 }
 
 // It would end in the code that rebuilds the thread (user/restore/signal.cc).
@@ -74,7 +53,7 @@ void TaskSupport::check_pending(const google::protobuf::RepeatedPtrField<images:
 
 void TaskSupport::check(const images::Process &process, const images::Thread &thread)
 {
-	if (thread.role() != images::Thread::USER)
+	if (thread.role() != images::Thread::USER || process.state() == images::Process::ZOMBIE)
 		return;
 	std::string object = name_of(process, thread);
 	if (thread.seccomp_mode())
@@ -88,13 +67,14 @@ void TaskSupport::check(const images::Process &process, const images::Thread &th
 	check_pending(thread.pending_signals(), object);
 }
 
-} // namespace
-
 void refuse_unsupported_tasks(const images::Document &document, Findings &findings)
 {
 	TaskSupport support(findings);
-	for (const images::Process &process : document.processes())
+	for (const images::Process &process : document.processes()) {
 		support.check(process);
+		for (const images::Thread &thread : process.threads())
+			support.check(process, thread);
+	}
 }
 
 } // namespace bpfckpt::policy

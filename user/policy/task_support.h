@@ -3,10 +3,34 @@
 // and has no place in the images is found where it is collected (user/collect/task_security.cc, task_attributes.cc).
 #pragma once
 
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+
 #include "images/document.pb.h"
 #include "user/util/result.h"
 
 namespace bpfckpt::policy {
+
+class TaskSupport {
+public:
+	explicit TaskSupport(Findings &findings) : findings_(findings) {}
+	// What a process has as a whole; its threads may not be there.
+	void check(const images::Process &process);
+	void check(const images::Process &process, const images::Thread &thread);
+
+private:
+	void check_pending(const google::protobuf::RepeatedPtrField<images::PendingSignal> &pending,
+			   const std::string &object);
+	void refuse(std::string object, std::string message, std::string hint)
+	{
+		findings_.push_back(
+			Error(Code::kUnsupported, std::move(message)).on(std::move(object)).with_hint(std::move(hint)));
+	}
+
+	Findings &findings_;
+	std::unordered_map<uint32_t, uint32_t> spaces_; // Memory.id -> pid
+};
 
 void refuse_unsupported_tasks(const images::Document &document, Findings &findings);
 

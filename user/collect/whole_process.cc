@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "user/collect/whole_process.h"
+
+#include <algorithm>
+
+#include <linux/capability.h>
+
+namespace bpfckpt::collect {
+
+bool is_lean(const images::Process &process, const Context &context)
+{
+	return context.lean && !context.ring_users.contains(process.pid());
+}
+
+bool note_ring_user(const process_record &process, const TaskIndex &index, Context &context)
+{
+	bool uses = std::ranges::any_of(index.threads.at(process.pid), [](const task_record *task) {
+		return task->io_uring || std::ranges::any_of(task->registered_rings, [](auto ring) { return ring; });
+	});
+	if (uses)
+		context.ring_users.insert(process.pid);
+	return uses;
+}
+
+// Of others it matters what they may do (policy/opener.h).
+static bool may_do_anything(const images::Credentials &credentials)
+{
+	constexpr uint64_t kAll = (uint64_t{2} << CAP_LAST_CAP) - 1;
+	return credentials.euid() == 0 && (credentials.cap_effective() & kAll) == kAll;
+}
+
+static void keep_lean(const images::Thread &whole, images::Thread &lean)
+{
+	lean.set_tid(whole.tid());
+	lean.set_comm(whole.comm());
+	lean.set_role(whole.role());
+	lean.set_exit_status(whole.exit_status());
+	lean.set_fd_table(whole.fd_table());
+	lean.set_fs(whole.fs());
+	if (!may_do_anything(whole.credentials()))
+		*lean.mutable_credentials() = whole.credentials();
+}
+
+void keep_lean(const images::Process &whole, images::Document &document)
+{
+	images::Process &lean = *document.add_processes();
+	lean.set_pid(whole.pid());
+	lean.set_comm(whole.comm());
+	lean.set_ppid(whole.ppid());
+	lean.set_parent_tid(whole.parent_tid());
+	lean.set_pgid(whole.pgid());
+	lean.set_sid(whole.sid());
+	lean.set_state(whole.state());
+	lean.set_exit_signal(whole.exit_signal());
+	lean.set_fd_table(whole.fd_table());
+	lean.set_fs(whole.fs());
+	lean.set_address_space(whole.address_space());
+	lean.set_sighand(whole.sighand());
+	lean.set_exe_file(whole.exe_file());
+	lean.mutable_threads()->Reserve(whole.threads_size());
+	for (const images::Thread &thread : whole.threads())
+		keep_lean(thread, *lean.add_threads());
+	if (document.processes_size() == 1) // bpfckpt's own, if it has those
+		*lean.mutable_namespaces() = whole.namespaces();
+}
+
+template <class Entry>
+static Entry find(const std::vector<std::pair<uint32_t, Entry>> &entries, uint32_t number)
+{
+	auto it = std::ranges::lower_bound(entries, number, {}, &std::pair<uint32_t, Entry>::first);
+	return it == entries.end() || it->first != number ? nullptr : it->second;
+}
+
+// Of those that are told twice the first one counts, as in collect_tasks().
+static constexpr auto kByNumber = [](const auto &one, const auto &other) { return one.first < other.first; };
+
+WholeProcesses::WholeProcesses(const iterators::TaskRecords &records, std::span<const ProcessPaths> paths,
+			       const target::FrozenTree *tree, Context &context)
+	: paths_(paths), tree_(tree), context_(context), index_(records)
+{
+	for (const process_record &record : records.processes)
+		processes_.emplace_back(record.pid, &record);
+	for (const task_record &record : records.tasks)
+		tasks_.emplace_back(record.tid, &record);
+	if (tree)
+		for (const target::FrozenProcess &process : tree->processes())
+			for (const target::FrozenThread &thread : process.threads)
+				stopped_.emplace_back(static_cast<uint32_t>(thread.tid), &thread);
+	std::ranges::stable_sort(processes_, kByNumber);
+	std::ranges::stable_sort(tasks_, kByNumber);
+	std::ranges::stable_sort(stopped_, kByNumber);
+}
+
+void WholeProcesses::complete(images::Process &process) const
+{
+	const process_record *record = find(processes_, process.pid());
+	if (!record || !is_lean(process, context_))
+		return;
+	images::Process whole;
+	collect_process(*record, index_, context_, &whole);
+	if (const ProcessPaths *paths = paths_of(paths_, process.pid()))
+		collect_paths(*paths, &whole);
+	whole.set_cgroup(process.cgroup().empty() ? context_.document->processes(0).cgroup() : process.cgroup());
+	whole.set_cwd_file(process.cwd_file());
+	whole.set_next_timer_id(process.next_timer_id());
+	whole.mutable_files()->Swap(process.mutable_files());
+	whole.mutable_timers()->Swap(process.mutable_timers());
+	whole.mutable_interval_timers()->Swap(process.mutable_interval_timers());
+	process = std::move(whole);
+}
+
+void WholeProcesses::complete(const images::Process &process, images::Thread &thread) const
+{
+	const task_record *record = find(tasks_, thread.tid());
+	if (!record || !is_lean(process, context_))
+		return;
+	images::Thread whole;
+	collect_thread(*record, index_, context_, &whole);
+	whole.set_role(thread.role());
+	whole.set_exit_status(thread.exit_status());
+	if (const target::FrozenThread *stopped = find(stopped_, thread.tid()))
+		tree_->describe(*stopped, &whole);
+	if (thread.has_syscall())
+		*whole.mutable_syscall() = thread.syscall();
+	if (thread.rseq().critical_section())
+		whole.mutable_rseq()->set_critical_section(thread.rseq().critical_section());
+	thread = std::move(whole);
+}
+
+void WholeProcesses::add_extended_registers(images::Thread &thread) const
+{
+	if (const target::FrozenThread *stopped = find(stopped_, thread.tid()))
+		target::FrozenTree::add_extended_registers(*stopped, &thread);
+}
+
+static images::Process without_threads(images::Process &process)
+{
+	google::protobuf::RepeatedPtrField<images::Thread> threads;
+	threads.Swap(process.mutable_threads());
+	images::Process copy = process;
+	threads.Swap(process.mutable_threads());
+	return copy;
+}
+
+Result<> WholeProcesses::visit(const OnProcess &on_process, const OnThread &on_thread) const
+{
+	for (images::Process &process : *context_.document->mutable_processes()) {
+		images::Process whole = without_threads(process);
+		complete(whole);
+		TRY(on_process(whole));
+		for (const images::Thread &thread : process.threads()) {
+			images::Thread completed = thread;
+			complete(process, completed);
+			TRY(on_thread(whole, completed));
+		}
+	}
+	return {};
+}
+
+} // namespace bpfckpt::collect
