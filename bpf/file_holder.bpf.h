@@ -8,9 +8,18 @@
 
 RECORD_MAP(holders, holder_record);
 
-/* The objects whose holders are looked for. */
+/* Processes whose own holding is noted in the object, and is no record: bit n % 64 of word n / 64 is PID n. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} inside_pids SEC(".maps");
+
+/* The objects whose holders are looked for; 1 once one of the processes inside was found to hold it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1);
 	__type(key, __u64);
 	__type(value, __u32);
@@ -19,14 +28,26 @@ struct {
 static __always_inline void put_holder(__u64 object, struct task_struct *task, __u32 fd)
 {
 	struct holder_record *record;
+	__u32 *held_inside, pid, word;
+	__u64 *inside;
 
-	if (!object || !bpf_map_lookup_elem(&wanted_objects, &object))
+	if (!object)
 		return;
+	held_inside = bpf_map_lookup_elem(&wanted_objects, &object);
+	if (!held_inside)
+		return;
+	pid = pid_nr(BPF_CORE_READ(task, group_leader, thread_pid));
+	word = pid / 64;
+	inside = bpf_map_lookup_elem(&inside_pids, &word);
+	if (inside && *inside >> pid % 64 & 1) {
+		*held_inside = 1;
+		return;
+	}
 	record = NEXT_RECORD(holders);
 	if (!record)
 		return;
 	record->object = object;
-	record->pid = pid_nr(BPF_CORE_READ(task, group_leader, thread_pid));
+	record->pid = pid;
 	record->fd = fd;
 	bpf_probe_read_kernel(record->comm, sizeof(record->comm), task->comm);
 }

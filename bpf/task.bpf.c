@@ -24,8 +24,10 @@
 
 RECORD_MAP(trees, tree_record);
 RECORD_MAP(tasks, task_record);
+RECORD_MAP(commons, task_common_record);
 RECORD_MAP(cpu_words, cpu_word_record);
 RECORD_MAP(processes, process_record);
+RECORD_MAP(limits, process_limits_record);
 RECORD_MAP(actions, sigaction_record);
 RECORD_MAP(pending, pending_record);
 
@@ -311,8 +313,6 @@ static void read_security(struct task_record *record, const struct task_struct *
 
 static void read_identities(struct task_record *record, const struct task_struct *task)
 {
-	const struct io_uring_task *io_uring = BPF_CORE_READ(task, io_uring);
-
 	record->task = (__u64)task;
 	record->mm = (__u64)BPF_CORE_READ(task, mm);
 	record->files = (__u64)BPF_CORE_READ(task, files);
@@ -321,9 +321,22 @@ static void read_identities(struct task_record *record, const struct task_struct
 	record->signal = (__u64)BPF_CORE_READ(task, signal);
 	record->subjective_cred = (__u64)BPF_CORE_READ(task, cred);
 	record->vfork_done = (__u64)BPF_CORE_READ(task, vfork_done);
-	record->io_uring = (__u64)io_uring;
+	record->io_uring = (__u64)BPF_CORE_READ(task, io_uring);
+}
+
+static __u32 read_common(const struct task_struct *task)
+{
+	const struct io_uring_task *io_uring = BPF_CORE_READ(task, io_uring);
+	struct task_common_record *record = NEXT_RECORD(commons);
+
+	if (!record)
+		return 0;
 	if (bpf_core_read(record->registered_rings, sizeof(record->registered_rings), &io_uring->registered_rings))
 		__builtin_memset(record->registered_rings, 0, sizeof(record->registered_rings));
+	read_attributes(&record->attributes, task);
+	read_namespaces(&record->namespaces, task);
+	read_credentials(&record->credentials, BPF_CORE_READ(task, real_cred));
+	return commons_count;
 }
 
 static void read_thread(struct task_record *record, const struct own_pidns *own, const struct task_struct *task)
@@ -404,6 +417,18 @@ static const struct task_struct *living_thread(const struct task_struct *leader)
 	return walk.found;
 }
 
+static __u32 read_limits(const struct signal_struct *signal)
+{
+	struct process_limits_record *record = NEXT_RECORD(limits);
+
+	if (!record)
+		return 0;
+	record->count = bpf_core_field_size(signal->rlim) / sizeof(struct process_limit);
+	record->reserved = 0;
+	bpf_core_read(record->limits, sizeof(record->limits), &signal->rlim);
+	return limits_count;
+}
+
 static void read_process(struct process_record *record, const struct own_pidns *own, const struct task_struct *leader)
 {
 	const struct task_struct *living = living_thread(leader);
@@ -421,8 +446,7 @@ static void read_process(struct process_record *record, const struct own_pidns *
 	record->group_exit_code = BPF_CORE_READ(signal, group_exit_code);
 	record->child_subreaper = BPF_CORE_READ_BITFIELD_PROBED(signal, is_child_subreaper);
 	record->oom_score_adj = BPF_CORE_READ(signal, oom_score_adj);
-	record->limit_count = bpf_core_field_size(signal->rlim) / sizeof(struct process_limit);
-	bpf_core_read(record->limits, sizeof(record->limits), &signal->rlim);
+	record->limits = read_limits(signal);
 	record->exe_file = (__u64)BPF_CORE_READ(living, mm, exe_file);
 	record->mm_flags = mm_flags_of(living);
 	record->has_terminal = BPF_CORE_READ(signal, tty) != NULL;
@@ -450,9 +474,8 @@ int detail(struct bpf_iter__task *ctx)
 		read_scheduling(record, task);
 		read_user_pointers(record, task);
 		read_security(record, task);
-		read_attributes(&record->attributes, task);
-		read_namespaces(&record->namespaces, task);
-		read_credentials(&record->credentials, BPF_CORE_READ(task, real_cred));
+		record->common = read_common(task);
+		record->reserved = 0;
 	}
 	read_queue(&task->pending, (__u64)task);
 	if (task != BPF_CORE_READ(task, group_leader))

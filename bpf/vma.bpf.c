@@ -20,6 +20,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 RECORD_MAP(vma_map, vma_record);
 RECORD_MAP(mm_map, mm_record);
 RECORD_MAP(vma_names, vma_name_record);
+RECORD_MAP(mm_auxvs, mm_auxv_record);
 
 /* Set by user space once it has learned them from its own mappings; 0 until then. */
 __u64 special_ops;
@@ -96,10 +97,23 @@ static void fill_attributes(struct mm_record *r, const struct mm_struct *mm)
 	fill_keys(r, mm);
 }
 
+static __u32 fill_auxv(const struct mm_struct *mm)
+{
+	__u32 size = bpf_core_field_size(mm->saved_auxv);
+	struct mm_auxv_record *r = NEXT_RECORD(mm_auxvs);
+
+	if (!r)
+		return 0;
+	if (size > sizeof(r->words))
+		size = sizeof(r->words);
+	r->count = size / sizeof(r->words[0]);
+	r->reserved = 0;
+	bpf_core_read(r->words, size, &mm->saved_auxv);
+	return mm_auxvs_count;
+}
+
 static void fill_mm(struct mm_record *r, struct mm_struct *mm)
 {
-	__u32 auxv_size = bpf_core_field_size(mm->saved_auxv);
-
 	r->mm = (__u64)mm;
 	fill_layout(r, mm);
 	fill_attributes(r, mm);
@@ -115,10 +129,7 @@ static void fill_mm(struct mm_record *r, struct mm_struct *mm)
 	else
 		r->flags = BPF_CORE_READ((struct mm_struct___v617 *)mm, flags);
 
-	if (auxv_size > sizeof(r->auxv))
-		auxv_size = sizeof(r->auxv);
-	r->auxv_words = auxv_size / sizeof(r->auxv[0]);
-	bpf_core_read(r->auxv, auxv_size, &mm->saved_auxv);
+	r->auxv = fill_auxv(mm);
 }
 
 static void fill_file(struct vma_record *r, struct file___vma *file)

@@ -168,6 +168,11 @@ struct OutputFile {
 	}
 };
 
+uint32_t count_threads(const RepeatedThreads &threads)
+{
+	return static_cast<uint32_t>(std::ranges::count(threads, Thread::USER, &Thread::role));
+}
+
 void fill_in_origin(Manifest &manifest)
 {
 	manifest.set_version(kFormatVersion);
@@ -269,11 +274,16 @@ struct DirectoryWriter::State {
 
 	// The threads come behind everything else of their process, one by one. Where fields are in a message makes no
 	// difference to who reads it.
-	static Result<> append_process(const Process &rest, const RepeatedThreads &threads, const Complete &complete,
-				       OutputFile &file)
+	Result<> append_process(const Process &rest, const RepeatedThreads &known_threads, const Complete &complete,
+				OutputFile &file)
 	{
 		Process completed = rest;
 		complete.process(completed);
+		RepeatedThreads own_threads;
+		own_threads.Swap(completed.mutable_threads());
+		const RepeatedThreads &threads = known_threads.empty() ? own_threads : known_threads;
+		counts.set_processes(counts.processes() + 1);
+		counts.set_threads(counts.threads() + count_threads(threads));
 		Encoded head(completed);
 		size_t size = head.size();
 		Thread whole;
@@ -404,11 +414,6 @@ Result<> DirectoryWriter::add(const SharedMemory &memory)
 	return state_->add(Kind::kSharedMemory, memory);
 }
 
-static uint32_t count_threads(const Process &process)
-{
-	return static_cast<uint32_t>(std::ranges::count(process.threads(), Thread::USER, &Thread::role));
-}
-
 Result<> DirectoryWriter::add(Document document)
 {
 	return add(document, Complete());
@@ -416,11 +421,8 @@ Result<> DirectoryWriter::add(Document document)
 
 Result<> DirectoryWriter::add(Document &document, const Complete &complete)
 {
-	for (Process &process : *document.mutable_processes()) {
-		state_->counts.set_processes(state_->counts.processes() + 1);
-		state_->counts.set_threads(state_->counts.threads() + count_threads(process));
+	for (Process &process : *document.mutable_processes())
 		TRY(state_->add(process, complete));
-	}
 	for (const File &file : document.files())
 		TRY(add(file));
 	for (const Ring &ring : document.rings())

@@ -40,7 +40,8 @@ public:
 
 	// Every record of the document, in its order, but those of memory that was added before. not_restorable goes
 	// into the manifest. `complete` adds to each process, without its threads, and to each thread what is only in
-	// its message while that is written: there may be thousands. The document is as before afterwards.
+	// its message while that is written: there may be thousands. Of a process without threads those that it adds
+	// are written. The document is as before afterwards.
 	struct Complete {
 		std::function<void(Process &)> process = [](Process &) {};
 		std::function<void(const Process &, Thread &)> thread = [](const Process &, Thread &) {};

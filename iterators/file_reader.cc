@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <bit>
 #include <climits>
+#include <cstdlib>
 #include <cstring>
 #include <ranges>
 #include <unordered_map>
+#include <unordered_set>
 
 #include <sys/stat.h>
 
@@ -16,6 +18,7 @@
 #include "iterators/file_kinds.h"
 #include "iterators/file_path.h"
 #include "iterators/record_map.h"
+#include "user/util/io.h"
 #include "user/util/page.h"
 
 namespace bpfckpt::iterators {
@@ -38,6 +41,7 @@ struct FileReader::Impl {
 	RecordMap<socket_record> sockets;
 	RecordMap<socket_message_record> messages;
 	RecordMap<holder_record> holders;
+	std::unordered_set<uint64_t> held_inside; // of the objects of `holders`
 	Mapping wanted_files;
 	Mapping names;
 	uint32_t described = 0; // files asked for, also those that found no room
@@ -48,6 +52,7 @@ struct FileReader::Impl {
 	Result<> learn();
 	Result<> describe_new(std::span<const uint64_t> addresses);
 	Result<> describe_batch(std::span<const uint64_t> addresses);
+	Result<> find_holders(std::span<const uint64_t> objects);
 	[[nodiscard]] Result<> check_room() const;
 	[[nodiscard]] std::string_view all_names() const
 	{
@@ -61,6 +66,15 @@ static Result<> set_entries(bpf_map *map, uint32_t entries)
 	if (err)
 		return errno_error(err, "cannot size BPF map").on(bpf_map__name(map));
 	return {};
+}
+
+// Of our PID namespace there can be no higher one.
+static uint32_t highest_pid()
+{
+	constexpr uint32_t kLimit = 4 << 20; // PID_MAX_LIMIT
+	Result<std::string> text = read_file("/proc/sys/kernel/pid_max");
+	uint32_t highest = text ? static_cast<uint32_t>(std::strtoul(text->c_str(), nullptr, 10)) : 0;
+	return highest ? std::min(highest, kLimit) : kLimit;
 }
 
 static Result<> size_maps(const BpfObject<file_bpf> &bpf, const FileCapacity &capacity)
@@ -77,6 +91,7 @@ static Result<> size_maps(const BpfObject<file_bpf> &bpf, const FileCapacity &ca
 	TRY(set_entries(bpf->maps.messages, capacity.messages));
 	TRY(set_entries(bpf->maps.holders, capacity.holders));
 	TRY(set_entries(bpf->maps.wanted_objects, 2 * capacity.files));
+	TRY(set_entries(bpf->maps.inside_pids, highest_pid() / 64 + 1));
 	auto name_bytes = std::bit_ceil(std::max<uint32_t>(capacity.name_bytes, kPageSize));
 	bpf->rodata->names_size = name_bytes;
 	int err = -bpf_map__set_value_size(bpf->maps.names, static_cast<uint32_t>(name_bytes + kNameRoom));
@@ -229,29 +244,63 @@ static Result<> replace_keys(const bpf_map *map, std::span<const uint64_t> keys,
 {
 	int fd = bpf_map__fd(map);
 	for (uint64_t key : keys) {
-		uint32_t one = 1;
+		uint32_t held_inside = 0;
 		if (!insert)
 			bpf_map_delete_elem(fd, &key);
-		else if (key && bpf_map_update_elem(fd, &key, &one, BPF_ANY))
+		else if (key && bpf_map_update_elem(fd, &key, &held_inside, BPF_ANY))
 			return errno_error(errno, "cannot fill BPF map").on(bpf_map__name(map));
 	}
 	return {};
 }
 
-Result<> FileReader::find_holders(std::span<const uint64_t> objects)
+static Result<> set_pids(const bpf_map *map, std::span<const uint32_t> pids)
+{
+	std::vector<uint64_t> words(bpf_map__max_entries(map));
+	for (uint32_t pid : pids)
+		if (pid / 64 < words.size())
+			words[pid / 64] |= uint64_t{1} << pid % 64;
+	for (uint32_t i = 0; i < words.size(); i++)
+		if (words[i] && bpf_map_update_elem(bpf_map__fd(map), &i, &words[i], BPF_ANY))
+			return errno_error(errno, "cannot fill BPF map").on(bpf_map__name(map));
+	return {};
+}
+
+// As many at a time as there is room for.
+Result<> FileReader::find_holders(std::span<const uint64_t> objects, std::span<const uint32_t> inside)
 {
 	Impl &impl = *impl_;
 	impl.holders.clear();
-	if (objects.empty())
-		return {};
-	TRY(replace_keys(impl.bpf->maps.wanted_objects, objects, true));
-	for (bpf_program *program : {impl.bpf->progs.find_file_holders, impl.bpf->progs.find_task_holders,
-				     impl.bpf->progs.find_mapping_holders}) {
+	impl.held_inside.clear();
+	if (!objects.empty())
+		TRY(set_pids(impl.bpf->maps.inside_pids, inside));
+	while (!objects.empty()) {
+		size_t count = std::min<size_t>(objects.size(), bpf_map__max_entries(impl.bpf->maps.wanted_objects));
+		TRY(impl.find_holders(objects.first(count)));
+		objects = objects.subspan(count);
+	}
+	return impl.check_room();
+}
+
+Result<> FileReader::Impl::find_holders(std::span<const uint64_t> objects)
+{
+	size_t before = holders.records().size();
+	TRY(replace_keys(bpf->maps.wanted_objects, objects, true));
+	for (bpf_program *program :
+	     {bpf->progs.find_file_holders, bpf->progs.find_task_holders, bpf->progs.find_mapping_holders}) {
 		auto link = TRY(IterLink::attach(program));
 		TRY(link.run());
 	}
-	TRY(replace_keys(impl.bpf->maps.wanted_objects, objects, false));
-	return impl.check_room();
+	for (const holder_record &holder : holders.records().subspan(before)) {
+		uint32_t held = 0;
+		if (!bpf_map_lookup_elem(bpf_map__fd(bpf->maps.wanted_objects), &holder.object, &held) && held)
+			held_inside.insert(holder.object);
+	}
+	return replace_keys(bpf->maps.wanted_objects, objects, false);
+}
+
+bool FileReader::is_held_inside(uint64_t object) const
+{
+	return impl_->held_inside.contains(object);
 }
 
 std::span<const fd_record> FileReader::fds() const
@@ -344,9 +393,9 @@ FileCapacity FileReader::needed() const
 	const Impl &impl = *impl_;
 	uint64_t name_bytes = impl.bpf->bss->names_count;
 	return {
-		.fds = grown(impl.fds),
-		// Nothing was described where the fds found no room.
-		.files = grown(impl.files, std::max(impl.described, impl.fds.needed())),
+		.fds = impl.fds.wanted(),
+		// Nothing was described where the fds found no room: processes may share them all.
+		.files = grown(impl.files, impl.described),
 		.epoll_items = grown(impl.epoll_items),
 		.inotify_marks = grown(impl.inotify_marks),
 		.pipe_buffers = grown(impl.pipe_buffers),

@@ -70,8 +70,10 @@ public:
 	Result<> describe(std::span<const uint64_t> files);
 	// Those of fds().
 	Result<> describe_fds();
-	// Who in the whole system holds one of these (see holder_record), the tree itself included. For after the thaw.
-	Result<> find_holders(std::span<const uint64_t> objects);
+	// Who in the whole system holds one of these (see holder_record), but the processes `inside`. For after the
+	// thaw. Of an object that has such holders, is_held_inside() says whether one of those has it, too.
+	Result<> find_holders(std::span<const uint64_t> objects, std::span<const uint32_t> inside);
+	[[nodiscard]] bool is_held_inside(uint64_t object) const;
 
 	[[nodiscard]] std::span<const fd_record> fds() const;
 	[[nodiscard]] std::span<const file_record> files() const;

@@ -35,6 +35,12 @@ public:
 	{
 		return {static_cast<const Record *>(mapping_.data()), std::min(*count_, capacity_)};
 	}
+	[[nodiscard]] std::span<Record> changeable()
+	{
+		return {static_cast<Record *>(mapping_.data()), std::min(*count_, capacity_)};
+	}
+	// Only the first ones are left.
+	void cut(uint32_t count) { *count_ = count; }
 	// Records that a round produced, also those that found no room: the capacity that the next round needs.
 	[[nodiscard]] uint32_t needed() const { return *count_; }
 	// The same with some room, where there was not enough; what was enough stays as it is.

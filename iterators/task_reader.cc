@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "iterators/task_reader.h"
 
+#include <algorithm>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "bpf/task.skel.h"
@@ -16,8 +19,10 @@ struct TaskReader::State {
 	BpfObject<task_bpf> object;
 	RecordMap<tree_record> trees;
 	RecordMap<task_record> tasks;
+	RecordMap<task_common_record> commons;
 	RecordMap<cpu_word_record> cpu_words;
 	RecordMap<process_record> processes;
+	RecordMap<process_limits_record> limits;
 	RecordMap<group_record> groups;
 	RecordMap<sigaction_record> actions;
 	RecordMap<pending_record> pending;
@@ -27,6 +32,7 @@ struct TaskReader::State {
 	ThreadFlagBits flag_bits;
 
 	Result<> learn();
+	Result<> run_all();
 };
 
 Result<> TaskReader::State::learn()
@@ -56,7 +62,9 @@ static void set_capacity(const task_bpf *object, const TaskCapacity &capacity, u
 	bpf_map__set_max_entries(object->maps.trees, std::max(capacity.trees, 1u));
 	bpf_map__set_max_entries(object->maps.tasks, std::max(capacity.tasks, 1u));
 	bpf_map__set_max_entries(object->maps.cpu_words, std::max(capacity.tasks, 1u) * object->rodata->words_of_cpus);
+	bpf_map__set_max_entries(object->maps.commons, std::max(capacity.commons, 1u));
 	bpf_map__set_max_entries(object->maps.processes, std::max(capacity.processes, 1u));
+	bpf_map__set_max_entries(object->maps.limits, std::max(capacity.limits, 1u));
 	bpf_map__set_max_entries(object->maps.groups, std::max(capacity.groups, 1u));
 	bpf_map__set_max_entries(object->maps.actions, std::max(capacity.actions, 1u));
 	bpf_map__set_max_entries(object->maps.pending, std::max(capacity.pending, 1u));
@@ -76,6 +84,8 @@ Result<TaskReader> TaskReader::load(const TaskCapacity &capacity)
 	auto *bss = object->bss;
 	state->trees = TRY(RecordMap<tree_record>::create(maps->trees, &bss->trees_count));
 	state->tasks = TRY(RecordMap<task_record>::create(maps->tasks, &bss->tasks_count));
+	state->commons = TRY(RecordMap<task_common_record>::create(maps->commons, &bss->commons_count));
+	state->limits = TRY(RecordMap<process_limits_record>::create(maps->limits, &bss->limits_count));
 	state->cpu_words = TRY(RecordMap<cpu_word_record>::create(maps->cpu_words, &bss->cpu_words_count));
 	state->processes = TRY(RecordMap<process_record>::create(maps->processes, &bss->processes_count));
 	state->groups = TRY(RecordMap<group_record>::create(maps->groups, &bss->groups_count));
@@ -101,19 +111,107 @@ Result<> TaskReader::run_tree()
 	return {};
 }
 
+// Of records that many others of a map equal, one is left: after each pass those that it has told are compared, and
+// taken out again. What finds no room is only counted.
+template <class Record>
+class Alike {
+public:
+	explicit Alike(RecordMap<Record> &map) : map_(map) {}
+
+	// Those of the pass; `change` is called with each old number, from 1, and the new one.
+	void begin() { start_ = map_.needed(); }
+	template <class Change>
+	void end(Change change)
+	{
+		if (map_.overflowed()) {
+			lacking_ += map_.needed() - start_;
+			map_.cut(start_);
+			return;
+		}
+		std::span<Record> records = map_.changeable();
+		uint32_t end = start_;
+		for (uint32_t i = start_; i < records.size(); i++) {
+			if (end != i)
+				records[end] = records[i];
+			auto [known, fresh] = known_.emplace(
+				std::string_view(reinterpret_cast<const char *>(&records[end]), sizeof(Record)),
+				end + 1);
+			end += fresh;
+			change(i + 1, known->second);
+		}
+		map_.cut(end);
+	}
+	void count_lacking() { map_.cut(map_.needed() + lacking_); }
+
+private:
+	RecordMap<Record> &map_;
+	std::unordered_map<std::string_view, uint32_t> known_; // number, from 1
+	uint32_t start_ = 0;
+	uint32_t lacking_ = 0;
+};
+
+// A tree of one process is left as it is.
+Result<> TaskReader::State::run_all()
+{
+	if (details.size() == 1)
+		return details.run();
+	Alike<task_common_record> alike(commons);
+	Alike<process_limits_record> alike_limits(limits);
+	for (size_t pass = 0; pass < details.size(); pass++) {
+		alike.begin();
+		alike_limits.begin();
+		uint32_t first_task = tasks.needed(), first_process = processes.needed();
+		uint32_t first_common = commons.needed();
+		TRY(details.run(pass));
+		for (task_common_record &common :
+		     commons.changeable().subspan(std::min<size_t>(first_common, commons.records().size())))
+			common.credentials.cred = 0; // fork(2) gives each its own
+		auto renumber = [](auto records, uint32_t first, auto field) {
+			return [=, next = size_t{first}](uint32_t number, uint32_t known) mutable {
+				while (next < records.size() && records[next].*field != number)
+					next++;
+				if (next < records.size())
+					records[next++].*field = known;
+			};
+		};
+		alike.end(renumber(tasks.changeable(), first_task, &task_record::common));
+		alike_limits.end(renumber(processes.changeable(), first_process, &process_record::limits));
+	}
+	alike.count_lacking();
+	alike_limits.count_lacking();
+	return {};
+}
+
+const task_common_record &TaskRecords::common_of(const task_record &task) const
+{
+	static constexpr task_common_record kNone = {};
+	return task.common && task.common <= commons.size() ? commons[task.common - 1] : kNone;
+}
+
+std::span<const process_limit> TaskRecords::limits_of(const process_record &process) const
+{
+	if (!process.limits || process.limits > limits.size())
+		return {};
+	const process_limits_record &record = limits[process.limits - 1];
+	return std::span(record.limits).first(std::min<size_t>(record.count, TASK_LIMITS));
+}
+
 Result<> TaskReader::run()
 {
 	State &state = *state_;
 	state.object->bss->last_group_info = 0;
 	state.tasks.clear();
+	state.commons.clear();
 	state.cpu_words.clear();
 	state.processes.clear();
+	state.limits.clear();
 	state.groups.clear();
 	state.actions.clear();
 	state.pending.clear();
-	TRY(state.details.run());
-	if (state.tasks.overflowed() || state.processes.overflowed() || state.groups.overflowed() ||
-	    state.actions.overflowed() || state.pending.overflowed())
+	TRY(state.run_all());
+	if (state.tasks.overflowed() || state.commons.overflowed() || state.processes.overflowed() ||
+	    state.limits.overflowed() || state.groups.overflowed() || state.actions.overflowed() ||
+	    state.pending.overflowed())
 		return make_error(Code::kLimit, "{} threads with {} signals pending, more than there was room for",
 				  state.tasks.needed(), state.pending.needed());
 	return {};
@@ -128,8 +226,10 @@ TaskRecords TaskReader::records() const
 {
 	return {
 		.tasks = state_->tasks.records(),
+		.commons = state_->commons.records(),
 		.cpu_words = state_->cpu_words.records(),
 		.processes = state_->processes.records(),
+		.limits = state_->limits.records(),
 		.groups = state_->groups.records(),
 		.actions = state_->actions.records(),
 		.pending = state_->pending.records(),
@@ -143,7 +243,9 @@ TaskCapacity TaskReader::needed() const
 	return {
 		.trees = state_->trees.wanted(),
 		.tasks = state_->tasks.wanted(),
+		.commons = state_->commons.wanted(),
 		.processes = state_->processes.wanted(),
+		.limits = state_->limits.wanted(),
 		.groups = state_->groups.wanted(),
 		.actions = state_->actions.wanted(),
 		.pending = state_->pending.wanted(),

@@ -104,9 +104,6 @@ struct task_record {
 	__u64 subjective_cred; /* differs from credentials.cred while a kernel service acts for the task */
 	__u64 vfork_done;      /* set: the parent is inside vfork(2), until this task lets go of its mm */
 	__u64 io_uring;
-	__u64 registered_rings[TASK_RINGS]; /* struct file */
-	struct task_credentials credentials;
-	struct task_namespaces namespaces;
 	__u32 tid;
 	__u32 pid;
 	__u32 tracer; /* TASK_PTRACED only */
@@ -150,11 +147,22 @@ struct task_record {
 	__u64 restart_expires;  /* nanosleep: when it ends, on restart_clock */
 	__s32 restart_clock;    /* nanosleep */
 	__u32 parent_tid;       /* real_parent, which may be any thread */
-	struct task_attributes attributes;
+	__u32 common;           /* number of a task_common_record, from 1; 0: none */
+	__u32 reserved;
 	char comm[TASK_COMM_SIZE];
 };
 
-RECORD_LAYOUT(task_record, 784, comm, 768);
+RECORD_LAYOUT(task_record, 360, comm, 344);
+
+/* What most threads of a tree have alike. */
+struct task_common_record {
+	__u64 registered_rings[TASK_RINGS]; /* struct file */
+	struct task_credentials credentials;
+	struct task_namespaces namespaces;
+	struct task_attributes attributes;
+};
+
+RECORD_LAYOUT(task_common_record, 432, attributes, 264);
 
 /* cpus_mask of a task, as far as there are CPUs: a kernel has room for many more than the machine has. */
 struct cpu_word_record {
@@ -183,14 +191,21 @@ struct process_record {
 	__u32 group_exit_code; /* stopped: the signal, until the parent has taken the report */
 	__u32 child_subreaper;
 	__s32 oom_score_adj;
-	__u32 limit_count;
+	__u32 limits;             /* number of a process_limits_record, from 1; 0: none */
 	__u16 has_terminal;       /* signal->tty: the session's controlling terminal */
 	__u16 restores_timer_ids; /* PR_TIMER_CREATE_RESTORE_IDS is on */
 	__u64 mm_flags;           /* the first word of MMF_*: dumpable is bits 0 and 1 */
-	struct process_limit limits[TASK_LIMITS];
 };
 
-RECORD_LAYOUT(process_record, 336, limits, 80);
+RECORD_LAYOUT(process_record, 80, mm_flags, 72);
+
+struct process_limits_record {
+	struct process_limit limits[TASK_LIMITS];
+	__u32 count;
+	__u32 reserved;
+};
+
+RECORD_LAYOUT(process_limits_record, 264, count, 256);
 
 struct sigaction_record {
 	__u64 sighand;

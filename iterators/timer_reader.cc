@@ -59,7 +59,7 @@ TimerRecords TimerReader::records() const
 
 TimerCapacity TimerReader::needed() const
 {
-	return {.timers = state_->timers.needed(), .processes = state_->itimers.needed()};
+	return {.timers = state_->timers.wanted(), .processes = state_->itimers.wanted()};
 }
 
 } // namespace bpfckpt::iterators

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <unordered_map>
 #include <unordered_set>
 
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include "iterators/own_mappings.h"
 #include "iterators/record_map.h"
 #include "iterators/record_text.h"
+#include "iterators/vma_store.h"
 
 namespace bpfckpt::iterators {
 
@@ -27,14 +29,17 @@ struct VmaReader::State {
 	RecordMap<vma_record> vma_map;
 	RecordMap<mm_record> mm_map;
 	RecordMap<vma_name_record> names;
-	std::vector<Pass> passes;
-	IterLinks links; // of the passes
-	std::vector<AddressSpace> spaces;
-	VmaKinds kinds;
+	RecordMap<mm_auxv_record> auxvs;
+	std::vector<Pass> passes = {};
+	IterLinks links = {}; // of the passes
+	std::vector<AddressSpace> spaces = {};
+	std::unordered_map<uint64_t, size_t> known = {}; // struct mm_struct -> which of `spaces`
+	VmaStore store{vma_map, names, auxvs};
+	VmaStore::Mark lacking = {}; // records for which there was no room, of passes that were dropped
+	VmaKinds kinds = {};
 
-	// VMAs that one pass told; empty if the process has no address space.
-	template <class Run>
-	Result<std::span<const vma_record>> run(Run pass);
+	Result<> run(size_t pass);
+	void drop_lacking(const VmaStore::Mark &start);
 	Result<> learn_kinds();
 	Result<uint64_t> own_mm_flags(const IterLink &link);
 };
@@ -50,12 +55,14 @@ Result<VmaReader> VmaReader::load(const VmaCapacity &capacity)
 	bpf_map__set_max_entries(object->maps.vma_map, capacity.vmas);
 	bpf_map__set_max_entries(object->maps.mm_map, capacity.spaces);
 	bpf_map__set_max_entries(object->maps.vma_names, capacity.names);
+	bpf_map__set_max_entries(object->maps.mm_auxvs, capacity.auxvs);
 	TRY(object.load());
 	auto vma_map = TRY(RecordMap<vma_record>::create(object->maps.vma_map, &object->bss->vma_map_count));
 	auto names = TRY(RecordMap<vma_name_record>::create(object->maps.vma_names, &object->bss->vma_names_count));
 	auto mm_map = TRY(RecordMap<mm_record>::create(object->maps.mm_map, &object->bss->mm_map_count));
-	auto state = std::make_unique<State>(
-		State{std::move(object), std::move(vma_map), std::move(mm_map), std::move(names), {}, {}, {}, {}});
+	auto auxvs = TRY(RecordMap<mm_auxv_record>::create(object->maps.mm_auxvs, &object->bss->mm_auxvs_count));
+	auto state = std::make_unique<State>(std::move(object), std::move(vma_map), std::move(mm_map), std::move(names),
+					     std::move(auxvs));
 	TRY(state->learn_kinds());
 	return VmaReader(std::move(state));
 }
@@ -96,41 +103,62 @@ Result<> VmaReader::attach(std::span<const pid_t> pids)
 
 Result<> VmaReader::run()
 {
-	state_->vma_map.clear();
-	state_->mm_map.clear();
-	state_->names.clear();
-	state_->spaces.clear();
-	for (size_t i = 0; i < state_->passes.size(); i++) {
-		const Pass &pass = state_->passes[i];
-		std::span<const vma_record> vmas = TRY(state_->run([&] { return state_->links.run(i); }));
-		add_space(state_->spaces, state_->mm_map.records(), vmas, pass.pid, pass.tid);
-	}
-	if (state_->vma_map.overflowed() || state_->mm_map.overflowed() || state_->names.overflowed())
+	State &state = *state_;
+	state.mm_map.clear();
+	state.store.clear();
+	state.spaces.clear();
+	state.known.clear();
+	state.lacking = {};
+	state.spaces.reserve(state.passes.size());
+	for (size_t i = 0; i < state.passes.size(); i++)
+		TRY(state.run(i));
+	state.vma_map.cut(state.vma_map.needed() + state.lacking.vmas);
+	state.names.cut(state.names.needed() + state.lacking.names);
+	state.auxvs.cut(state.auxvs.needed() + state.lacking.auxvs);
+	if (state.vma_map.overflowed() || state.mm_map.overflowed() || state.names.overflowed() ||
+	    state.auxvs.overflowed())
 		return make_error(Code::kLimit, "{} mappings of {} address spaces, more than there was room for",
-				  state_->vma_map.needed(), state_->mm_map.needed());
+				  state.vma_map.needed(), state.mm_map.needed());
 	return {};
 }
 
-template <class Run>
-Result<std::span<const vma_record>> VmaReader::State::run(Run pass)
+// What does not fit cannot be compared: as if no other had the same.
+void VmaReader::State::drop_lacking(const VmaStore::Mark &start)
 {
-	size_t before = vma_map.records().size();
-	TRY(pass());
-	return vma_map.records().subspan(before);
+	VmaStore::Mark end = store.mark();
+	if (vma_map.overflowed())
+		lacking.vmas += end.vmas - start.vmas;
+	if (names.overflowed())
+		lacking.names += end.names - start.names;
+	if (auxvs.overflowed())
+		lacking.auxvs += end.auxvs - start.auxvs;
+	store.drop(start);
 }
 
-void add_space(std::vector<AddressSpace> &spaces, std::span<const mm_record> mms, std::span<const vma_record> vmas,
-	       pid_t pid, pid_t tid)
+Result<> VmaReader::State::run(size_t pass)
 {
-	// Without VMAs it has no address space; without its mm_record there was no room: run() says so.
-	if (vmas.empty() || vmas[0].space >= mms.size() || !mms[vmas[0].space].mm)
-		return;
-	const mm_record &mm = mms[vmas[0].space];
-	auto known = std::ranges::find(spaces, mm.mm, [](const AddressSpace &space) { return space.mm->mm; });
-	if (known != spaces.end())
-		known->pids.push_back(pid);
-	else
-		spaces.push_back({&mm, vmas, {pid}, tid});
+	VmaStore::Mark start = store.mark();
+	uint32_t spaces_before = mm_map.needed();
+	TRY(links.run(pass));
+	if (vma_map.overflowed() || names.overflowed() || auxvs.overflowed() || mm_map.overflowed()) {
+		drop_lacking(start);
+		return {};
+	}
+	// Without VMAs it has no address space.
+	std::span<const vma_record> vmas = vma_map.records().subspan(start.vmas);
+	mm_record *mm = vmas.empty() ? nullptr : &mm_map.changeable()[vmas[0].space];
+	if (!mm || !mm->mm)
+		return {};
+	auto [pid, tid] = passes[pass];
+	auto [space, fresh] = known.emplace(mm->mm, spaces.size());
+	if (fresh) {
+		spaces.push_back({mm, store.keep(start, *mm), {pid}, tid});
+	} else {
+		spaces[space->second].pids.push_back(pid);
+		store.drop(start);
+		mm_map.cut(spaces_before);
+	}
+	return {};
 }
 
 Result<uint64_t> VmaReader::State::own_mm_flags(const IterLink &link)
@@ -155,7 +183,8 @@ Result<> VmaReader::State::learn_kinds()
 		prctl(PR_SET_THP_DISABLE, 1, thp_was_disabled & kThpExceptAdvised, 0, 0);
 
 	vma_map.clear();
-	std::span<const vma_record> vmas = TRY(run([&] { return link.run(); }));
+	TRY(link.run());
+	std::span<const vma_record> vmas = vma_map.records();
 	auto at = [&](uint64_t address) {
 		auto it = std::ranges::find_if(vmas, [address](const vma_record &vma) {
 			return address && vma.start <= address && address < vma.end;
@@ -179,19 +208,22 @@ Result<> VmaReader::State::learn_kinds()
 	return {};
 }
 
-std::span<const vma_record> VmaReader::vmas() const
-{
-	return state_->vma_map.records();
-}
-
 std::string_view VmaRecords::name_of(const vma_record &vma) const
 {
 	return vma.name && vma.name <= names.size() ? text_of(names[vma.name - 1].name) : std::string_view();
 }
 
+std::span<const __u64> VmaRecords::auxv_of(const mm_record &mm) const
+{
+	if (!mm.auxv || mm.auxv > auxvs.size())
+		return {};
+	const mm_auxv_record &auxv = auxvs[mm.auxv - 1];
+	return std::span(auxv.words).first(std::min<size_t>(auxv.count, MM_AUXV_WORDS));
+}
+
 VmaRecords VmaReader::records() const
 {
-	return {spaces(), kinds(), state_->names.records()};
+	return {spaces(), kinds(), state_->names.records(), state_->auxvs.records()};
 }
 
 std::span<const AddressSpace> VmaReader::spaces() const
@@ -207,9 +239,12 @@ std::vector<uint64_t> VmaReader::files() const
 		if (file && seen.insert(file).second)
 			files.push_back(file);
 	};
+	VmaList last;
 	for (const AddressSpace &space : state_->spaces) {
-		for (const vma_record &vma : space.vmas)
-			add(vma.file);
+		if (!space.vmas.is_same(last))
+			for (const vma_record &vma : space.vmas)
+				add(vma.file);
+		last = space.vmas;
 		add(space.mm->exe_file);
 	}
 	return files;
@@ -217,7 +252,10 @@ std::vector<uint64_t> VmaReader::files() const
 
 VmaCapacity VmaReader::needed() const
 {
-	return {.vmas = state_->vma_map.wanted(), .spaces = state_->mm_map.wanted(), .names = state_->names.wanted()};
+	return {.vmas = state_->vma_map.wanted(),
+		.spaces = state_->mm_map.wanted(),
+		.names = state_->names.wanted(),
+		.auxvs = state_->auxvs.wanted()};
 }
 
 const VmaKinds &VmaReader::kinds() const

@@ -13,6 +13,7 @@
 
 #include <sys/types.h>
 
+#include "iterators/vma_list.h"
 #include "iterators/vma_record.h"
 #include "user/util/result.h"
 
@@ -21,7 +22,7 @@ namespace bpfckpt::iterators {
 // One address space. Processes that share an mm (CLONE_VM) are listed together, and its VMAs are told once.
 struct AddressSpace {
 	const mm_record *mm = nullptr;
-	std::span<const vma_record> vmas; // by address
+	VmaList vmas; // by address
 	std::vector<pid_t> pids;
 	pid_t tid = 0; // a thread through which /proc and process_vm_readv(2) reach it: the leader may have exited
 };
@@ -40,26 +41,25 @@ struct VmaKinds {
 	uint32_t shmem_device = 0;     // s_dev of the kernel's own tmpfs: memfd, shared anonymous and SysV memory
 };
 
-// What a pass over one process has told, which `tid` has its memory: a space of its own, or one more of an mm that is
-// there. `mms` are those of all passes.
-void add_space(std::vector<AddressSpace> &spaces, std::span<const mm_record> mms, std::span<const vma_record> vmas,
-	       pid_t pid, pid_t tid);
-
 // All that one round has read: views of the maps, valid until the next one.
 struct VmaRecords {
 	std::span<const AddressSpace> spaces = {};
 	VmaKinds kinds = {};
 	std::span<const vma_name_record> names = {};
+	std::span<const mm_auxv_record> auxvs = {};
 
 	// Empty: it has none.
 	[[nodiscard]] std::string_view name_of(const vma_record &vma) const;
+	[[nodiscard]] std::span<const __u64> auxv_of(const mm_record &mm) const;
 };
 
-// How many records of each kind there is room for, of all processes together.
+// How many records of each kind there is room for, of all processes together; of VMAs, names and vectors that are the
+// same, one.
 struct VmaCapacity {
 	uint32_t vmas = 4096;
 	uint32_t spaces = 256;
 	uint32_t names = 1024;
+	uint32_t auxvs = 256;
 };
 
 class VmaReader {
@@ -76,7 +76,6 @@ public:
 	// A process that has no address space (any more) has no AddressSpace afterwards.
 	Result<> run();
 
-	[[nodiscard]] std::span<const vma_record> vmas() const;
 	[[nodiscard]] std::span<const AddressSpace> spaces() const;
 	[[nodiscard]] VmaRecords records() const;
 	// struct file of every mapping and executable, each once.

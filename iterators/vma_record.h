@@ -33,16 +33,22 @@ struct mm_record {
 	__u64 exe_file;  /* struct file */
 	__u64 total_vm;  /* pages */
 	__u64 locked_vm; /* pages */
-	__u64 auxv[MM_AUXV_WORDS];
 	__u32 map_count;
-	__u32 auxv_words;       /* valid ones in auxv */
+	__u32 auxv;             /* number of a mm_auxv_record, from 1; 0: none */
 	__u32 membarrier;       /* MEMBARRIER_STATE_* */
 	__u32 futex_slots;      /* of the private hash, if the program chose them */
 	__u32 oddities;         /* enum mm_oddity */
 	__u16 keys;             /* bit n: protection key n is taken; key 0 always where there are any */
 	__s16 execute_only_key; /* that the kernel took for mappings that are executable only; 0 or -1: none */
 };
-RECORD_LAYOUT(mm_record, 17 * 8 + MM_AUXV_WORDS * 8 + 24, auxv_words, 17 * 8 + MM_AUXV_WORDS * 8 + 4);
+RECORD_LAYOUT(mm_record, 17 * 8 + 24, auxv, 17 * 8 + 4);
+
+struct mm_auxv_record {
+	__u64 words[MM_AUXV_WORDS];
+	__u32 count; /* valid ones */
+	__u32 reserved;
+};
+RECORD_LAYOUT(mm_auxv_record, MM_AUXV_WORDS * 8 + 8, count, MM_AUXV_WORDS * 8);
 
 struct vma_record {
 	__u64 start, end;

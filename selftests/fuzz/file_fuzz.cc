@@ -24,6 +24,7 @@ struct Records {
 	std::vector<queue_piece_record> pieces;
 	std::vector<mm_record> mms;
 	std::vector<vma_record> vmas;
+	std::vector<mm_auxv_record> auxvs;
 	std::vector<vma_name_record> vma_names;
 	std::string names;
 
@@ -64,7 +65,8 @@ struct Records {
 			auto same = [&](const vma_record &vma) { return vma.space == left[0].space; };
 			auto end = std::ranges::find_if_not(left, same);
 			auto pass = left.first(static_cast<size_t>(end - left.begin()));
-			iterators::add_space(result, mms, pass, pid, pid);
+			if (pass[0].space < mms.size() && mms[pass[0].space].mm)
+				result.push_back({&mms[pass[0].space], pass, {pid}, pid});
 			left = left.subspan(pass.size());
 		}
 		return result;
@@ -125,9 +127,14 @@ void Records::add_mapping(Input &input)
 		vma_names.push_back(input.take_sparse<vma_name_record>());
 		return;
 	}
+	if (kind == 5) {
+		auxvs.push_back(input.take_sparse<mm_auxv_record>());
+		return;
+	}
 	if (kind % 4 == 0) {
 		mm_record &mm = mms.emplace_back(input.take_sparse<mm_record>());
 		fuzz::make_addresses(mm.mm, mm.exe_file);
+		fuzz::cut_down(mm.auxv);
 		return;
 	}
 	vma_record &vma = vmas.emplace_back(input.take_sparse<vma_record>());
@@ -207,11 +214,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 						    .secretmem_f_op = fuzz::kAddresses | 2 << 6,
 						    .thp_disabled = 1 << 24,
 						    .shmem_device = 1},
-					  .names = records.vma_names};
+					  .names = records.vma_names,
+					  .auxvs = records.auxvs};
 	(void)collect::collect_memory(mappings, nullptr, context);
 
 	// Names may be those of any number of files.
-	size_t names = (records.files.size() + records.vmas.size()) * (records.names.size() + 128);
+	size_t names = (records.files.size() + records.vmas.size()) * (records.names.size() + 128) +
+		       records.mms.size() * sizeof(mm_auxv_record);
 	fuzz::check_collected(context, 4096 + 512 * size + names);
 	return 0;
 }

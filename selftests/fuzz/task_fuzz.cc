@@ -16,6 +16,8 @@ namespace {
 struct Records {
 	std::vector<tree_record> trees;
 	std::vector<task_record> tasks;
+	std::vector<task_common_record> commons;
+	std::vector<process_limits_record> limits;
 	std::vector<cpu_word_record> cpu_words;
 	std::vector<process_record> processes;
 	std::vector<group_record> groups;
@@ -31,11 +33,14 @@ struct Records {
 	}
 	void add(Input &input);
 	void add_task(Input &input);
+	void add_common(Input &input);
 	[[nodiscard]] iterators::TaskRecords of_tasks() const
 	{
 		return {.tasks = tasks,
+			.commons = commons,
 			.cpu_words = cpu_words,
 			.processes = processes,
+			.limits = limits,
 			.groups = groups,
 			.actions = actions,
 			.pending = pending,
@@ -45,7 +50,8 @@ struct Records {
 	// Threads may share their groups, and processes their signal actions.
 	[[nodiscard]] size_t size_of_shared() const
 	{
-		return tasks.size() * groups.size() * sizeof(group_record) +
+		return tasks.size() * (groups.size() * sizeof(group_record) + sizeof(task_common_record)) +
+		       processes.size() * sizeof(process_limits_record) * 2 +
 		       processes.size() * actions.size() * sizeof(sigaction_record) +
 		       (tasks.size() + processes.size()) * pending.size() * 2 * sizeof(siginfo_t);
 	}
@@ -55,18 +61,23 @@ void Records::add_task(Input &input)
 {
 	task_record &task = tasks.emplace_back(input.take_sparse<task_record>());
 	fuzz::make_addresses(task.task, task.mm, task.files, task.fs, task.sighand, task.signal, task.subjective_cred,
-			     task.vfork_done, task.io_uring, task.credentials.cred, task.credentials.group_info,
-			     task.restart_function, task.attributes.css_set);
-	for (auto &ring : task.registered_rings)
-		fuzz::make_addresses(ring);
+			     task.vfork_done, task.io_uring, task.restart_function);
 	task.pid = input.take<uint8_t>() & 3;
 	task.tid = input.take<uint8_t>() & 3;
-	fuzz::cut_down(task.first_cpu_word);
+	fuzz::cut_down(task.first_cpu_word, task.common);
+}
+
+void Records::add_common(Input &input)
+{
+	task_common_record &common = commons.emplace_back(input.take_sparse<task_common_record>());
+	fuzz::make_addresses(common.credentials.cred, common.credentials.group_info, common.attributes.css_set);
+	for (auto &ring : common.registered_rings)
+		fuzz::make_addresses(ring);
 }
 
 void Records::add(Input &input)
 {
-	switch (input.take<uint8_t>() % 9) {
+	switch (input.take<uint8_t>() % 11) {
 	case 0:
 		trees.push_back(input.take_sparse<tree_record>());
 		fuzz::cut_down(trees.back().pid, trees.back().tid, trees.back().ppid);
@@ -78,7 +89,7 @@ void Records::add(Input &input)
 		process_record &process = processes.emplace_back(input.take_sparse<process_record>());
 		fuzz::make_addresses(process.signal, process.mm, process.exe_file);
 		process.pid = input.take<uint8_t>() & 3;
-		fuzz::cut_down(process.ppid);
+		fuzz::cut_down(process.ppid, process.limits);
 		break;
 	}
 	case 3:
@@ -95,6 +106,12 @@ void Records::add(Input &input)
 		break;
 	case 7:
 		fuzz::cut_down(itimers.emplace_back(input.take<itimer_record>()).pid);
+		break;
+	case 8:
+		add_common(input);
+		break;
+	case 9:
+		limits.push_back(input.take_sparse<process_limits_record>());
 		break;
 	default:
 		cpu_words.push_back(input.take<cpu_word_record>());

@@ -103,27 +103,22 @@ TEST(CollectMemoryTest, text_and_vectors_end_with_their_fields)
 {
 	std::vector<mm_record> mms(1);
 	mms[0].mm = 0x100;
-	mms[0].auxv_words = UINT32_MAX;
-	std::ranges::fill(mms[0].auxv, 1);
+	mms[0].auxv = 1;
+	std::vector<mm_auxv_record> auxvs(1);
+	auxvs[0].count = UINT32_MAX;
+	std::ranges::fill(auxvs[0].words, 1);
 	std::vector<vma_record> vmas(1);
 	vmas[0].start = 0x1000;
 	vmas[0].end = 0x2000;
 	std::vector<vma_name_record> names(1);
 	std::ranges::fill(names[0].name, 'n');
 	vmas[0].name = 1;
-	std::vector<iterators::AddressSpace> spaces;
-	iterators::add_space(spaces, mms, vmas, 10, 10);
-	iterators::add_space(spaces, mms, vmas, 11, 11);
-	vmas[0].space = 1; // for which there was no room
-	iterators::add_space(spaces, mms, vmas, 12, 12);
-	vmas[0].space = 0;
-	ASSERT_EQ(spaces.size(), 1u);
-	EXPECT_THAT(spaces[0].pids, testing::ElementsAre(10, 11));
+	std::vector<iterators::AddressSpace> spaces = {{.mm = mms.data(), .vmas = vmas, .pids = {10}, .tid = 10}};
 
 	images::Document document;
 	Context context;
 	context.document = &document;
-	ASSERT_TRUE(collect_memory({.spaces = spaces, .names = names}, nullptr, context));
+	ASSERT_TRUE(collect_memory({.spaces = spaces, .names = names, .auxvs = auxvs}, nullptr, context));
 	ASSERT_EQ(document.memory_size(), 1);
 	EXPECT_EQ(document.memory(0).layout().auxv().size(), MM_AUXV_WORDS * sizeof(uint64_t));
 	EXPECT_EQ(document.memory(0).vmas(0).name().size(), size_t{VMA_NAME_SIZE});

@@ -35,10 +35,10 @@ TEST(DirectoryWriterTest, what_completes_a_thread_is_in_the_image_and_not_in_the
 	DirectoryWriter writer = DirectoryWriter::create(root / "c").value();
 	write_pages(writer);
 	// A comm that is encoded, and threads that are more than one flush.
-	ASSERT_TRUE(writer.add(document, [](Thread &thread) {
-		thread.set_comm("back\\slash");
-		thread.set_xstate(std::string(40'000, static_cast<char>(thread.tid())));
-	}));
+	ASSERT_TRUE(writer.add(document, {.thread = [](const Process &, Thread &thread) {
+				       thread.set_comm("back\\slash");
+				       thread.set_xstate(std::string(40'000, static_cast<char>(thread.tid())));
+			       }}));
 	EXPECT_EQ(document.SerializeAsString(), before);
 	ASSERT_TRUE(writer.commit(Manifest()));
 	CheckpointImages images = read_checkpoint(root / "c").value();

@@ -3,6 +3,7 @@
 // content of pipes and pages. After: messages, files, checksums. The source is released by destructors whatever fails.
 #include "user/cli/dump.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <optional>
@@ -119,7 +120,7 @@ Result<> Dump::prepare()
 		writer_ = TRY(images::DirectoryWriter::create(options_.images_dir));
 	log_.steps("found {} processes", tree_->pids().size());
 
-	snapshot_ = TRY(collect::Snapshot::load());
+	snapshot_ = TRY(collect::Snapshot::load(tree_->pids().size()));
 	TRY(snapshot_->attach(tree_->pids()));
 	// Once on the running tree: the maps get their size, and what is touched first is touched now.
 	TRY(snapshot_->capture());
@@ -224,7 +225,7 @@ void Dump::count_objects()
 {
 	stats_.processes = document_.processes_size();
 	for (const images::Process &process : document_.processes())
-		stats_.threads += process.threads_size();
+		stats_.threads += std::max(process.threads_size(), 1); // an only one need not be there
 	for (const uring::RingDrain &drain : drained_)
 		stats_.rings.push_back({.id = context_.ids.rings.find(drain.ring), .drain = drain});
 	for (const images::Ring &ring : document_.rings())
@@ -276,9 +277,11 @@ Result<> Dump::write_memory(const images::Memory &memory)
 // Whether the processes are what a reader accepts; and whether a thread is inside the vDSO.
 Result<bool> Dump::check_processes(const collect::WholeProcesses &processes) const
 {
-	std::unordered_map<uint32_t, memory::Range> vdsos;
+	std::unordered_map<uint32_t, memory::Range> vdsos; // by Memory.id
 	for (const images::Memory &memory : document_.memory())
 		vdsos[memory.id()] = memory::vdso_code(memory);
+	for (const collect::VdsoPlace &place : context_.vdsos)
+		vdsos[place.memory] = {place.start, place.end};
 	images::TaskValidator validator(document_);
 	bool inside = false;
 	TRY(check(processes.visit([&](const images::Process &process) { return validator.validate(process); },

@@ -39,6 +39,13 @@ void add_registers(const target::FrozenTree &tree, collect::Context &context)
 	ThreadsById threads = threads_of(tree);
 	for (images::Process &process : *context.document->mutable_processes()) {
 		bool lean = collect::is_lean(process, context);
+		if (auto it = threads.find(process.pid()); process.threads().empty() && it != threads.end() &&
+							   it->second->syscall &&
+							   it->second->syscall->message.nr() == SYS_restart_syscall) {
+			images::Thread &only = *process.add_threads();
+			only.set_tid(process.pid());
+			only.set_comm(process.comm());
+		}
 		for (images::Thread &thread : *process.mutable_threads()) {
 			auto it = threads.find(thread.tid());
 			if (it == threads.end())
@@ -102,7 +109,7 @@ Result<> build_tree_document(collect::Snapshot &snapshot, const policy::Options 
 	TRY(refuse_unsupported_tasks(snapshot.whole_processes(frozen.tree, context), context.findings));
 	policy::refuse_unsupported_memory(*context.document, context.findings);
 	policy::refuse_unsupported_files(*context.document, options, context.findings);
-	policy::refuse_other_openers(snapshot.files(), snapshot.tasks().tasks(), context);
+	policy::refuse_other_openers(snapshot.files(), snapshot.tasks().records(), context);
 	return policy::find_leaks(snapshot.files(), shared_objects(snapshot.tasks()), options, context);
 }
 

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "images/document.pb.h"
 #include "user/util/result.h"
@@ -68,6 +69,13 @@ struct CaptureTime {
 // The thread of a process whose files under /proc tell what the process has: the leader, or one that has outlived it.
 uint32_t living_tid(const images::Process &process);
 
+// Where the code of the vDSO is in an address space.
+struct VdsoPlace {
+	uint32_t memory = 0; // Memory.id
+	uint64_t start = 0;
+	uint64_t end = 0;
+};
+
 struct Context {
 	images::Document *document = nullptr;
 	Ids ids;
@@ -76,8 +84,9 @@ struct Context {
 	std::unordered_set<uint64_t> own_namespaces;             // inodes; nsfs numbers are unique among all types
 	std::unordered_map<uint32_t, uint32_t> mappings_of_file; // File.id -> how many there are
 	// Takes an address space as soon as its message is whole, so that those of thousands of processes are not there
-	// at once; what is left of it in the document is its id, and where its vDSO is. Absent: all stay.
+	// at once; what is left of it is its id in the document, and where its vDSO is. Absent: all stay.
 	std::function<Result<>(const images::Memory &)> take_memory;
+	std::vector<VdsoPlace> vdsos; // of those that were taken
 	// The document has of processes and threads only what concerns others: their rest is made from the records when
 	// they are written (whole_process.h). Those that use rings are whole.
 	bool lean = false;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 // FdIndex: which fds of which processes of the tree name a struct file, and what a table holds at an fd.
+//
+// There may be as many tables as the system has room for processes: what is kept of each is a few numbers.
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "images/document.pb.h"
@@ -21,6 +23,7 @@ struct Fd {
 
 class FdIndex {
 public:
+	// Both must stay.
 	FdIndex(std::span<const fd_record> fds, const images::Document &document);
 
 	// Of the process's own table, by fd: a thread that has unshared its files is not the process.
@@ -37,12 +40,21 @@ public:
 	[[nodiscard]] std::string describe(uint64_t file, uint32_t id) const;
 
 private:
-	std::map<uint32_t, uint64_t> table_of_pid_; // pid -> struct files_struct
-	std::unordered_map<uint32_t, std::vector<const fd_record *>> tables_;
-	std::unordered_map<uint32_t, std::string> comm_;
+	struct Table {
+		uint32_t pid = 0;
+		uint32_t size = 0;
+		uint64_t files = 0; // struct files_struct
+		size_t first = 0;   // in slots_
+	};
+	void add_tables(std::span<const fd_record> fds);
+	void count_slots(std::span<const fd_record> fds);
+	[[nodiscard]] const Table *find(uint32_t pid) const;
+
+	std::vector<Table> tables_; // by pid
+	std::vector<const fd_record *> slots_;
+	std::vector<std::pair<uint32_t, const images::Process *>> processes_; // by pid
 	std::unordered_map<uint64_t, std::vector<Fd>> holders_;
-	std::unordered_map<uint64_t, uint32_t> slots_;
-	std::unordered_map<uint64_t, uint64_t> by_pid_fd_;
+	std::unordered_map<uint64_t, uint32_t> slots_of_;
 };
 
 } // namespace bpfckpt::collect

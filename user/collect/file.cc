@@ -10,7 +10,9 @@
 #include "iterators/record_text.h"
 #include "user/collect/fd_index.h"
 #include "user/collect/file_detail.h"
+#include "user/collect/whole_process.h"
 #include "user/memory/vma_kind.h"
+#include "user/util/id_set.h"
 
 namespace bpfckpt::collect {
 
@@ -123,15 +125,30 @@ static void collect_locks(const iterators::FileRecords &records, const FdIndex &
 	}
 }
 
-static void collect_fds(const FdIndex &fds, const Context &ctx)
+static void add_fd(const fd_record &fd, const Context &ctx, images::Process &process)
 {
-	for (images::Process &process : *ctx.document->mutable_processes())
-		for (const fd_record *fd : fds.table_of(process.pid())) {
-			images::FdEntry *entry = process.add_files();
-			entry->set_fd(fd->fd);
-			entry->set_file(ctx.ids.files.find(fd->file));
-			entry->set_cloexec(fd->cloexec != 0);
-		}
+	images::FdEntry *entry = process.add_files();
+	entry->set_fd(fd.fd);
+	entry->set_file(ctx.ids.files.find(fd.file));
+	entry->set_cloexec(fd.cloexec != 0);
+}
+
+void collect_fds(const FdIndex &fds, const Context &ctx, images::Process &process)
+{
+	for (const fd_record *fd : fds.table_of(process.pid()))
+		add_fd(*fd, ctx, process);
+}
+
+// Of those that are not whole what matters is who is the first to have a file. But for a ring it is everybody.
+static void collect_fds(const FdIndex &fds, bool rings, Context &ctx)
+{
+	IdSet seen(ctx.ids.files.all().size());
+	for (images::Process &process : *ctx.document->mutable_processes()) {
+		bool all = rings || !is_lean(process, ctx);
+		for (const fd_record *fd : fds.table_of(process.pid()))
+			if (seen.insert(ctx.ids.files.find(fd->file)) || all)
+				add_fd(*fd, ctx, process);
+	}
 }
 
 // Where a path leads nowhere or elsewhere, by the walk itself.
@@ -183,7 +200,10 @@ void collect_files(const iterators::FileRecords &records, const Unlinked &unlink
 				   "its locks or watches changed all the while they were read", "try again");
 	}
 	collect_locks(records, fds, ctx, by_id);
-	collect_fds(fds, ctx);
+	bool rings = std::ranges::any_of(records.files, [](const file_record &record) {
+		return iterators::kind_of(record) == FileKind::FILE_KIND_IO_URING;
+	});
+	collect_fds(fds, rings, ctx);
 }
 
 } // namespace bpfckpt::collect

@@ -46,6 +46,8 @@ private:
 	void add_vma(const vma_record &record, Vma::Kind kind, const std::string &owner, images::Memory &memory);
 	void name_vma(const vma_record &record, Vma &vma);
 	void add_object_of(const vma_record &record, Vma &vma);
+	[[nodiscard]] std::string process_name(uint32_t pid) const;
+	const memory::SpacePages *pages_of(uint64_t mm);
 	void add_pages(const mm_record &mm, images::Memory &memory);
 	void check_space(const mm_record &mm, const std::string &owner);
 	void check_vma(const vma_record &record, Vma::Kind kind, const std::string &owner);
@@ -55,18 +57,11 @@ private:
 	Context &ctx_;
 	std::unordered_map<uint32_t, const images::File *> files_;
 	std::unordered_map<uint32_t, images::SharedMemory *> shared_;
+	std::vector<std::pair<uint32_t, const std::string *>> names_; // of processes, by pid
+	std::span<const memory::SpacePages> pages_left_;              // that are still to be asked for
 };
 
-std::string process_name(const images::Document &document, pid_t pid)
-{
-	for (const images::Process &process : document.processes()) {
-		if (process.pid() == static_cast<uint32_t>(pid))
-			return fmt::format("pid {} ({})", pid, process.comm());
-	}
-	return fmt::format("pid {}", pid);
-}
-
-void set_layout(const mm_record &mm, const Ids &ids, images::MmLayout &layout)
+void set_layout(const mm_record &mm, std::span<const __u64> auxv, const Ids &ids, images::MmLayout &layout)
 {
 	layout.set_start_code(mm.start_code);
 	layout.set_end_code(mm.end_code);
@@ -81,12 +76,11 @@ void set_layout(const mm_record &mm, const Ids &ids, images::MmLayout &layout)
 	layout.set_env_end(mm.env_end);
 	layout.set_exe_file(ids.files.find(mm.exe_file));
 	// Pairs up to AT_NULL, which is told too (fs/proc/base.c: proc_pid_auxv).
-	uint32_t told = std::min<uint32_t>(mm.auxv_words, MM_AUXV_WORDS);
-	uint32_t words = 0;
-	while (words + 2 <= told && mm.auxv[words])
+	size_t words = 0;
+	while (words + 2 <= auxv.size() && auxv[words])
 		words += 2;
-	words = std::min(words + 2, told);
-	layout.set_auxv(mm.auxv, words * sizeof(mm.auxv[0]));
+	auxv = auxv.first(std::min(words + 2, auxv.size()));
+	layout.set_auxv(auxv.data(), auxv.size_bytes());
 }
 
 struct Registration {
@@ -163,6 +157,17 @@ Collector::Collector(const iterators::VmaRecords &vmas, const PageDump *pages, C
 {
 	for (const images::File &file : ctx.document->files())
 		files_.emplace(file.id(), &file);
+	for (const images::Process &process : ctx.document->processes())
+		names_.emplace_back(process.pid(), &process.comm());
+	std::ranges::sort(names_);
+}
+
+std::string Collector::process_name(uint32_t pid) const
+{
+	auto it = std::ranges::lower_bound(names_, std::pair{pid, static_cast<const std::string *>(nullptr)});
+	if (it == names_.end() || it->first != pid)
+		return fmt::format("pid {}", pid);
+	return fmt::format("pid {} ({})", pid, *it->second);
 }
 
 // How many attach a segment is only known when all are there.
@@ -171,18 +176,13 @@ static bool has_segment(const images::Memory &memory)
 	return std::ranges::any_of(memory.vmas(), [](const Vma &vma) { return vma.kind() == Vma::SYSV_SHM; });
 }
 
-static void reduce(images::Memory &memory)
+static void reduce(images::Memory &memory, std::vector<VdsoPlace> &vdsos)
 {
 	images::Memory rest;
 	rest.set_id(memory.id());
-	for (const Vma &vma : memory.vmas()) {
-		if (vma.kind() != Vma::VDSO)
-			continue;
-		Vma &code = *rest.add_vmas();
-		code.set_kind(vma.kind());
-		code.set_start(vma.start());
-		code.set_end(vma.end());
-	}
+	for (const Vma &vma : memory.vmas())
+		if (vma.kind() == Vma::VDSO)
+			vdsos.push_back({memory.id(), vma.start(), vma.end()});
 	memory = std::move(rest);
 }
 
@@ -194,9 +194,9 @@ Result<> Collector::add_space(const AddressSpace &space)
 	for (pid_t pid : space.pids)
 		memory.add_pids(static_cast<uint32_t>(pid));
 	memory.set_def_flags(mm.def_flags & memory::kVmStableBits);
-	set_layout(mm, ctx_.ids, *memory.mutable_layout());
+	set_layout(mm, vmas_.auxv_of(mm), ctx_.ids, *memory.mutable_layout());
 	set_attributes(mm, vmas_.kinds, *memory.mutable_layout());
-	std::string owner = process_name(*ctx_.document, space.pids.front());
+	std::string owner = process_name(static_cast<uint32_t>(space.pids.front()));
 	check_space(mm, owner);
 	for (const vma_record &record : space.vmas)
 		add_vma(record, memory::kind_of(record, mm, vmas_), owner, memory);
@@ -207,7 +207,9 @@ Result<> Collector::add_space(const AddressSpace &space)
 		add_pages(mm, memory);
 	if (ctx_.take_memory && !has_segment(memory)) {
 		TRY(ctx_.take_memory(memory));
-		reduce(memory);
+		reduce(memory, ctx_.vdsos);
+		if (pages_)
+			pages_->forget(mm.mm);
 	}
 	return {};
 }
@@ -270,10 +272,25 @@ void Collector::add_object_of(const vma_record &record, Vma &vma)
 	object.set_name(vma.name());
 }
 
+// Both lists have the order of the passes.
+const memory::SpacePages *Collector::pages_of(uint64_t mm)
+{
+	std::span<const memory::SpacePages> all = pages_->spaces();
+	if (pages_left_.empty() || pages_left_.front().mm != mm) {
+		auto found = std::ranges::find(all, mm, &memory::SpacePages::mm);
+		if (found == all.end())
+			return nullptr;
+		pages_left_ = all.subspan(static_cast<size_t>(found - all.begin()));
+	}
+	const memory::SpacePages *pages = &pages_left_.front();
+	pages_left_ = pages_left_.subspan(1);
+	return pages;
+}
+
 void Collector::add_pages(const mm_record &mm, images::Memory &memory)
 {
-	auto space = std::ranges::find(pages_->spaces(), mm.mm, &memory::SpacePages::mm);
-	if (space == pages_->spaces().end()) {
+	const memory::SpacePages *space = pages_of(mm.mm);
+	if (!space) {
 		ctx_.findings.push_back(Error(Code::kInternal, "its pages were not copied")
 						.on(fmt::format("address space {}", memory.id())));
 		return;
@@ -360,8 +377,8 @@ void Collector::check_complete()
 	for (const images::Process &process : ctx_.document->processes()) {
 		if (!process.address_space() || known.contains(process.address_space()) || ctx_.live)
 			continue;
-		ctx_.findings.push_back(Error(Code::kInternal, "its address space was not captured")
-						.on(process_name(*ctx_.document, static_cast<pid_t>(process.pid()))));
+		ctx_.findings.push_back(
+			Error(Code::kInternal, "its address space was not captured").on(process_name(process.pid())));
 	}
 }
 

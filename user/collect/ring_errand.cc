@@ -25,8 +25,10 @@ std::optional<RingErrands::Handle> RingErrands::handle_of(uint64_t ring, const t
 			file = record.file;
 	if (!file)
 		return {};
+	iterators::TaskRecords records = tasks_.records();
+	const auto &rings = records.common_of(task).registered_rings;
 	for (uint32_t i = 0; i < TASK_RINGS; i++)
-		if (task.registered_rings[i] == file)
+		if (rings[i] == file)
 			return Handle{i, IORING_ENTER_REGISTERED_RING};
 	for (const fd_record &fd : files_.fds())
 		if (fd.file == file && fd.pid == task.pid)

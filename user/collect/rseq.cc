@@ -35,10 +35,13 @@ void CriticalSections::add_to(images::Document &document) const
 {
 	if (by_tid_.empty())
 		return;
-	for (images::Process &process : *document.mutable_processes())
+	for (images::Process &process : *document.mutable_processes()) {
+		if (process.threads().empty() && by_tid_.contains(process.pid()))
+			process.add_threads()->set_tid(process.pid());
 		for (images::Thread &thread : *process.mutable_threads())
 			if (auto it = by_tid_.find(thread.tid()); it != by_tid_.end())
 				thread.mutable_rseq()->set_critical_section(it->second);
+	}
 }
 
 } // namespace bpfckpt::collect

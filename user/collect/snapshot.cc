@@ -20,13 +20,27 @@ namespace bpfckpt::collect {
 
 static constexpr int kGrowths = 8; // each makes what was too small at least an eighth larger than it had to be
 
-Result<Snapshot> Snapshot::load()
+// What each process has, and some more of what those have that are not alike.
+template <class Count>
+static void make_room(Count &capacity, size_t needed)
 {
+	capacity = std::max<Count>(capacity, static_cast<Count>(needed + needed / 32));
+}
+
+Result<Snapshot> Snapshot::load(size_t processes)
+{
+	iterators::TaskCapacity task_room;
+	iterators::TimerCapacity timer_room;
+	iterators::VmaCapacity vma_room;
+	make_room(task_room.tasks, processes);
+	make_room(task_room.processes, processes);
+	make_room(timer_room.processes, processes);
+	make_room(vma_room.spaces, processes);
 	Snapshot snapshot;
 	// The verifier takes most of the time; two cores halve it.
-	auto tasks = std::async(std::launch::async, [] { return iterators::TaskReader::load({}); });
-	auto timers = std::async(std::launch::async, [] { return iterators::TimerReader::load({}); });
-	auto vmas = std::async(std::launch::async, [] { return iterators::VmaReader::load(); });
+	auto tasks = std::async(std::launch::async, [&] { return iterators::TaskReader::load(task_room); });
+	auto timers = std::async(std::launch::async, [&] { return iterators::TimerReader::load(timer_room); });
+	auto vmas = std::async(std::launch::async, [&] { return iterators::VmaReader::load(vma_room); });
 	auto files = iterators::FileReader::load({});
 	snapshot.files_ = TRY(std::move(files));
 	snapshot.tasks_ = TRY(tasks.get());
@@ -74,11 +88,12 @@ std::vector<uint64_t> Snapshot::ring_addresses() const
 std::vector<uint64_t> Snapshot::files_of_tasks() const
 {
 	std::vector<uint64_t> files;
-	for (const process_record &process : tasks_->records().processes)
+	iterators::TaskRecords records = tasks_->records();
+	for (const process_record &process : records.processes)
 		files.push_back(process.exe_file);
-	for (const task_record &task : tasks_->tasks())
-		for (uint64_t ring : task.registered_rings)
-			if (ring)
+	for (const task_record &task : records.tasks)
+		for (uint64_t ring : records.common_of(task).registered_rings)
+			if (task.io_uring && ring)
 				files.push_back(ring);
 	return files;
 }
@@ -195,14 +210,24 @@ Result<> Snapshot::capture_once()
 	return capture_rings();
 }
 
+// The old maps are gone before there are new ones.
+template <class Reader>
+static Result<> load_again(std::optional<Reader> &reader)
+{
+	auto needed = reader->needed();
+	reader.reset();
+	reader = TRY(Reader::load(needed));
+	return {};
+}
+
 // Loads the readers whose maps were too small anew. Growing costs a load, some 20 ms; it is rare, and never inside the
 // freeze unless the target grew that much since the capture() before.
 Result<> Snapshot::grow()
 {
-	files_ = TRY(iterators::FileReader::load(files_->needed()));
-	tasks_ = TRY(iterators::TaskReader::load(tasks_->needed()));
-	timers_ = TRY(iterators::TimerReader::load(timers_->needed()));
-	vmas_ = TRY(iterators::VmaReader::load(vmas_->needed()));
+	TRY(load_again(files_));
+	TRY(load_again(tasks_));
+	TRY(load_again(timers_));
+	TRY(load_again(vmas_));
 	if (rings_->is_loaded())
 		rings_ = TRY(iterators::UringReader::load(iterators::UringCapacity{}.grown_to(rings_->needed())));
 	return attach(std::vector<pid_t>(pids_.begin(), pids_.end()));
@@ -275,6 +300,11 @@ Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 	if (layout_)
 		context.take_memory = {};
 	TRY(collect_memory(vmas_->records(), pages, context));
+	if (context.take_memory) {
+		// Of thousands of processes the records are much, and nobody asks for them any more.
+		vmas_.reset();
+		timers_.reset();
+	}
 	segments_.add_to(context);
 	if (!pages)
 		collect_resident_bytes(context);

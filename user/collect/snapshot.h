@@ -43,7 +43,8 @@ class Snapshot {
 public:
 	// Loads the BPF objects, several at a time; those for rings come with the first ring that capture() finds.
 	// Errors: those of BpfObject::load().
-	static Result<Snapshot> load();
+	// `processes`: how many will be attached, so that the first capture() finds room for the records of each.
+	static Result<Snapshot> load(size_t processes = 1);
 
 	// The processes of the tree, by one pass over all tasks; zombies too. Errors: kGone.
 	Result<std::vector<pid_t>> find_tree(pid_t root);
@@ -86,7 +87,7 @@ public:
 	// After build(), with what it was given: what Context.lean left out. `tree`: NULL of a live one.
 	[[nodiscard]] WholeProcesses whole_processes(const target::FrozenTree *tree, Context &context) const
 	{
-		return {tasks_->records(), paths_, tree, context};
+		return {tasks_->records(), files_->fds(), paths_, tree, context};
 	}
 
 	// Objects whose content only lives as long as they are open: memfds, files that have no name any more.

@@ -16,11 +16,12 @@ namespace {
 constexpr uint64_t kArgument = 64; // sizeof(struct io_uring_reg_wait)
 
 // The struct file of the ring that the call names; 0: none.
-uint64_t ring_file(const images::InterruptedSyscall &call, const task_record &task, const iterators::FileReader &files)
+uint64_t ring_file(const images::InterruptedSyscall &call, const iterators::TaskRecords &tasks, const task_record &task,
+		   const iterators::FileReader &files)
 {
 	uint64_t number = call.args(0);
 	if (call.args(3) & IORING_ENTER_REGISTERED_RING)
-		return number < TASK_RINGS ? task.registered_rings[number] : 0;
+		return number < TASK_RINGS ? tasks.common_of(task).registered_rings[number] : 0;
 	return files.file_at(task.pid, static_cast<uint32_t>(number));
 }
 
@@ -40,7 +41,7 @@ uint64_t Snapshot::wait_argument(pid_t tid, const images::InterruptedSyscall &ca
 	auto task = std::ranges::find(tasks_->tasks(), static_cast<uint32_t>(tid), &task_record::tid);
 	if (task == tasks_->tasks().end())
 		return 0;
-	const file_record *file = files_->find(ring_file(call, *task, *files_));
+	const file_record *file = files_->find(ring_file(call, tasks_->records(), *task, *files_));
 	if (!file || iterators::kind_of(*file) != FILE_KIND_IO_URING)
 		return 0;
 	uint64_t offset = call.args(4);

@@ -173,7 +173,7 @@ static void collect_scheduling(const task_record &task, const iterators::TaskRec
 		message->set_period_ns(task.dl_period);
 		message->set_deadline_flags(task.dl_flags & kDeadlineFlags);
 	} else {
-		message->set_runtime_ns(task.attributes.slice_ns);
+		message->set_runtime_ns(records.common_of(task).attributes.slice_ns);
 	}
 	message->set_reset_on_fork(task.flags & TASK_RESET_ON_FORK);
 	message->set_ioprio(task.ioprio);
@@ -208,20 +208,21 @@ void collect_thread(const task_record &task, const TaskIndex &index, Context &co
 	collect_pending(index, task.task, message->mutable_pending_signals());
 	collect_user_pointers(task, message);
 	collect_scheduling(task, index.records, message->mutable_scheduling());
-	collect_credentials(task.credentials, index.records.groups, message->mutable_credentials());
+	const task_common_record &common = index.records.common_of(task);
+	collect_credentials(common.credentials, index.records.groups, message->mutable_credentials());
 	message->mutable_credentials()->set_no_new_privs(task.flags & TASK_NO_NEW_PRIVS);
-	message->mutable_credentials()->set_user_namespace(task.namespaces.user);
+	message->mutable_credentials()->set_user_namespace(common.namespaces.user);
 	message->set_seccomp_mode(task.seccomp_mode);
 	message->set_timer_slack_ns(task.timer_slack_ns);
 	message->set_parent_death_signal(task.pdeath_signal);
 	message->set_personality(task.personality);
-	collect_attributes(task, index.records.flag_bits, message);
+	collect_attributes(common.attributes, index.records.flag_bits, message);
 	for (uint32_t i = 0; i < TASK_RINGS; i++) {
-		if (!task.registered_rings[i])
+		if (!common.registered_rings[i])
 			continue;
 		images::RegisteredRing *ring = message->add_registered_rings();
 		ring->set_index(i);
-		ring->set_file(context.ids.files.id_of(task.registered_rings[i]));
+		ring->set_file(context.ids.files.id_of(common.registered_rings[i]));
 	}
 	message->set_fd_table(context.ids.fd_tables.id_of(task.files));
 	message->set_fs(context.ids.fs.id_of(task.fs));
@@ -243,18 +244,19 @@ static void collect_state(const process_record &process, const task_record &lead
 }
 
 // Of which not the leader has its part any more once it has exited.
-static void collect_shared(const task_record &living, Context &context, images::Process *message)
+static void collect_shared(const task_record &living, const TaskIndex &index, Context &context,
+			   images::Process *message)
 {
 	message->set_fd_table(context.ids.fd_tables.id_of(living.files));
 	message->set_fs(context.ids.fs.id_of(living.fs));
 	message->set_address_space(context.ids.address_spaces.id_of(living.mm));
 	message->set_umask(living.umask);
-	collect_namespaces(context, living.namespaces, message->mutable_namespaces());
+	collect_namespaces(context, index.records.common_of(living).namespaces, message->mutable_namespaces());
 }
 
 void collect_process(const process_record &process, const TaskIndex &index, Context &context, images::Process *message)
 {
-	const auto &threads = index.threads.at(process.pid);
+	Threads threads = index.threads.at(process.pid);
 	const task_record &leader = *threads.front();
 	message->set_pid(process.pid);
 	message->set_comm(leader.comm, strnlen(leader.comm, sizeof(leader.comm)));
@@ -267,18 +269,19 @@ void collect_process(const process_record &process, const TaskIndex &index, Cont
 		message->add_ns_pids(leader.nested[i]);
 	message->set_exit_signal(process.exit_signal);
 	collect_state(process, leader, message);
-	collect_shared(living_thread(threads), context, message);
+	collect_shared(living_thread(threads), index, context, message);
 	message->set_sighand(context.ids.sighands.id_of(leader.sighand));
 	if (process.live_threads)
 		context.ids.processes.emplace(process.signal, process.pid);
 	message->set_exe_file(context.ids.files.id_of(process.exe_file));
 	collect_actions(index, leader.sighand, message->mutable_signal_actions());
 	collect_pending(index, process.signal, message->mutable_pending_signals());
-	for (uint32_t i = 0; i < std::min<uint32_t>(process.limit_count, TASK_LIMITS); i++) {
-		images::ResourceLimit *limit = message->add_limits();
-		limit->set_resource(i);
-		limit->set_soft(process.limits[i].soft);
-		limit->set_hard(process.limits[i].hard);
+	uint32_t resource = 0;
+	for (const process_limit &limit : index.records.limits_of(process)) {
+		images::ResourceLimit *limit_message = message->add_limits();
+		limit_message->set_resource(resource++);
+		limit_message->set_soft(limit.soft);
+		limit_message->set_hard(limit.hard);
 	}
 	message->set_child_subreaper(process.child_subreaper);
 	message->set_dumpable(process.mm_flags & kDumpableMask);
@@ -292,7 +295,7 @@ void collect_process(const process_record &process, const TaskIndex &index, Cont
 static void collect_threads(const process_record &process, const TaskIndex &index, Context &context,
 			    images::Process *message)
 {
-	const auto &threads = index.threads.at(process.pid);
+	Threads threads = index.threads.at(process.pid);
 	for (const task_record *task : threads)
 		collect_thread(*task, index, context, message->add_threads());
 	const task_record &leader = *threads.front();
@@ -335,9 +338,10 @@ static void check_paths(const ProcessPaths &paths, const images::Process &proces
 }
 
 // Restore puts the whole tree where bpfckpt is.
-static void check_cgroup(const task_record &root, const task_record &leader, Context &context)
+static void check_cgroup(const task_record &root, const task_record &leader, const TaskIndex &index, Context &context)
 {
-	if (!leader.exit_state && leader.attributes.css_set != root.attributes.css_set)
+	if (!leader.exit_state &&
+	    index.records.common_of(leader).attributes.css_set != index.records.common_of(root).attributes.css_set)
 		context.refuse(name_of(leader), fmt::format("is in another cgroup than {}", name_of(root)),
 			       "move the whole tree into one cgroup, or stop what spreads it");
 }
@@ -365,7 +369,7 @@ void collect_tasks(const iterators::TaskRecords &records, std::span<const Proces
 		if (lean)
 			keep_lean(whole, *context.document);
 		check_cgroup(*index.threads.at(processes.front()->pid).front(), *index.threads.at(process->pid).front(),
-			     context);
+			     index, context);
 		find_unsupported(*process, index, context);
 	}
 }

@@ -49,9 +49,9 @@ static void collect_memory_policy(const task_attributes &attributes, images::Thr
 	policy->set_nodes(nodes);
 }
 
-void collect_attributes(const task_record &task, const iterators::ThreadFlagBits &bits, images::Thread *message)
+void collect_attributes(const task_attributes &attributes, const iterators::ThreadFlagBits &bits,
+			images::Thread *message)
 {
-	const task_attributes &attributes = task.attributes;
 	if (attributes.thread_flags & bits.no_tsc)
 		message->set_tsc_mode(PR_TSC_SIGSEGV);
 	message->set_cpuid_faults(attributes.thread_flags & bits.no_cpuid);
@@ -64,7 +64,7 @@ void collect_attributes(const task_record &task, const iterators::ThreadFlagBits
 	collect_memory_policy(attributes, message);
 }
 
-void find_unsupported_attributes(const task_record &task, Context &context)
+void find_unsupported_attributes(const task_record &task, const task_attributes &attributes, Context &context)
 {
 	static constexpr struct {
 		uint32_t oddity;
@@ -86,9 +86,9 @@ void find_unsupported_attributes(const task_record &task, Context &context)
 		{TASK_RSEQ_SLICE, "uses time slice extensions (PR_RSEQ_SLICE_EXTENSION)", "start it without"},
 	};
 	for (const auto &[oddity, state, hint] : kOddities)
-		if (task.attributes.oddities & oddity)
+		if (attributes.oddities & oddity)
 			context.refuse(name_of(task), state, hint);
-	if ((task.attributes.task_flags & kPfIoFlusher) == kPfIoFlusher)
+	if ((attributes.task_flags & kPfIoFlusher) == kPfIoFlusher)
 		context.refuse(name_of(task), "is an I/O flusher (PR_SET_IO_FLUSHER)", "start it without");
 }
 

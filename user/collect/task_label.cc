@@ -22,12 +22,12 @@ static std::optional<std::string> label_of(const std::string &task)
 	return *label;
 }
 
-static void check_thread(const images::Process &process, const images::Thread &thread, const std::string &own,
+static void check_thread(const images::Process &process, uint32_t tid, const std::string &comm, const std::string &own,
 			 Context &context)
 {
-	std::string label = label_of(fmt::format("{}/task/{}", process.pid(), thread.tid())).value_or(own);
+	std::string label = label_of(fmt::format("{}/task/{}", process.pid(), tid)).value_or(own);
 	if (label != own)
-		context.refuse(fmt::format("thread {} ({}) of pid {}", thread.tid(), thread.comm(), process.pid()),
+		context.refuse(fmt::format("thread {} ({}) of pid {}", tid, comm, process.pid()),
 			       fmt::format("runs under the security label \"{}\", bpfckpt under \"{}\"", label, own),
 			       "run bpfckpt under that label, too (aa-exec -p, runcon), or start the program without");
 }
@@ -37,10 +37,15 @@ void refuse_other_labels(Context &context)
 	const std::optional<std::string> own = label_of("thread-self");
 	if (!own)
 		return;
-	for (const images::Process &process : context.document->processes())
+	for (const images::Process &process : context.document->processes()) {
+		if (process.state() == images::Process::ZOMBIE)
+			continue;
 		for (const images::Thread &thread : process.threads())
-			if (process.state() != images::Process::ZOMBIE && thread.role() == images::Thread::USER)
-				check_thread(process, thread, *own, context);
+			if (thread.role() == images::Thread::USER)
+				check_thread(process, thread.tid(), thread.comm(), *own, context);
+		if (process.threads().empty())
+			check_thread(process, process.pid(), process.comm(), *own, context);
+	}
 }
 
 } // namespace bpfckpt::collect

@@ -13,19 +13,33 @@
 
 namespace bpfckpt::collect {
 
+using Threads = std::span<const task_record *const>;
+
+// The threads of each process, the leader first.
+class ThreadIndex {
+public:
+	explicit ThreadIndex(std::span<const task_record> tasks);
+	// Empty: there is no such process, or not its leader.
+	[[nodiscard]] Threads at(uint32_t pid) const;
+	[[nodiscard]] bool contains(uint32_t pid) const { return !at(pid).empty(); }
+
+private:
+	std::vector<const task_record *> tasks_; // by process
+};
+
 // The records of one capture, indexed.
 struct TaskIndex {
 	explicit TaskIndex(const iterators::TaskRecords &records_in);
 
 	iterators::TaskRecords records;
-	std::unordered_map<uint32_t, std::vector<const task_record *>> threads;      // pid -> the leader first
+	ThreadIndex threads;
 	std::unordered_map<uint64_t, std::vector<const pending_record *>> pending;   // owner -> in order
 	std::unordered_map<uint64_t, std::vector<const sigaction_record *>> actions; // struct sighand_struct
 };
 
 // The leader, or a thread that has outlived it: what exit(2) has taken from a leader (memory, files, directories), the
 // others have still.
-const task_record &living_thread(const std::vector<const task_record *> &threads);
+const task_record &living_thread(Threads threads);
 
 // "pid 12 (nginx)", "thread 13 (worker) of pid 12".
 std::string name_of(const task_record &task);
@@ -43,9 +57,10 @@ void collect_namespaces(const Context &context, const task_namespaces &record,
 			google::protobuf::RepeatedPtrField<images::Namespace> *messages);
 
 // What a thread has set for itself by prctl(2) and its kin.
-void collect_attributes(const task_record &task, const iterators::ThreadFlagBits &bits, images::Thread *message);
+void collect_attributes(const task_attributes &attributes, const iterators::ThreadFlagBits &bits,
+			images::Thread *message);
 // And what of that a dump cannot carry over.
-void find_unsupported_attributes(const task_record &task, Context &context);
+void find_unsupported_attributes(const task_record &task, const task_attributes &attributes, Context &context);
 
 // State of a process and its threads that a dump cannot carry over.
 void find_unsupported(const process_record &process, const TaskIndex &index, Context &context);

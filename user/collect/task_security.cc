@@ -82,10 +82,10 @@ static bool same_namespaces(const task_namespaces &one, const task_namespaces &o
 }
 
 // Of a thread that is not where its process is.
-static void find_foreign_namespaces(const task_record &task, Context &context)
+static void find_foreign_namespaces(const task_record &task, const task_namespaces &namespaces, Context &context)
 {
 	for (const NamespaceKind &kind : kNamespaces) {
-		uint32_t inode = task.namespaces.*kind.inode;
+		uint32_t inode = namespaces.*kind.inode;
 		if (inode && !context.own_namespaces.contains(inode))
 			context.refuse(name_of(task),
 				       fmt::format("is in another {} namespace (inode {})", kind.type, inode),
@@ -93,7 +93,7 @@ static void find_foreign_namespaces(const task_record &task, Context &context)
 	}
 }
 
-static void find_unsupported_in_thread(const task_record &task, Context &context)
+static void find_unsupported_in_thread(const task_record &task, const task_attributes &attributes, Context &context)
 {
 	auto refuse = [&](std::string message, std::string hint) {
 		context.refuse(name_of(task), std::move(message), std::move(hint));
@@ -114,7 +114,7 @@ static void find_unsupported_in_thread(const task_record &task, Context &context
 		refuse("has a 32-bit robust futex list", "bpfckpt handles 64-bit programs only");
 	if (task.nested_count > TASK_NESTED_MAX)
 		refuse(fmt::format("is {} PID namespaces deep", task.nested_count), "");
-	find_unsupported_attributes(task, context);
+	find_unsupported_attributes(task, attributes, context);
 }
 
 static void find_unsupported_of_process(const process_record &process, const task_record &leader, Context &context)
@@ -138,20 +138,22 @@ static void find_endless_queue(const TaskIndex &index, uint64_t owner, const tas
 
 void find_unsupported(const process_record &process, const TaskIndex &index, Context &context)
 {
-	const auto &threads = index.threads.at(process.pid);
+	Threads threads = index.threads.at(process.pid);
 	const task_record &leader = *threads.front();
 	const task_record &living = living_thread(threads);
 	find_unsupported_of_process(process, leader, context);
 	for (const task_record *task : threads) {
 		if (task->exit_state)
 			continue;
-		find_unsupported_in_thread(*task, context);
+		const task_common_record &common = index.records.common_of(*task);
+		find_unsupported_in_thread(*task, common.attributes, context);
 		find_endless_queue(index, task->task, *task, context);
-		if (task->attributes.css_set != leader.attributes.css_set && !(task->flags & TASK_USER_WORKER))
+		if (common.attributes.css_set != index.records.common_of(leader).attributes.css_set &&
+		    !(task->flags & TASK_USER_WORKER))
 			context.refuse(name_of(*task), "is in another cgroup than the first thread of its process",
 				       "move all threads into one cgroup");
-		if (!same_namespaces(task->namespaces, living.namespaces))
-			find_foreign_namespaces(*task, context);
+		if (!same_namespaces(common.namespaces, index.records.common_of(living).namespaces))
+			find_foreign_namespaces(*task, common.namespaces, context);
 	}
 	find_endless_queue(index, process.signal, leader, context);
 }

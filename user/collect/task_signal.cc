@@ -9,21 +9,33 @@
 
 namespace bpfckpt::collect {
 
-TaskIndex::TaskIndex(const iterators::TaskRecords &records_in) : records(records_in)
+ThreadIndex::ThreadIndex(std::span<const task_record> tasks)
 {
-	for (const task_record &task : records.tasks) {
-		auto &list = threads[task.pid];
-		list.insert(task.tid == task.pid ? list.begin() : list.end(), &task);
-	}
+	tasks_.reserve(tasks.size());
+	for (const task_record &task : tasks)
+		tasks_.push_back(&task);
+	std::ranges::stable_sort(tasks_, [](const task_record *one, const task_record *other) {
+		return std::pair(one->pid, one->tid != one->pid) < std::pair(other->pid, other->tid != other->pid);
+	});
+}
+
+// On a running system a leader may be missing: exec by another thread in the middle of the pass.
+Threads ThreadIndex::at(uint32_t pid) const
+{
+	auto found = std::ranges::equal_range(tasks_, pid, {}, &task_record::pid);
+	Threads threads(found.begin(), found.end());
+	return threads.empty() || threads.front()->tid != pid ? Threads() : threads;
+}
+
+TaskIndex::TaskIndex(const iterators::TaskRecords &records_in) : records(records_in), threads(records_in.tasks)
+{
 	for (const pending_record &record : records.pending)
 		pending[record.owner].push_back(&record);
 	for (const sigaction_record &record : records.actions)
 		actions[record.sighand].push_back(&record);
-	// On a running system a leader may be missing: exec by another thread in the middle of the pass.
-	std::erase_if(threads, [](const auto &entry) { return entry.second.front()->tid != entry.first; });
 }
 
-const task_record &living_thread(const std::vector<const task_record *> &threads)
+const task_record &living_thread(Threads threads)
 {
 	auto living = std::ranges::find(threads, 0U, &task_record::exit_state);
 	return living == threads.end() ? *threads.front() : **living;

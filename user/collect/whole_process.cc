@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include <linux/capability.h>
+#include "user/collect/file.h"
 
 namespace bpfckpt::collect {
 
@@ -14,9 +14,7 @@ bool is_lean(const images::Process &process, const Context &context)
 
 bool note_ring_user(const process_record &process, const TaskIndex &index, Context &context)
 {
-	bool uses = std::ranges::any_of(index.threads.at(process.pid), [](const task_record *task) {
-		return task->io_uring || std::ranges::any_of(task->registered_rings, [](auto ring) { return ring; });
-	});
+	bool uses = std::ranges::any_of(index.threads.at(process.pid), &task_record::io_uring);
 	if (uses)
 		context.ring_users.insert(process.pid);
 	return uses;
@@ -25,8 +23,7 @@ bool note_ring_user(const process_record &process, const TaskIndex &index, Conte
 // Of others it matters what they may do (policy/opener.h).
 static bool may_do_anything(const images::Credentials &credentials)
 {
-	constexpr uint64_t kAll = (uint64_t{2} << CAP_LAST_CAP) - 1;
-	return credentials.euid() == 0 && (credentials.cap_effective() & kAll) == kAll;
+	return credentials.euid() == 0 && (credentials.cap_effective() & kOpenersPrivileges) == kOpenersPrivileges;
 }
 
 static void keep_lean(const images::Thread &whole, images::Thread &lean)
@@ -39,6 +36,13 @@ static void keep_lean(const images::Thread &whole, images::Thread &lean)
 	lean.set_fs(whole.fs());
 	if (!may_do_anything(whole.credentials()))
 		*lean.mutable_credentials() = whole.credentials();
+}
+
+// The only thread of its process, of which nobody asks anything.
+static bool goes_without_saying(const images::Process &whole)
+{
+	return whole.threads_size() == 1 && whole.threads(0).tid() == whole.pid() &&
+	       whole.threads(0).role() == images::Thread::USER && may_do_anything(whole.threads(0).credentials());
 }
 
 void keep_lean(const images::Process &whole, images::Document &document)
@@ -57,9 +61,11 @@ void keep_lean(const images::Process &whole, images::Document &document)
 	lean.set_address_space(whole.address_space());
 	lean.set_sighand(whole.sighand());
 	lean.set_exe_file(whole.exe_file());
-	lean.mutable_threads()->Reserve(whole.threads_size());
-	for (const images::Thread &thread : whole.threads())
-		keep_lean(thread, *lean.add_threads());
+	if (!goes_without_saying(whole)) {
+		lean.mutable_threads()->Reserve(whole.threads_size());
+		for (const images::Thread &thread : whole.threads())
+			keep_lean(thread, *lean.add_threads());
+	}
 	if (document.processes_size() == 1) // bpfckpt's own, if it has those
 		*lean.mutable_namespaces() = whole.namespaces();
 }
@@ -74,10 +80,13 @@ static Entry find(const std::vector<std::pair<uint32_t, Entry>> &entries, uint32
 // Of those that are told twice the first one counts, as in collect_tasks().
 static constexpr auto kByNumber = [](const auto &one, const auto &other) { return one.first < other.first; };
 
-WholeProcesses::WholeProcesses(const iterators::TaskRecords &records, std::span<const ProcessPaths> paths,
-			       const target::FrozenTree *tree, Context &context)
-	: paths_(paths), tree_(tree), context_(context), index_(records)
+WholeProcesses::WholeProcesses(const iterators::TaskRecords &records, std::span<const fd_record> fds,
+			       std::span<const ProcessPaths> paths, const target::FrozenTree *tree, Context &context)
+	: paths_(paths), tree_(tree), context_(context), index_(records), fds_(fds, *context.document)
 {
+	processes_.reserve(records.processes.size());
+	tasks_.reserve(records.tasks.size());
+	stopped_.reserve(tree ? records.tasks.size() : 0);
 	for (const process_record &record : records.processes)
 		processes_.emplace_back(record.pid, &record);
 	for (const task_record &record : records.tasks)
@@ -103,9 +112,12 @@ void WholeProcesses::complete(images::Process &process) const
 	whole.set_cgroup(process.cgroup().empty() ? context_.document->processes(0).cgroup() : process.cgroup());
 	whole.set_cwd_file(process.cwd_file());
 	whole.set_next_timer_id(process.next_timer_id());
-	whole.mutable_files()->Swap(process.mutable_files());
+	collect_fds(fds_, context_, whole);
 	whole.mutable_timers()->Swap(process.mutable_timers());
 	whole.mutable_interval_timers()->Swap(process.mutable_interval_timers());
+	auto threads = index_.threads.at(process.pid());
+	if (threads.size() == 1)
+		whole.add_threads()->set_tid(process.pid());
 	process = std::move(whole);
 }
 
@@ -147,8 +159,10 @@ Result<> WholeProcesses::visit(const OnProcess &on_process, const OnThread &on_t
 	for (images::Process &process : *context_.document->mutable_processes()) {
 		images::Process whole = without_threads(process);
 		complete(whole);
+		google::protobuf::RepeatedPtrField<images::Thread> only;
+		only.Swap(whole.mutable_threads());
 		TRY(on_process(whole));
-		for (const images::Thread &thread : process.threads()) {
+		for (const images::Thread &thread : process.threads_size() ? process.threads() : only) {
 			images::Thread completed = thread;
 			complete(process, completed);
 			TRY(on_thread(whole, completed));

@@ -9,11 +9,18 @@
 #include <utility>
 #include <vector>
 
+#include <linux/capability.h>
+
 #include "images/task.pb.h"
+#include "user/collect/fd_index.h"
 #include "user/collect/task_parts.h"
 #include "user/target/frozen_tree.h"
 
 namespace bpfckpt::collect {
+
+// Who opens a file of /proc and its like may see and do more with these (policy/opener.h).
+inline constexpr uint64_t kOpenersPrivileges =
+	1ULL << CAP_SYS_ADMIN | 1ULL << CAP_SYS_PTRACE | 1ULL << CAP_NET_ADMIN | 1ULL << CAP_SYSLOG;
 
 // Whether only a part of it is in the document.
 [[nodiscard]] bool is_lean(const images::Process &process, const Context &context);
@@ -26,10 +33,11 @@ void keep_lean(const images::Process &whole, images::Document &document);
 class WholeProcesses {
 public:
 	// After the document is complete. `tree`: NULL of a live one. All of them must stay.
-	WholeProcesses(const iterators::TaskRecords &records, std::span<const ProcessPaths> paths,
-		       const target::FrozenTree *tree, Context &context);
+	WholeProcesses(const iterators::TaskRecords &records, std::span<const fd_record> fds,
+		       std::span<const ProcessPaths> paths, const target::FrozenTree *tree, Context &context);
 
-	// All but the threads, which it must not have.
+	// All but the threads, which it must not have; but of a process whose only thread is not in the document, that
+	// comes with it, to be completed as others are.
 	void complete(images::Process &process) const;
 	// A thread of `process`, which is from the document; without extended registers.
 	void complete(const images::Process &process, images::Thread &thread) const;
@@ -45,6 +53,7 @@ private:
 	const target::FrozenTree *tree_;
 	Context &context_;
 	TaskIndex index_;
+	FdIndex fds_;
 	std::vector<std::pair<uint32_t, const process_record *>> processes_;     // by pid
 	std::vector<std::pair<uint32_t, const task_record *>> tasks_;            // by tid
 	std::vector<std::pair<uint32_t, const target::FrozenThread *>> stopped_; // by tid

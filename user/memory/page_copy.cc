@@ -59,6 +59,7 @@ static Result<> write_pages(int out, std::span<const std::byte> bytes, uint64_t 
 Result<> PageCopy::write_staged(int out)
 {
 	std::vector<std::byte> staged = std::exchange(staged_, {});
+	(void)std::exchange(origins_, {});
 	return write_pages(out, std::span(staged).first(std::min<uint64_t>(staged.size(), bytes())), 0);
 }
 

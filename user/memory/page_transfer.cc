@@ -29,11 +29,15 @@ static constexpr uint64_t kSlack = 1 << 20;
 // large one. Less where many processes or threads have taken that memory already.
 static constexpr uint64_t kMaxStaged = 32 << 20;
 static constexpr uint64_t kMaxResident = 80 << 20;
+// What the freeze adds for each process: what is known of its pages, registers, and the call that it is in.
+static constexpr uint64_t kInFreeze = 1536;
 
 struct PageDump::State {
 	int file = -1; // the caller's
 	PageCopy plan;
 	std::vector<SpacePages> spaces;
+	std::unordered_map<uint64_t, size_t> parents; // struct mm_struct of those that have forked -> which of `spaces`
+	size_t forgotten = 0;                         // those before it have been asked for
 	std::vector<SharedPages> shared;
 	std::unordered_set<uint64_t> inodes; // of `shared`
 	uint64_t loose_offset = 0;
@@ -78,9 +82,10 @@ static uint64_t resident_bytes()
 	return pages * kPageSize;
 }
 
-static uint64_t room_to_stage()
+static uint64_t room_to_stage(size_t processes)
 {
-	return std::min(kMaxStaged, kMaxResident - std::min(kMaxResident, resident_bytes()));
+	uint64_t taken = resident_bytes() + processes * kInFreeze;
+	return std::min(kMaxStaged, kMaxResident - std::min(kMaxResident, taken));
 }
 
 Result<PageDump> PageDump::prepare(int pages_fd, std::span<const pid_t> pids)
@@ -92,7 +97,7 @@ Result<PageDump> PageDump::prepare(int pages_fd, std::span<const pid_t> pids)
 	TRY(allocate(state->file, bytes));
 	// The rest is a bonus: nothing says yet that it will be needed.
 	(void)allocate(state->file, bytes + bytes / 16 + kSlack);
-	state->plan.stage(std::min(bytes + bytes / 16 + kSlack, room_to_stage()));
+	state->plan.stage(std::min(bytes + bytes / 16 + kSlack, room_to_stage(pids.size())));
 	return PageDump(std::move(state));
 }
 
@@ -132,6 +137,7 @@ Result<> PageDump::copy(const iterators::VmaReader &vmas, const Parents &parents
 Result<> PageDump::finish()
 {
 	TRY(state_->plan.write_staged(state_->file));
+	state_->parents = {};
 	if (ftruncate(state_->file, static_cast<off_t>(bytes())) < 0)
 		return errno_error(errno, "cannot set the size").on(kPagesFile);
 	return {};
@@ -145,7 +151,7 @@ struct Stretch {
 
 // One scan for all, except that large anonymous VMAs are scanned without the question for file pages, and large ones
 // without private pages not at all.
-static std::vector<Stretch> plan_scans(std::span<const vma_record> vmas, const std::vector<bool> &is_private)
+static std::vector<Stretch> plan_scans(const iterators::VmaList &vmas, const std::vector<bool> &is_private)
 {
 	std::vector<Stretch> stretches;
 	bool fresh = true; // the next VMA begins a stretch of its own
@@ -180,7 +186,7 @@ static void append_run(std::vector<CopiedRun> &runs, Range range, uint64_t offse
 }
 
 // Without PAGEMAP_SCAN (before 6.7) an entry is read for each page of a stretch, so there must be no gaps in it.
-static std::vector<Stretch> each_alone(std::span<const vma_record> vmas, const std::vector<bool> &is_private)
+static std::vector<Stretch> each_alone(const iterators::VmaList &vmas, const std::vector<bool> &is_private)
 {
 	std::vector<Stretch> stretches;
 	for (size_t i = 0; i < vmas.size(); i++)
@@ -288,9 +294,10 @@ Result<> PageDump::State::add_space(const AddressSpace &space, const VmaRecords 
 
 	std::vector<CopiedRun> inherited;
 	if (parent)
-		for (const SpacePages &known : spaces)
-			if (known.mm == parent->mm->mm)
-				inherited = TRY(find_shared(space, map, pages.data, *parent, known.runs));
+		if (auto known = parents.find(parent->mm->mm); known != parents.end())
+			inherited = TRY(find_shared(space, map, pages.data, *parent, spaces[known->second].runs));
+	if (forked)
+		parents.emplace(space.mm->mm, spaces.size());
 	SpacePages &result = spaces.emplace_back(SpacePages{space.mm->mm, {}, std::move(pages.guards)});
 	std::vector<Range> gently; // read without pinning them
 	if (forked)
@@ -350,6 +357,15 @@ Result<> PageDump::State::add_object(const SharedObject &object)
 std::span<const SpacePages> PageDump::spaces() const
 {
 	return state_->spaces;
+}
+
+void PageDump::forget(uint64_t mm) const
+{
+	std::vector<SpacePages> &spaces = state_->spaces;
+	for (; state_->forgotten < spaces.size() && spaces[state_->forgotten].mm != mm; state_->forgotten++)
+		;
+	if (state_->forgotten < spaces.size())
+		spaces[state_->forgotten] = {mm, {}, {}};
 }
 
 std::span<const SharedPages> PageDump::shared() const

@@ -68,6 +68,8 @@ public:
 	Result<> finish();
 
 	[[nodiscard]] std::span<const SpacePages> spaces() const;
+	// Its runs and guards are needed no more. Quick for what was asked for last.
+	void forget(uint64_t mm) const;
 	[[nodiscard]] std::span<const SharedPages> shared() const;
 	// Where `loose` begins in pages.img.
 	[[nodiscard]] uint64_t loose_offset() const;

@@ -27,7 +27,13 @@ struct Suspect {
 	std::string object;
 	std::string what;
 	bool certain = false; // the kernel's counts say so: it is a leak even if no holder is found
-	bool of_process = false;
+};
+
+// What each process of the tree has, of which only leaks get words.
+struct ProcessPart {
+	uint64_t address;
+	uint32_t pid;
+	const char *what;
 };
 
 using Suspects = std::map<uint64_t, Suspect>;
@@ -192,15 +198,21 @@ static void suspect_peers(const iterators::FileReader &reader, const collect::Fd
 				fmt::format("the peer of unix socket socket:[{}] is held by", record.ino), true};
 }
 
-static void suspect_processes(std::span<const SharedObjects> tree, Suspects &suspects)
+// By address, each once: the last thread that has it stands for all.
+static std::vector<ProcessPart> parts_of(std::span<const SharedObjects> tree)
 {
-	for (const SharedObjects &process : tree) {
-		std::string object = fmt::format("pid {}", process.pid);
-		suspects[process.mm] = {object, "its address space is shared with", false, true};
-		suspects[process.files] = {object, "its fd table is shared with", false, true};
-		suspects[process.fs] = {object, "its working directory and root are shared with", false, true};
+	std::vector<ProcessPart> parts;
+	parts.reserve(3 * tree.size());
+	for (const SharedObjects &process : tree | std::views::reverse) {
+		parts.push_back({process.mm, process.pid, "its address space is shared with"});
+		parts.push_back({process.files, process.pid, "its fd table is shared with"});
+		parts.push_back({process.fs, process.pid, "its working directory and root are shared with"});
 	}
-	suspects.erase(0);
+	std::ranges::stable_sort(parts, {}, &ProcessPart::address);
+	auto [repeated, end] = std::ranges::unique(parts, {}, &ProcessPart::address);
+	parts.erase(repeated, end);
+	std::erase_if(parts, [](const ProcessPart &part) { return !part.address; });
+	return parts;
 }
 
 static std::string name_of(const holder_record &holder)
@@ -225,10 +237,10 @@ static std::string join(const std::set<std::string> &names)
 
 // The tree may run on by now. A process that it has forked since belongs to it, and one that has ended shares nothing
 // any more.
-static bool is_outside(const std::set<uint32_t> &inside, uint32_t pid)
+static bool is_outside(std::span<const uint32_t> inside, uint32_t pid)
 {
 	for (int generations = 0; pid > 1 && generations < kMaxGenerations; generations++) {
-		if (inside.contains(pid))
+		if (std::ranges::binary_search(inside, pid))
 			return false;
 		Result<target::TaskStat> stat = target::read_task_stat(fmt::format("/proc/{}/stat", pid));
 		if (!stat)
@@ -249,34 +261,40 @@ Result<> find_leaks(iterators::FileReader &reader, std::span<const SharedObjects
 	suspect_pipes(reader, fds, ctx, suspects);
 	suspect_peers(reader, fds, ctx, suspects);
 	suspect_files(reader, fds, ctx, suspects);
-	suspect_processes(tree, suspects);
+	std::vector<ProcessPart> parts = parts_of(tree);
 
 	std::vector<uint64_t> wanted;
+	wanted.reserve(suspects.size() + parts.size());
+	for (const ProcessPart &part : parts)
+		wanted.push_back(part.address);
 	for (const auto &[address, suspect] : suspects)
 		wanted.push_back(address);
-	TRY(reader.find_holders(wanted));
 	// What we borrowed of the target does not count, nor does the target.
-	std::set<uint32_t> inside = {static_cast<uint32_t>(::getpid())};
+	std::vector<uint32_t> inside = {static_cast<uint32_t>(::getpid())};
 	for (const images::Process &process : ctx.document->processes())
-		inside.insert(process.pid());
+		inside.push_back(process.pid());
+	std::ranges::sort(inside);
+	TRY(reader.find_holders(wanted, inside));
 	std::map<uint64_t, std::set<std::string>> outside;
-	std::set<uint64_t> held_inside;
-	for (const holder_record &holder : reader.holders()) {
-		if (inside.contains(holder.pid))
-			held_inside.insert(holder.object);
-		else if (is_outside(inside, holder.pid))
+	for (const holder_record &holder : reader.holders())
+		if (is_outside(inside, holder.pid))
 			outside[holder.object].insert(name_of(holder));
+	auto refuse = [&ctx](const std::string &object, const std::string &what, const std::string &names) {
+		ctx.refuse(object, what + " " + names + ", outside of the tree",
+			   "dump a tree that holds both sides, or accept the loss: --leak all=ignore");
+	};
+	for (const ProcessPart &part : parts) {
+		auto names = outside.find(part.address);
+		// Of a process that has ended since the address may be that of another's by now.
+		if (names != outside.end() && reader.is_held_inside(part.address))
+			refuse(fmt::format("pid {}", part.pid), part.what, join(names->second));
 	}
 	for (const auto &[address, suspect] : suspects) {
-		// Of a process that has ended since; the address may be that of another's by now.
-		if (suspect.of_process && !held_inside.contains(address))
-			continue;
 		std::string names = join(outside[address]);
 		if (names.empty() && suspect.certain)
 			names = "no open fd of any process (in flight in a socket, or closed meanwhile)";
 		if (!names.empty())
-			ctx.refuse(suspect.object, suspect.what + " " + names + ", outside of the tree",
-				   "dump a tree that holds both sides, or accept the loss: --leak all=ignore");
+			refuse(suspect.object, suspect.what, names);
 	}
 	return {};
 }

@@ -42,10 +42,17 @@ static std::string owner_of(const images::Document &document, const images::Memo
 	return fmt::format("pid {}", pid);
 }
 
-static void refuse_mapping(const Vma &vma, const std::string &object, Findings &findings)
+// For a finding only: it looks for the owner among all processes.
+static std::string name_of(const Vma &vma, const images::Document &document, const images::Memory &memory)
+{
+	return fmt::format("mapping {:x}-{:x} of {}", vma.start(), vma.end(), owner_of(document, memory));
+}
+
+static void refuse_mapping(const Vma &vma, const images::Document &document, const images::Memory &memory,
+			   Findings &findings)
 {
 	auto refuse = [&](const char *state, const char *hint) {
-		findings.push_back(Error(Code::kUnsupported, state).on(object).with_hint(hint));
+		findings.push_back(Error(Code::kUnsupported, state).on(name_of(vma, document, memory)).with_hint(hint));
 	};
 	if (const char *obstacle = obstacle_of(vma.kind()))
 		refuse(obstacle, "unmap it before the dump, or take a --forensic one");
@@ -59,8 +66,7 @@ static void refuse_mapping(const Vma &vma, const std::string &object, Findings &
 
 // mmap(2) of such a memfd takes the right to write away for good, which an earlier mapping has still; restore maps
 // before it seals (mm/shmem.c: shmem_mmap()).
-static void refuse_sealed_mappings(const images::Document &document, const images::Memory &memory,
-				   const std::string &owner, Findings &findings)
+static void refuse_sealed_mappings(const images::Document &document, const images::Memory &memory, Findings &findings)
 {
 	constexpr uint32_t kFutureWrite = 0x10; // F_SEAL_FUTURE_WRITE
 	constexpr uint32_t kFmodeWrite = 2;
@@ -72,8 +78,7 @@ static void refuse_sealed_mappings(const images::Document &document, const image
 				findings.push_back(
 					Error(Code::kUnsupported,
 					      "maps a memfd after it was sealed by F_SEAL_FUTURE_WRITE")
-						.on(fmt::format("mapping {:x}-{:x} of {}", vma.start(), vma.end(),
-								owner))
+						.on(name_of(vma, document, memory))
 						.with_hint("map it through a descriptor that is open for reading "
 							   "only"));
 	}
@@ -101,8 +106,7 @@ static const char *obstacle_of(const images::Memory &memory, int index, const im
 	return begins && ends ? nullptr : "is a System V segment of which a part was unmapped, or moved";
 }
 
-static void refuse_segments(const images::Document &document, const images::Memory &memory, const std::string &owner,
-			    Findings &findings)
+static void refuse_segments(const images::Document &document, const images::Memory &memory, Findings &findings)
 {
 	for (int i = 0; i < memory.vmas_size(); i++) {
 		const Vma &vma = memory.vmas(i);
@@ -113,20 +117,18 @@ static void refuse_segments(const images::Document &document, const images::Memo
 		const char *obstacle =
 			obstacle_of(memory, i, object == document.shared_memory().end() ? nullptr : &*object);
 		if (obstacle)
-			findings.push_back(
-				Error(Code::kUnsupported, obstacle)
-					.on(fmt::format("mapping {:x}-{:x} of {}", vma.start(), vma.end(), owner))
-					.with_hint("detach it before the dump"));
+			findings.push_back(Error(Code::kUnsupported, obstacle)
+						   .on(name_of(vma, document, memory))
+						   .with_hint("detach it before the dump"));
 	}
 }
 
 void refuse_unsupported_memory(const images::Memory &memory, const images::Document &document, Findings &findings)
 {
-	std::string owner = owner_of(document, memory);
-	refuse_sealed_mappings(document, memory, owner, findings);
-	refuse_segments(document, memory, owner, findings);
+	refuse_sealed_mappings(document, memory, findings);
+	refuse_segments(document, memory, findings);
 	for (const Vma &vma : memory.vmas())
-		refuse_mapping(vma, fmt::format("mapping {:x}-{:x} of {}", vma.start(), vma.end(), owner), findings);
+		refuse_mapping(vma, document, memory, findings);
 }
 
 void refuse_unsupported_memory(const images::Document &document, Findings &findings)

@@ -7,15 +7,14 @@
 #include <cstring>
 
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <sys/stat.h>
 
 #include "images/descriptors.h"
+#include "user/collect/whole_process.h"
 
 namespace bpfckpt::policy {
 
-static constexpr uint64_t kAsked =
-	1ULL << CAP_SYS_ADMIN | 1ULL << CAP_SYS_PTRACE | 1ULL << CAP_NET_ADMIN | 1ULL << CAP_SYSLOG;
+static constexpr uint64_t kAsked = collect::kOpenersPrivileges;
 
 bool asks_who_opened(const images::File &file)
 {
@@ -78,7 +77,7 @@ static bool can_be_opened(const images::File &file, const images::Process &opene
 
 // Groups are compared by the object that holds them, which stays the same until setgroups(2): restore calls that for
 // both, so of a restored process that has groups, a second dump is refused.
-static bool are_equal(const opener_record &opener, const task_record &task)
+static bool are_equal(const opener_record &opener, const task_common_record &task)
 {
 	task_credentials one = opener.credentials;
 	task_credentials other = task.credentials;
@@ -88,7 +87,7 @@ static bool are_equal(const opener_record &opener, const task_record &task)
 	return memcmp(&one, &other, sizeof(one)) == 0 && opener.user_ns == task.namespaces.user;
 }
 
-void refuse_other_openers(const iterators::FileReader &files, std::span<const task_record> tasks,
+void refuse_other_openers(const iterators::FileReader &files, const iterators::TaskRecords &records,
 			  collect::Context &context)
 {
 	for (const opener_record &opener : files.openers()) {
@@ -107,9 +106,9 @@ void refuse_other_openers(const iterators::FileReader &files, std::span<const ta
 			continue;
 		}
 		uint32_t tid = acting_thread(*process)->tid();
-		auto task = std::ranges::find(tasks, tid, &task_record::tid);
+		auto task = std::ranges::find(records.tasks, tid, &task_record::tid);
 		std::string object = fmt::format("pid {} ({})", process->pid(), process->comm());
-		if (task == tasks.end() || !are_equal(opener, *task))
+		if (task == records.tasks.end() || !are_equal(opener, records.common_of(*task)))
 			context.refuse(
 				object,
 				fmt::format("{} was opened with other credentials than it has now", file->path()),

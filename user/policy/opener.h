@@ -8,7 +8,7 @@
 
 #include "images/document.pb.h"
 #include "iterators/file_reader.h"
-#include "iterators/task_record.h"
+#include "iterators/task_reader.h"
 #include "user/collect/context.h"
 
 namespace bpfckpt::policy {
@@ -28,7 +28,7 @@ struct ProcPath {
 [[nodiscard]] ProcPath proc_path_of(const images::File &file);
 
 // After collect_files(): those that another than opener_of() has opened are findings.
-void refuse_other_openers(const iterators::FileReader &files, std::span<const task_record> tasks,
+void refuse_other_openers(const iterators::FileReader &files, const iterators::TaskRecords &records,
 			  collect::Context &context);
 
 } // namespace bpfckpt::policy

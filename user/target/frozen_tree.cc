@@ -6,12 +6,15 @@
 #include <utility>
 
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 
 #include "user/target/borrowed_syscall.h"
 #include "user/target/freeze_checks.h"
 #include "user/target/frozen_tree_state.h"
 #include "user/target/thread_stop.h"
 #include "user/target/tree_scan.h"
+#include "user/util/id_set.h"
+#include "user/util/io.h"
 
 namespace bpfckpt::target {
 
@@ -89,10 +92,26 @@ Result<size_t> FrozenTree::State::add_new_threads(FrozenProcess *process)
 	return added;
 }
 
+// A pidfd for each, and as many again for what else is opened. Where there is no room a file of /proc that cannot be
+// opened would look like a process that is gone.
+static Result<> make_room_for(size_t processes)
+{
+	constexpr size_t kOthers = 1024;
+	rlimit limit = {};
+	while (!::getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < 2 * processes + kOthers)
+		if (!raise_hard_file_limit())
+			break;
+	if (limit.rlim_cur < processes + kOthers / 4)
+		return errno_error(EMFILE, "cannot hold {} processes", processes);
+	return {};
+}
+
 Result<size_t> FrozenTree::State::add_new_children()
 {
 	std::vector<ParentTasks> parents;
+	IdSet known(processes.size());
 	for (const FrozenProcess &process : processes) {
+		known.insert(static_cast<uint32_t>(process.pid));
 		ParentTasks parent = {process.pid, {}};
 		for (const FrozenThread &thread : process.threads)
 			parent.tids.push_back(thread.tid);
@@ -100,8 +119,13 @@ Result<size_t> FrozenTree::State::add_new_children()
 			parents.push_back(std::move(parent));
 	}
 	size_t added = 0;
-	for (const ChildProcess &child : TRY(list_children(parents))) {
-		if (process_of(child.pid))
+	std::vector<ChildProcess> children = TRY(list_children(parents));
+	std::erase_if(children, [&known](const ChildProcess &child) {
+		return known.contains(static_cast<uint32_t>(child.pid));
+	});
+	TRY(make_room_for(processes.size() + children.size()));
+	for (const ChildProcess &child : children) {
+		if (!known.insert(static_cast<uint32_t>(child.pid)))
 			continue;
 		auto stat = read_task_stat(fmt::format("/proc/{}/stat", child.pid));
 		if (!stat)

@@ -19,6 +19,8 @@ Result<PidRef> PidRef::open(pid_t pid)
 	ref.fd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
 	if (!ref.fd_.valid()) {
 		int err = errno;
+		if (err == EMFILE || err == ENFILE || err == ENOMEM)
+			return errno_error(err, "cannot hold it").on(fmt::format("pid {}", pid));
 		// pidfd_open(2) says EINVAL (6.1: ENOENT from 6.9 on) for a thread that is no leader.
 		if (pid > 0 && err != ESRCH && read_task_stat(fmt::format("/proc/{}/stat", pid)))
 			return make_error(Code::kUsage, "is a thread, not a process").on(fmt::format("pid {}", pid));

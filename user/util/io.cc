@@ -31,6 +31,16 @@ void raise_file_limit()
 	(void)::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+bool raise_hard_file_limit()
+{
+	rlimit limit = {};
+	if (::getrlimit(RLIMIT_NOFILE, &limit))
+		return false;
+	limit.rlim_max *= 2;
+	limit.rlim_cur = limit.rlim_max;
+	return ::setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
 Result<> write_all(int fd, std::span<const std::byte> bytes)
 {
 	while (!bytes.empty()) {

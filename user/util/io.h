@@ -16,6 +16,8 @@ Result<UniqueFd> open_at(int dir, const std::string &path, int flags, unsigned m
 
 // RLIMIT_NOFILE up to its hard limit: a tree has as many iterators and files as it has processes and objects.
 void raise_file_limit();
+// Beyond what was given to us, where we may; false: there is nothing more.
+bool raise_hard_file_limit();
 
 // Writes all bytes. Errors: that of write(2); ENOSPC is Code::kLimit.
 Result<> write_all(int fd, std::span<const std::byte> bytes);
