@@ -99,7 +99,9 @@ TEST_F(QueuePiecesTest, what_cannot_be_read_says_why)
 {
 	pieces_ = {piece(kPageBytes, 0, 5)};
 	lengths_ = {5};
-	EXPECT_THAT(refusal(kPageSize), HasSubstr("would have to be read"));
+	EXPECT_EQ(refusal(kPageSize), "");
+	EXPECT_THAT(refusal(kPageSize - 1), HasSubstr("more than is read"));
+	EXPECT_THAT(refusal(4), HasSubstr("more than is read"));
 	pieces_[0].problem = QUEUE_STALE;
 	EXPECT_THAT(refusal(), HasSubstr("not been read from the disk"));
 	pieces_[0].problem = QUEUE_ZERO_COPY;

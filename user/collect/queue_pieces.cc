@@ -19,6 +19,11 @@ static const char *reason_of(uint32_t problem)
 	}
 }
 
+static Error too_much()
+{
+	return {Code::kUnsupported, "all queues of that kind have more than is read of them"};
+}
+
 // A frozen queue does not change: what was counted is what is found, or something is not understood.
 static Result<> check(std::span<const queue_piece_record> pieces, std::span<const uint32_t> lengths,
 		      uint64_t most_bytes)
@@ -31,11 +36,10 @@ static Result<> check(std::span<const queue_piece_record> pieces, std::span<cons
 		if (piece.message >= found.size())
 			return Error(Code::kUnsupported, "it has more messages than were counted");
 		found[piece.message] += piece.length;
-		// Each piece may begin and end in a page of its own.
-		bytes += piece.length + 2 * kPageSize;
+		bytes += piece.length;
 	}
 	if (bytes > most_bytes)
-		return make_error(Code::kUnsupported, "more than {} MiB would have to be read", most_bytes >> 20);
+		return too_much();
 	if (!std::ranges::equal(found, lengths))
 		return Error(Code::kUnsupported, "its messages have other lengths than were counted");
 	return {};
@@ -55,6 +59,8 @@ Result<QueuePieces> QueuePieces::place(std::span<const queue_piece_record> piece
 			placed.pieces_.push_back({start, piece.length, piece.message});
 	}
 	placed.add_pages();
+	if (placed.pages_.size() * kPageSize > most_bytes)
+		return too_much();
 	return placed;
 }
 
