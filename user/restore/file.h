@@ -93,6 +93,8 @@ Result<UniqueFd> open_inotify(const images::File &file);
 
 using OpenedFiles = std::vector<std::pair<uint32_t, UniqueFd>>;
 
+// What was in a pipe, as it was cut into packets.
+Result<> write_packets(int fd, const images::Pipe &pipe);
 // All files of one object: both ends of a pipe or socket pair, a FIFO, a memfd or a deleted file opened more than once.
 Result<OpenedFiles> open_pipe(std::span<const images::File *const> files);
 Result<OpenedFiles> open_fifo(std::span<const images::File *const> files);

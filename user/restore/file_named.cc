@@ -3,9 +3,11 @@
 #include "user/restore/file.h"
 
 #include <algorithm>
+#include <climits>
 #include <optional>
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -74,6 +76,42 @@ Result<UniqueFd> open_as(const images::File &file, const images::Process &opener
 	return fd;
 }
 
+// Without taking it: tee(2) shares the pages.
+static Result<std::string> peek_pipe(int pipe, size_t size)
+{
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
+		return errno_error(errno, "cannot create a pipe");
+	UniqueFd reader(ends[0]);
+	UniqueFd writer(ends[1]);
+	std::string bytes(size, '\0');
+	if (fcntl(writer.get(), F_SETPIPE_SZ, fcntl(pipe, F_GETPIPE_SZ)) < 0 ||
+	    tee(pipe, writer.get(), INT_MAX, SPLICE_F_NONBLOCK) < 0)
+		return errno_error(errno, "cannot look into a pipe");
+	size_t filled = 0;
+	for (ssize_t got = 1; got > 0 && filled < size; filled += static_cast<size_t>(std::max<ssize_t>(got, 0)))
+		got = read(reader.get(), bytes.data() + filled, size - filled);
+	bytes.resize(filled);
+	return bytes;
+}
+
+// A FIFO is one pipe to all who have it open, and keeps what is in it as long as there are any: a ring of the program,
+// too, until a worker of the kernel has taken it apart (io_uring/io_uring.c: io_ring_exit_work()).
+static Result<bool> has_content_still(int fifo, const images::File &file)
+{
+	int unread = 0;
+	if (ioctl(fifo, FIONREAD, &unread))
+		return errno_error(errno, "cannot ask what is in it").on(name_of(file));
+	if (!unread)
+		return false;
+	if (static_cast<size_t>(unread) != file.pipe().data().size() ||
+	    TRY(peek_pipe(fifo, file.pipe().data().size())) != file.pipe().data())
+		return make_error(Code::kMismatch, "others have it open, and {} bytes in it", unread)
+			.on(name_of(file))
+			.with_hint("read them, or end these processes");
+	return true;
+}
+
 Result<OpenedFiles> open_fifo(std::span<const images::File *const> files)
 {
 	std::optional<LentName> lent;
@@ -88,8 +126,8 @@ Result<OpenedFiles> open_fifo(std::span<const images::File *const> files)
 		opened.emplace_back(file->id(), std::move(fd));
 		if (file->pipe().size())
 			fcntl(keeper.get(), F_SETPIPE_SZ, file->pipe().size());
-		if (!file->pipe().data().empty())
-			TRY(write_all(keeper.get(), as_bytes(file->pipe().data())));
+		if (!file->pipe().data().empty() && !TRY(has_content_still(keeper.get(), *file)))
+			TRY(write_packets(keeper.get(), file->pipe()));
 	}
 	if (lent && lent->is_new())
 		TRY(lent->set_attributes(*files[0]));

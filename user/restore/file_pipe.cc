@@ -19,7 +19,7 @@ namespace bpfckpt::restore {
 using target::SyscallBatch;
 
 // A write in packet mode (O_DIRECT) is a packet of its own; the others may run together.
-static Result<> write_packets(int fd, const images::Pipe &pipe)
+Result<> write_packets(int fd, const images::Pipe &pipe)
 {
 	std::span<const std::byte> data = as_bytes(pipe.data());
 	int flags = fcntl(fd, F_GETFL);
