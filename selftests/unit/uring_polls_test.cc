@@ -20,14 +20,18 @@ protected:
 		item_ = epoll_.mutable_epoll()->add_items();
 		item_->set_file(1);
 		item_->set_events(EPOLLIN | EPOLLERR | EPOLLHUP);
+		request_.set_multishot(true);
 	}
-	bool is_possible()
+	std::string obstacle()
 	{
-		return may_be_ready(document_, epoll_, [this](uint32_t id) { return id == 1 ? &file_ : nullptr; });
+		return epoll_obstacle(document_, request_, epoll_,
+				      [this](uint32_t id) { return id == 1 ? &file_ : nullptr; });
 	}
+	bool is_possible() { return !obstacle().empty(); }
 
 	images::Document document_;
 	images::File epoll_, file_;
+	images::Request request_;
 	images::EpollItem *item_;
 };
 
@@ -44,6 +48,8 @@ TEST_F(UringPolls, an_epoll_instance_is_ready_if_a_file_on_its_list_may_be)
 	EXPECT_FALSE(is_possible()) << "it was read since";
 	item_->set_events(EPOLLIN | EPOLLOUT);
 	EXPECT_TRUE(is_possible());
+	request_.set_woken(true);
+	EXPECT_FALSE(is_possible()) << "it is to be told";
 }
 
 TEST_F(UringPolls, the_end_of_a_pipe_counts)
@@ -63,8 +69,24 @@ TEST_F(UringPolls, of_what_changes_by_itself_nothing_is_known)
 		file_.set_kind(kind);
 		EXPECT_TRUE(is_possible()) << kind;
 	}
+	request_.set_woken(true);
+	EXPECT_TRUE(is_possible());
 	item_->set_file(2);
 	EXPECT_TRUE(is_possible()) << "no such file";
+	request_.set_multishot(false);
+	EXPECT_FALSE(is_possible());
+}
+
+TEST_F(UringPolls, signals_are_events_of_who_watches_for_them)
+{
+	request_.set_multishot(false);
+	file_.mutable_signalfd();
+	EXPECT_THAT(obstacle(), HasSubstr("watches signals"));
+	file_.clear_signalfd();
+	file_.mutable_epoll();
+	EXPECT_EQ(obstacle(), "");
+	file_.mutable_epoll()->add_items()->set_file(1);
+	EXPECT_THAT(obstacle(), HasSubstr("watches signals")) << "nobody knows how deep it goes";
 }
 
 TEST_F(UringPolls, a_process_that_has_ended_is_told_by_its_descriptor)

@@ -141,13 +141,12 @@ std::string RingCheck::poll_obstacle_of(const images::Ring &ring, const images::
 	const images::File *file = file_of(request.file());
 	if (!file)
 		return {};
-	if (request.opcode() != images::IORING_OP_POLL_ADD || !request.multishot())
+	if (request.opcode() != images::IORING_OP_POLL_ADD)
 		return {};
-	if (is_of_zombie(document_, *file))
+	if (file->has_epoll())
+		return epoll_obstacle(document_, request, *file, by_id);
+	if (request.multishot() && is_of_zombie(document_, *file))
 		return "it repeats, and has told that a process has ended";
-	if (file->kind() == "epoll" && !request.woken() && may_be_ready(document_, *file, by_id))
-		return "it repeats, and has told of events that nobody has fetched from the epoll instance, or may "
-		       "have";
 	return {};
 }
 

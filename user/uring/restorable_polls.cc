@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
 #include <linux/io_uring.h>
 #include <sys/epoll.h>
 
@@ -16,6 +17,7 @@ namespace {
 constexpr uint32_t kModes = EPOLLET | EPOLLONESHOT | EPOLLWAKEUP | EPOLLEXCLUSIVE;
 constexpr uint32_t kInput = EPOLLIN | EPOLLPRI | EPOLLRDNORM | EPOLLRDBAND | EPOLLMSG | EPOLLRDHUP;
 constexpr uint32_t kAlways = EPOLLERR | EPOLLHUP;
+constexpr int kMostNested = 5; // EP_MAX_NESTS, and one more
 
 template <class Signals>
 bool has_one_of(const Signals &pending, uint64_t mask)
@@ -48,7 +50,28 @@ bool is_quiet(const images::File &file)
 		return !file.inotify().pending_events();
 	if (kind == "socket")
 		return has_no_input(file.socket());
-	return kind == "pidfd"; // of a process that lives: may_be_ready()
+	return kind == "pidfd"; // of a process that lives: is_steady()
+}
+
+using FileOf = std::function<const images::File *(uint32_t)>;
+
+// Any signal wakes who waits for one, and whoever polls the epoll instance takes it for an event (fs/eventpoll.c:
+// ep_poll_callback()).
+bool watches_signals(const images::File &epoll, const FileOf &file_of, int depth)
+{
+	return std::ranges::any_of(epoll.epoll().items(), [&](const images::EpollItem &item) {
+		const images::File *file = file_of(item.file());
+		if (!file || !file->has_epoll())
+			return file && file->has_signalfd();
+		return !depth || watches_signals(*file, file_of, depth - 1);
+	});
+}
+
+// What was on the list once is there until somebody looks, also if it has been read since (ep_send_events()).
+bool may_be_told(const images::EpollItem &item, const images::File &file)
+{
+	bool reads_only = !(item.events() & ~(kModes | kInput | kAlways));
+	return item.ready() && !(reads_only && is_quiet(file));
 }
 
 // Made again it tells the same, or of what has come since.
@@ -104,18 +127,24 @@ std::string signalfd_obstacle(const images::Request &request, const images::File
 	return {};
 }
 
-// What was on the list once is there until somebody looks, also if it has been read since (fs/eventpoll.c:
-// ep_send_events()).
-bool may_be_ready(const images::Document &document, const images::File &epoll,
-		  const std::function<const images::File *(uint32_t)> &file_of)
+std::string epoll_obstacle(const images::Document &document, const images::Request &request, const images::File &epoll,
+			   const FileOf &file_of)
 {
-	return std::ranges::any_of(epoll.epoll().items(), [&](const images::EpollItem &item) {
+	if (watches_signals(epoll, file_of, kMostNested))
+		return "the epoll instance watches signals, and would tell of those that a restore sends";
+	if (!request.multishot())
+		return {};
+	for (const images::EpollItem &item : epoll.epoll().items()) {
 		const images::File *file = file_of(item.file());
 		if (!file || !is_steady(document, *file))
-			return true;
-		bool reads_only = !(item.events() & ~(kModes | kInput | kAlways));
-		return item.ready() && !(reads_only && is_quiet(*file));
-	});
+			return fmt::format(
+				"it repeats, and whether a {} that the epoll instance watches is ready cannot "
+				"be told beforehand",
+				file ? file->kind() : "file");
+		if (!request.woken() && may_be_told(item, *file))
+			return "it repeats, and has told of events that nobody has fetched from the epoll instance";
+	}
+	return {};
 }
 
 } // namespace bpfckpt::uring

@@ -23,9 +23,10 @@ namespace bpfckpt::uring {
 [[nodiscard]] std::string signalfd_obstacle(const images::Request &request, const images::File &signalfd,
 					    const Maker &submitter);
 
-// Something that is on its list at the dump, or may be when it is made again, could be ready.
-[[nodiscard]] bool may_be_ready(const images::Document &document, const images::File &epoll,
-				const std::function<const images::File *(uint32_t)> &file_of);
+// The same of a poll of an epoll instance.
+[[nodiscard]] std::string epoll_obstacle(const images::Document &document, const images::Request &request,
+					 const images::File &epoll,
+					 const std::function<const images::File *(uint32_t)> &file_of);
 
 // It ends when its parent can be told, after the counters of rings are right (user/restore/build.cc).
 [[nodiscard]] bool is_of_zombie(const images::Document &document, const images::File &file);
