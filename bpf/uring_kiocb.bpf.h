@@ -353,7 +353,8 @@ static __always_inline void emit_fields(struct uring_request_record *record, str
 
 #define BUFFER_SELECT (1 << 5) /* IOSQE_BUFFER_SELECT, and of io_kiocb.flags, too */
 
-/* A read that has taken a buffer of a classic group keeps it: since v6.18, while it waits. Its flags tell whether. */
+/* A read that has taken a buffer of a classic group keeps it while it waits (seen on v6.12 and v6.18). Its flags tell
+ * whether. */
 static __always_inline void copy_taken_buffer(const struct uring_request_record *record)
 {
 	if (record->opcode == OP_READ && record->req_flags & BUFFER_SELECT)

@@ -102,7 +102,7 @@ TEST(UringProvided, sends_of_several_buffers_of_an_incremental_ring_are_refused)
 		    {"0", "incremental bundle"});
 }
 
-// Since v6.18 a read keeps the buffer that it has taken.
+// A read keeps the buffer that it has taken.
 TEST(UringProvided, reads_with_a_classic_buffer_and_those_that_find_none)
 {
 	for (unsigned flags : {0U, kSingleIssuer | kDeferTaskrun, kSqpoll})

@@ -39,13 +39,13 @@ static void decode_common(const RequestSource &source, images::Request &request,
 }
 
 // It reads no more than it had asked for then, and no more than there is room in the buffer: rw.len, as the SQE has it.
-static std::string decode_taken_buffer(const RequestSource &source, images::Request &request)
+static std::string decode_taken_buffer(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
 	iterators::KernelObject buffer(*source.layout, "io_buffer", source.taken_buffer);
-	bool is_it = !source.taken_buffer.empty() && buffer.get("addr") == source.command("io_rw").get("addr") &&
-		     buffer.get("bgid") == request.buffer_group();
-	if (!is_it)
+	if (source.taken_buffer.empty() || buffer.get("addr") != source.command("io_rw").get("addr"))
 		return "which provided buffer it has taken is not known";
+	sqe.buf_group = static_cast<uint16_t>(buffer.get("bgid"));
+	request.set_buffer_group(sqe.buf_group);
 	request.set_taken_buffer(static_cast<uint32_t>(buffer.get("bid")));
 	request.set_address(buffer.get("addr"));
 	request.set_length(static_cast<uint32_t>(buffer.get("len")));
@@ -66,7 +66,7 @@ std::string decode_rw(const RequestSource &source, images::Request &request, io_
 		request.set_buffer_index(sqe.buf_index);
 	}
 	if (selects && source.has_flag("REQ_F_BUFFER_SELECTED"))
-		return decode_taken_buffer(source, request);
+		return decode_taken_buffer(source, request, sqe);
 	if (request.bytes_done() && !selects) {
 		// The rest of it; ki_pos has moved on already.
 		auto done = static_cast<uint32_t>(request.bytes_done());
