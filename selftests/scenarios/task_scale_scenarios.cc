@@ -35,9 +35,9 @@ TEST(TaskScale, ten_thousand_threads_are_dumped_in_a_hundred_megabytes)
 	expect_small_dumps("threads", 10'000);
 }
 
-TEST(TaskScale, eight_thousand_processes_are_dumped_in_a_hundred_megabytes)
+TEST(TaskScale, six_thousand_processes_are_dumped_in_a_hundred_megabytes)
 {
-	expect_small_dumps("processes", 8000);
+	expect_small_dumps("processes", 6000);
 }
 
 } // namespace bpfckpt::selftests

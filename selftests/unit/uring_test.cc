@@ -90,7 +90,8 @@ TEST(UringBuffer, a_page_is_looked_for_in_all_mappings_that_can_have_it)
 		vmas[i].end = vmas[i].start + (i == 0 ? uint64_t{200} : 4) * 4096;
 		vmas[i].pgoff = first[i];
 	}
-	const iterators::AddressSpace space = {.mm = &mm, .vmas = std::span<const vma_record>(vmas), .pids = {7}, .tid = 7};
+	const iterators::AddressSpace space = {
+		.mm = &mm, .vmas = std::span<const vma_record>(vmas), .pids = {7}, .tid = 7};
 	MappingIndex index({&space, 1});
 	std::set<uint64_t> found;
 	EXPECT_TRUE(index.search(103, [&](const iterators::AddressSpace &, uint64_t address) {

@@ -120,9 +120,8 @@ Result<size_t> FrozenTree::State::add_new_children()
 	}
 	size_t added = 0;
 	std::vector<ChildProcess> children = TRY(list_children(parents));
-	std::erase_if(children, [&known](const ChildProcess &child) {
-		return known.contains(static_cast<uint32_t>(child.pid));
-	});
+	std::erase_if(children,
+		      [&known](const ChildProcess &child) { return known.contains(static_cast<uint32_t>(child.pid)); });
 	TRY(make_room_for(processes.size() + children.size()));
 	for (const ChildProcess &child : children) {
 		if (!known.insert(static_cast<uint32_t>(child.pid)))
