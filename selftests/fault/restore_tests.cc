@@ -300,10 +300,8 @@ class FaultFull : public FaultRestore, public testing::WithParamInterface<FullTa
 TEST_P(FaultFull, is_named_and_leaves_nothing)
 {
 	const FullTable &full = GetParam();
-#ifdef __SANITIZE_ADDRESS__
-	if (full.number == SYS_pipe2)
+	if (is_sanitized() && full.number == SYS_pipe2)
 		GTEST_SKIP() << "UndefinedBehaviorSanitizer asks pipes which memory it may read";
-#endif
 	ASSERT_TRUE(dumped(full.program));
 	fs::path fault_errno = fs::read_symlink("/proc/self/exe").parent_path() / "fault_errno";
 	Args args{fault_errno, std::to_string(full.number), std::to_string(full.error)};
@@ -336,9 +334,8 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST_F(FaultRestore, a_limit_of_memory_is_named)
 {
-#ifdef __SANITIZE_ADDRESS__
-	GTEST_SKIP() << "AddressSanitizer reserves terabytes of address space";
-#endif
+	if (is_sanitized())
+		GTEST_SKIP() << "AddressSanitizer reserves terabytes of address space";
 	ASSERT_TRUE(dumped("harness_idle"));
 	Args restore = command();
 	Args args{"prlimit", "--as=100000000", "setpriv", "--bounding-set=-sys_resource"};

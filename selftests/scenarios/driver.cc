@@ -39,6 +39,11 @@ std::string bpfckpt_path()
 	return given ? given : (build_dir() / "bpfckpt").string();
 }
 
+bool is_sanitized()
+{
+	return getenv("TEST_SANITIZED");
+}
+
 std::string contents_of(int fd)
 {
 	std::string text(static_cast<size_t>(lseek(fd, 0, SEEK_END)), '\0');

@@ -54,6 +54,8 @@ std::string contents_of(int fd);
 
 // bpfckpt under test: $BPFCKPT, or the one of this build.
 std::string bpfckpt_path();
+// That it has sanitizers: TEST_SANITIZED, set by `make asan`.
+bool is_sanitized();
 Output bpfckpt(Args args, milliseconds deadline = kDeadline);
 
 // A fact of a program, a JSON number, or a JSON string with a number in it (64 bit in protobuf's JSON).

@@ -11,9 +11,8 @@ constexpr long kMaxRssKb = 100 << 10;
 // Once as it goes on, and once as it ends, which is dumped while it is stopped.
 void expect_small_dumps(const char *what, int count)
 {
-#ifdef __SANITIZE_ADDRESS__
-	GTEST_SKIP() << "AddressSanitizer takes memory of its own";
-#endif
+	if (is_sanitized())
+		GTEST_SKIP() << "AddressSanitizer takes memory of its own";
 	Scenario s;
 	SCENARIO_START(s, "task_many", {what, std::to_string(count)});
 	Args command{"dump", "-t", std::to_string(s.pid()), "--stats", "json", "-D"};

@@ -133,9 +133,8 @@ TEST(UringScenario, ten_thousand_polls_on_ten_thousand_fixed_files)
 
 TEST(UringScenario, ten_thousand_polls_are_printed_in_little_memory)
 {
-#ifdef __SANITIZE_ADDRESS__
-	GTEST_SKIP() << "AddressSanitizer reserves terabytes of address space";
-#endif
+	if (is_sanitized())
+		GTEST_SKIP() << "AddressSanitizer reserves terabytes of address space";
 	Scenario scenario;
 	SCENARIO_START(scenario, "uring_many");
 	// Stacks of threads count, too; what is printed must not be in memory as a whole.
