@@ -32,6 +32,11 @@ ThreadsById threads_of(const target::FrozenTree &tree)
 	return threads;
 }
 
+bool restarts_call(const target::FrozenThread &thread)
+{
+	return thread.syscall && thread.syscall->message.nr() == SYS_restart_syscall;
+}
+
 // Registers and interrupted system calls, which only a stopped thread has. Of those that are not whole, the calls that
 // are looked at once more.
 void add_registers(const target::FrozenTree &tree, collect::Context &context)
@@ -39,9 +44,8 @@ void add_registers(const target::FrozenTree &tree, collect::Context &context)
 	ThreadsById threads = threads_of(tree);
 	for (images::Process &process : *context.document->mutable_processes()) {
 		bool lean = collect::is_lean(process, context);
-		if (auto it = threads.find(process.pid()); process.threads().empty() && it != threads.end() &&
-							   it->second->syscall &&
-							   it->second->syscall->message.nr() == SYS_restart_syscall) {
+		if (auto it = threads.find(process.pid());
+		    process.threads().empty() && it != threads.end() && restarts_call(*it->second)) {
 			images::Thread &only = *process.add_threads();
 			only.set_tid(process.pid());
 			only.set_comm(process.comm());
@@ -50,11 +54,13 @@ void add_registers(const target::FrozenTree &tree, collect::Context &context)
 			auto it = threads.find(thread.tid());
 			if (it == threads.end())
 				continue;
-			const auto &syscall = it->second->syscall;
-			if (!lean)
+			if (!lean) {
 				tree.describe(*it->second, &thread);
-			else if (syscall && syscall->message.nr() == SYS_restart_syscall)
-				*thread.mutable_syscall() = syscall->message;
+			} else if (restarts_call(*it->second)) {
+				images::Thread whole; // with its deadline, which may not have been looked for before
+				tree.describe(*it->second, &whole);
+				thread.mutable_syscall()->Swap(whole.mutable_syscall());
+			}
 		}
 	}
 }
