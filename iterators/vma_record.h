@@ -48,7 +48,7 @@ struct mm_auxv_record {
 	__u32 count; /* valid ones */
 	__u32 reserved;
 };
-RECORD_LAYOUT(mm_auxv_record, MM_AUXV_WORDS * 8 + 8, count, MM_AUXV_WORDS * 8);
+RECORD_LAYOUT(mm_auxv_record, 520, count, 512);
 
 struct vma_record {
 	__u64 start, end;
