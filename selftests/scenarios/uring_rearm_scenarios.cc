@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Requests that wait come back: submitted again, and told once.
+#include <functional>
 #include <memory>
 
 #include <liburing.h>
@@ -35,6 +36,15 @@ void run_rearm(unsigned flags, size_t requests)
 		expect_complete(document["rings"][0], requests);
 	};
 	run_scenario("uring_rearm", options);
+}
+
+// Once in a plain ring, once in one whose issuer runs all task work: the program's first argument.
+void run_plain_and_deferred(const std::string &program, const std::function<void(const Json &)> &verify)
+{
+	for (unsigned flags : {0U, kSingleIssuer | kDeferTaskrun}) {
+		SCOPED_TRACE("flags " + std::to_string(flags));
+		run_scenario(program, {.args = {std::to_string(flags)}, .verify = verify});
+	}
 }
 
 } // namespace
@@ -169,77 +179,53 @@ TEST(UringRearm, a_second_dump_right_after_a_restore)
 
 TEST(UringRearm, vectors_of_parts_of_a_registered_buffer)
 {
-	for (unsigned flags : {0U, kSingleIssuer | kDeferTaskrun}) {
-		SCOPED_TRACE("flags " + std::to_string(flags));
-		ScenarioOptions options;
-		options.args = {std::to_string(flags)};
-		options.verify = [](const Json &document) {
-			ASSERT_EQ(document["rings"].size(), 2u);
-			const Json &ring = document["rings"][0];
-			expect_complete(ring, 5);
-			expect_complete(document["rings"][1], 2);
-			expect_request(ring, 1, "IORING_OP_READV_FIXED", "armed poll");
-			expect_request(ring, 3, "IORING_OP_WRITEV_FIXED", "armed poll");
-			expect_request(ring, 5, "IORING_OP_READV_FIXED", "link member");
-			for (unsigned request : {1U, 2U, 3U, 5U})
-				EXPECT_EQ(request_of(ring, request)["iovecs"].size(), 3u);
-		};
-		run_scenario("uring_fixed_vectors", options);
-	}
+	run_plain_and_deferred("uring_fixed_vectors", [](const Json &document) {
+		ASSERT_EQ(document["rings"].size(), 2u);
+		const Json &ring = document["rings"][0];
+		expect_complete(ring, 5);
+		expect_complete(document["rings"][1], 2);
+		expect_request(ring, 1, "IORING_OP_READV_FIXED", "armed poll");
+		expect_request(ring, 3, "IORING_OP_WRITEV_FIXED", "armed poll");
+		expect_request(ring, 5, "IORING_OP_READV_FIXED", "link member");
+		for (unsigned request : {1U, 2U, 3U, 5U})
+			EXPECT_EQ(request_of(ring, request)["iovecs"].size(), 3u);
+	});
 }
 
 // With a zombie and a stopped child, of which the program was told.
 TEST(UringRearm, signals_that_are_read_and_polled_for)
 {
-	for (unsigned flags : {0U, kSingleIssuer | kDeferTaskrun}) {
-		SCOPED_TRACE("flags " + std::to_string(flags));
-		ScenarioOptions options;
-		options.args = {std::to_string(flags)};
-		options.verify = [](const Json &document) {
-			ASSERT_EQ(document["rings"].size(), 1u);
-			expect_complete(document["rings"][0], 4);
-		};
-		run_scenario("uring_signals", options);
-	}
+	run_plain_and_deferred("uring_signals", [](const Json &document) {
+		ASSERT_EQ(document["rings"].size(), 1u);
+		expect_complete(document["rings"][0], 4);
+	});
 	run_refusal("uring_signals", "has told of a signal that is still pending", {}, {"0", "pending"});
 }
 
 TEST(UringRearm, an_epoll_instance_that_is_polled)
 {
-	for (unsigned flags : {0U, kSingleIssuer | kDeferTaskrun}) {
-		SCOPED_TRACE("flags " + std::to_string(flags));
-		ScenarioOptions options;
-		options.args = {std::to_string(flags)};
-		options.verify = [](const Json &document) {
-			ASSERT_EQ(document["rings"].size(), 1u);
-			expect_complete(document["rings"][0], 2);
-		};
-		run_scenario("uring_polled_epoll", options);
-	}
+	run_plain_and_deferred("uring_polled_epoll", [](const Json &document) {
+		ASSERT_EQ(document["rings"].size(), 1u);
+		expect_complete(document["rings"][0], 2);
+	});
 	run_refusal("uring_polled_epoll", "has told of events that nobody has fetched", {}, {"0", "told"});
 }
 
 // What they point to is the kernel's by now: path names, attributes, an event.
 TEST(UringRearm, names_attributes_and_events_that_the_kernel_has_copied)
 {
-	for (unsigned flags : {0U, kSingleIssuer | kDeferTaskrun}) {
-		SCOPED_TRACE("flags " + std::to_string(flags));
-		ScenarioOptions options;
-		options.args = {std::to_string(flags)};
-		options.verify = [](const Json &document) {
-			ASSERT_EQ(document["rings"].size(), 2u);
-			const Json &chain = document["rings"][0], &drained = document["rings"][1];
-			expect_complete(chain, 13);
-			expect_complete(drained, 4);
-			expect_request(chain, 2, "IORING_OP_MKDIRAT", "link member");
-			EXPECT_EQ(request_of(chain, 3)["path"], "to/nowhere");
-			EXPECT_EQ(request_of(chain, 5)["path2"], "renamed");
-			EXPECT_EQ(request_of(chain, 8)["path"].get<std::string>().size(), 2999u);
-			EXPECT_EQ(request_of(chain, 9)["attribute"], "user.path");
-			expect_request(drained, 16, "IORING_OP_UNLINKAT", "deferred");
-		};
-		run_scenario("uring_names", options);
-	}
+	run_plain_and_deferred("uring_names", [](const Json &document) {
+		ASSERT_EQ(document["rings"].size(), 2u);
+		const Json &chain = document["rings"][0], &drained = document["rings"][1];
+		expect_complete(chain, 13);
+		expect_complete(drained, 4);
+		expect_request(chain, 2, "IORING_OP_MKDIRAT", "link member");
+		EXPECT_EQ(request_of(chain, 3)["path"], "to/nowhere");
+		EXPECT_EQ(request_of(chain, 5)["path2"], "renamed");
+		EXPECT_EQ(request_of(chain, 8)["path"].get<std::string>().size(), 2999u);
+		EXPECT_EQ(request_of(chain, 9)["attribute"], "user.path");
+		expect_request(drained, 16, "IORING_OP_UNLINKAT", "deferred");
+	});
 }
 
 TEST(UringRearm, ten_thousand_polls_on_ten_thousand_fixed_files)
