@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "selftests/scenarios/driver.h"
+#include "selftests/scenarios/process.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <filesystem>
+
+#include <linux/sched.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace bpfckpt::selftests {
 
@@ -38,6 +46,63 @@ TEST(Restore, a_pid_in_use_is_named_and_nothing_is_created)
 		  std::string::npos)
 		<< restored.err;
 	EXPECT_TRUE(s.check_target());
+	EXPECT_TRUE(s.go());
+}
+
+namespace {
+
+// A session whose leader has ended, and is waited for: its number is no process, and in use all the same.
+class SessionOfNobody {
+public:
+	explicit SessionOfNobody(pid_t number)
+	{
+		clone_args clone = {};
+		clone.exit_signal = SIGCHLD;
+		clone.set_tid = reinterpret_cast<uint64_t>(&number);
+		clone.set_tid_size = 1;
+		long leader = syscall(SYS_clone3, &clone, sizeof(clone));
+		if (leader == 0) {
+			setsid();
+			if (fork() == 0)
+				for (;;)
+					pause();
+			_exit(0);
+		}
+		if (leader < 0)
+			return;
+		waitpid(static_cast<pid_t>(leader), nullptr, 0);
+		for (const ProcessStat &process : all_processes())
+			if (getsid(process.pid) == number)
+				member_ = process.pid;
+	}
+	~SessionOfNobody()
+	{
+		if (member_ > 0 && kill(member_, SIGKILL) == 0)
+			waitpid(member_, nullptr, 0);
+	}
+	SessionOfNobody(const SessionOfNobody &) = delete;
+	SessionOfNobody &operator=(const SessionOfNobody &) = delete;
+	[[nodiscard]] bool exists() const { return member_ > 0; }
+
+private:
+	pid_t member_ = 0; // ours, as an orphan: Scenario makes us a subreaper
+};
+
+} // namespace
+
+// The one that restores a root with a parent death signal takes numbers from where these are.
+TEST(Restore, helpers_do_without_numbers_of_sessions_without_a_leader)
+{
+	Scenario s;
+	SCENARIO_START(s, "task_credentials");
+	pid_t pid = std::min(32700, std::stoi(slurp("/proc/sys/kernel/pid_max")) - 1);
+	while (kill(pid, 0) == 0 || errno != ESRCH)
+		pid--;
+	SessionOfNobody session(pid);
+	ASSERT_TRUE(session.exists()) << pid;
+	ASSERT_LT(kill(pid, 0), 0);
+	ASSERT_EQ(s.dump({}).exit, 0);
+	ASSERT_TRUE(s.restore());
 	EXPECT_TRUE(s.go());
 }
 

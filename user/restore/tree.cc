@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <unordered_set>
 
 #include <linux/sched.h>
 #include <sys/prctl.h>
@@ -29,27 +28,10 @@ std::vector<std::pair<const images::Thread *, Tracee *>> Member::all_threads()
 	return all;
 }
 
-// Of no process, and wanted for none.
-static pid_t free_pid(const Plan &plan)
-{
-	std::unordered_set<pid_t> wanted;
-	for (const images::Process &process : plan.document->processes())
-		for (const images::Thread &thread : process.threads())
-			wanted.insert(static_cast<pid_t>(thread.tid()));
-	for (const TreeStep &step : plan.tree)
-		wanted.insert(step.pid);
-	pid_t pid = 32700; // below the smallest pid_max that is common
-	while (wanted.contains(pid) || ::access(fmt::format("/proc/{}", pid).c_str(), F_OK) == 0)
-		pid--;
-	return pid;
-}
-
 // While the tree is built its orphans come to us, so that we can reap them.
-Tree::Tree(const Plan &plan, const target::StubLayout &stub, bool outlive) : plan_(plan), stub_(stub)
+Tree::Tree(const Plan &plan, const target::StubLayout &stub, bool outlive)
+	: plan_(plan), stub_(stub), spare_pids_(plan), outlive_(outlive)
 {
-	const images::Process &root = *plan.processes.at(plan.root);
-	if (outlive && std::ranges::any_of(root.threads(), &images::Thread::parent_death_signal))
-		root_parent_ = free_pid(plan);
 	int reaper = 0;
 	prctl(PR_GET_CHILD_SUBREAPER, &reaper);
 	was_reaper_ = reaper != 0;
@@ -120,15 +102,32 @@ static std::unique_ptr<Member> new_member(const images::Process *image, Tracee t
 Result<> Tree::create_root()
 {
 	const images::Process *root = plan_.processes.at(plan_.root);
-	pid_t first = root_parent_ ? root_parent_ : plan_.root;
-	Result<Tracee> made = target::clone_stub_process(first, root_parent_ ? SIGCHLD : exit_signal_of(*root), stub_);
-	if (!made)
-		return clone_error(std::move(made).error(), first);
-	order_.push_back(first);
-	members_.emplace(first, new_member(root_parent_ ? nullptr : root, *made));
-	if (root_parent_)
+	if (outlive_ && std::ranges::any_of(root->threads(), &images::Thread::parent_death_signal)) {
+		TRY(create_root_parent());
 		return fork({.kind = TreeStep::kFork, .pid = plan_.root, .other = root_parent_});
+	}
+	Result<Tracee> made = target::clone_stub_process(plan_.root, exit_signal_of(*root), stub_);
+	if (!made)
+		return clone_error(std::move(made).error(), plan_.root);
+	order_.push_back(plan_.root);
+	members_.emplace(plan_.root, new_member(root, *made));
 	return {};
+}
+
+Result<> Tree::create_root_parent()
+{
+	for (;;) {
+		pid_t pid = TRY(spare_pids_.next());
+		Result<Tracee> made = target::clone_stub_process(pid, SIGCHLD, stub_);
+		if (!made && made.error().sys_errno == EEXIST)
+			continue;
+		if (!made)
+			return clone_error(std::move(made).error(), pid);
+		root_parent_ = pid;
+		order_.push_back(pid);
+		members_.emplace(pid, new_member(nullptr, *made));
+		return {};
+	}
 }
 
 Result<> Tree::create(ForkHooks &hooks)
@@ -191,6 +190,13 @@ Result<Tracee *> Tree::creating_thread(Member &creator, const images::Process *c
 	return thread == creator.threads.end() ? &creator.leader : &thread->tracee;
 }
 
+static Result<> clone_from(Tracee &thread, uint64_t flags, int exit_signal, pid_t pid)
+{
+	SyscallBatch batch;
+	batch.add(SYS_clone3, clone_blob(batch, flags, exit_signal, pid), sizeof(clone_args));
+	return batch.run(thread);
+}
+
 Result<> Tree::fork(const TreeStep &step)
 {
 	Member &creator = member(step.other);
@@ -199,11 +205,14 @@ Result<> Tree::fork(const TreeStep &step)
 	if (process)
 		TRY(hooks_->before_fork(creator, *process));
 	Tracee &thread = *TRY(creating_thread(creator, process));
-	SyscallBatch batch;
-	pid_t pid = step.pid > 0 ? step.pid : free_pid(plan_);
-	batch.add(SYS_clone3, clone_blob(batch, step.flags, process ? exit_signal_of(*process) : SIGCHLD, pid),
-		  sizeof(clone_args));
-	if (Result<> done = batch.run(thread); !done)
+	int exit_signal = process ? exit_signal_of(*process) : SIGCHLD;
+	pid_t pid = step.pid > 0 ? step.pid : TRY(spare_pids_.next());
+	Result<> done = clone_from(thread, step.flags, exit_signal, pid);
+	while (!done && done.error().sys_errno == EEXIST && step.pid <= 0) {
+		pid = TRY(spare_pids_.next());
+		done = clone_from(thread, step.flags, exit_signal, pid);
+	}
+	if (!done)
 		return clone_error(std::move(done).error(), pid);
 	order_.push_back(pid);
 	Tracee tracee(pid, pid, stub_, stub_.main_slot());

@@ -10,6 +10,7 @@
 #include "user/memory/range.h"
 #include "user/restore/guard.h"
 #include "user/restore/plan.h"
+#include "user/restore/spare_pids.h"
 #include "user/target/batch.h"
 #include "user/target/remote.h"
 
@@ -93,6 +94,7 @@ public:
 
 private:
 	Result<> create_root();
+	Result<> create_root_parent();
 	Result<> step(const TreeStep &step);
 	Result<> fork(const TreeStep &step);
 	Result<> end_helper(const TreeStep &step);
@@ -104,6 +106,8 @@ private:
 
 	const Plan &plan_;
 	target::StubLayout stub_;
+	SparePids spare_pids_;
+	bool outlive_ = false;
 	ForkHooks *hooks_ = nullptr;
 	std::map<pid_t, std::unique_ptr<Member>> members_;
 	std::vector<pid_t> order_; // of creation
