@@ -321,7 +321,7 @@ DumpResult Scenario::dump(const Args &options, int expected_exit)
 	std::vector<pid_t> members = family(pid_, work_dir_);
 	Output output = bpfckpt(args);
 	EXPECT_EQ(output.exit, expected_exit) << "bpfckpt dump of " << program_ << ": " << output.err << output.out;
-	DumpResult result{output.exit, output.out, output.err, dir, parse_stats(output.out)};
+	DumpResult result{output.exit, output.out, output.err, dir, parse_stats(output.out), output.max_rss_kb};
 	if (output.exit == 0)
 		last_images_ = dir;
 	bool kills = std::ranges::none_of(options, [](const std::string &option) {

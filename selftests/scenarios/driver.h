@@ -44,6 +44,7 @@ struct DumpResult {
 	std::string err;
 	std::string dir;
 	Json stats; // of --stats json; null if there are none
+	long max_rss_kb = 0;
 };
 
 // Runs a command to its end; its stdin is /dev/null. A deadline that passes is a failure of the test.

@@ -15,15 +15,12 @@ void expect_small_dumps(const char *what, int count)
 		GTEST_SKIP() << "AddressSanitizer takes memory of its own";
 	Scenario s;
 	SCENARIO_START(s, "task_many", {what, std::to_string(count)});
-	Args command{"dump", "-t", std::to_string(s.pid()), "--stats", "json", "-D"};
-	for (const Args &options : {Args{s.new_image_dir(), "-R"}, Args{s.new_image_dir()}}) {
-		Args whole = command;
-		whole.insert(whole.end(), options.begin(), options.end());
-		Output dump = bpfckpt(whole);
-		ASSERT_EQ(dump.exit, 0) << dump.err;
-		EXPECT_EQ(Json::parse(dump.out)[what], count);
-		EXPECT_LE(dump.max_rss_kb, kMaxRssKb) << options.size();
-		EXPECT_TRUE(options.size() == 1 || s.go());
+	for (const Args &options : {Args{"-R"}, Args{}}) {
+		DumpResult dump = s.dump(options);
+		ASSERT_EQ(dump.exit, 0);
+		EXPECT_EQ(dump.stats[what], count);
+		EXPECT_LE(dump.max_rss_kb, kMaxRssKb) << (options.empty() ? "and ends" : "-R");
+		EXPECT_TRUE(options.empty() || s.go());
 	}
 }
 
