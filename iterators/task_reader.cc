@@ -2,12 +2,11 @@
 #include "iterators/task_reader.h"
 
 #include <algorithm>
-#include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "bpf/task.skel.h"
 #include "iterators/bpf_object.h"
+#include "iterators/distinct.h"
 #include "iterators/landlock.h"
 #include "iterators/record_map.h"
 
@@ -111,12 +110,11 @@ Result<> TaskReader::run_tree()
 	return {};
 }
 
-// Of records that many others of a map equal, one is left: after each pass those that it has told are compared, and
-// taken out again. What finds no room is only counted.
+// Records of a map, once where they are alike, pass after pass. What finds no room is only counted.
 template <class Record>
-class Alike {
+class Passes {
 public:
-	explicit Alike(RecordMap<Record> &map) : map_(map) {}
+	explicit Passes(RecordMap<Record> &map) : map_(map), known_(map) {}
 
 	// Those of the pass; `change` is called with each old number, from 1, and the new one.
 	void begin() { start_ = map_.needed(); }
@@ -128,24 +126,16 @@ public:
 			map_.cut(start_);
 			return;
 		}
-		std::span<Record> records = map_.changeable();
 		uint32_t end = start_;
-		for (uint32_t i = start_; i < records.size(); i++) {
-			if (end != i)
-				records[end] = records[i];
-			auto [known, fresh] = known_.emplace(
-				std::string_view(reinterpret_cast<const char *>(&records[end]), sizeof(Record)),
-				end + 1);
-			end += fresh;
-			change(i + 1, known->second);
-		}
+		for (uint32_t i = start_; i < map_.needed(); i++)
+			change(i + 1, known_.keep(i, end));
 		map_.cut(end);
 	}
 	void count_lacking() { map_.cut(map_.needed() + lacking_); }
 
 private:
 	RecordMap<Record> &map_;
-	std::unordered_map<std::string_view, uint32_t> known_; // number, from 1
+	Distinct<Record> known_;
 	uint32_t start_ = 0;
 	uint32_t lacking_ = 0;
 };
@@ -155,11 +145,11 @@ Result<> TaskReader::State::run_all()
 {
 	if (details.size() == 1)
 		return details.run();
-	Alike<task_common_record> alike(commons);
-	Alike<process_limits_record> alike_limits(limits);
+	Passes<task_common_record> common_passes(commons);
+	Passes<process_limits_record> limit_passes(limits);
 	for (size_t pass = 0; pass < details.size(); pass++) {
-		alike.begin();
-		alike_limits.begin();
+		common_passes.begin();
+		limit_passes.begin();
 		uint32_t first_task = tasks.needed(), first_process = processes.needed();
 		uint32_t first_common = commons.needed();
 		TRY(details.run(pass));
@@ -174,11 +164,11 @@ Result<> TaskReader::State::run_all()
 					records[next++].*field = known;
 			};
 		};
-		alike.end(renumber(tasks.changeable(), first_task, &task_record::common));
-		alike_limits.end(renumber(processes.changeable(), first_process, &process_record::limits));
+		common_passes.end(renumber(tasks.changeable(), first_task, &task_record::common));
+		limit_passes.end(renumber(processes.changeable(), first_process, &process_record::limits));
 	}
-	alike.count_lacking();
-	alike_limits.count_lacking();
+	common_passes.count_lacking();
+	limit_passes.count_lacking();
 	return {};
 }
 

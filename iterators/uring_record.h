@@ -285,6 +285,7 @@ enum uring_blob_kind {
 	URING_BLOB_VALUE,     /* what it is to be set to */
 	URING_BLOB_BVECS,     /* struct bio_vec[] of a vector of parts of a registered buffer */
 	URING_BLOB_KBUF,      /* struct io_buffer, if it has taken one of a classic group */
+	URING_BLOB_KINDS,
 };
 
 #define URING_BLOB_BYTES 480

@@ -1,31 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "iterators/vma_store.h"
 
-#include "iterators/record_text.h"
+#include <algorithm>
 
 namespace bpfckpt::iterators {
-
-template <class Record>
-static std::string_view bytes_of(const Record &record)
-{
-	return {reinterpret_cast<const char *>(&record), sizeof(record)};
-}
-
-size_t VmaStore::HashOf::operator()(uint32_t number) const
-{
-	return std::hash<std::string_view>()(bytes_of(vmas->records()[number]));
-}
-
-bool VmaStore::SameAs::operator()(uint32_t one, uint32_t other) const
-{
-	std::span<const vma_record> records = vmas->records();
-	return bytes_of(records[one]) == bytes_of(records[other]);
-}
 
 void VmaStore::clear()
 {
 	drop({});
-	known_.clear();
+	known_vmas_.clear();
 	known_names_.clear();
 	known_auxvs_.clear();
 	passes_ = Passes::kNone;
@@ -61,33 +44,26 @@ static void forget_whose(vma_record &vma)
 	vma.space = 0;
 }
 
-// All of its records stay.
+// All of its records stay, also those that are alike: VMAs have the numbers of their names already.
 void VmaStore::look_at_first(const Mark &end)
 {
 	std::span<vma_record> vmas = vmas_->changeable().first(end.vmas);
-	for (uint32_t i = 0; i < vmas.size(); i++) {
-		forget_whose(vmas[i]);
-		known_.insert(i);
-	}
+	std::ranges::for_each(vmas, forget_whose);
+	for (uint32_t i = 0; i < end.vmas; i++)
+		known_vmas_.know(i);
 	for (uint32_t i = 0; i < end.names; i++)
-		known_names_.emplace(text_of(names_->records()[i].name), i + 1);
+		known_names_.know(i);
 	for (uint32_t i = 0; i < end.auxvs; i++)
-		known_auxvs_.emplace(bytes_of(auxvs_->records()[i]), i + 1);
+		known_auxvs_.know(i);
 }
 
 // A pass numbers its names in the order of the VMAs.
 void VmaStore::keep_names(const Mark &start)
 {
-	std::span<vma_name_record> names = names_->changeable();
 	uint32_t end = start.names;
-	for (vma_record &vma : vmas_->changeable().subspan(start.vmas)) {
-		if (!vma.name)
-			continue;
-		names[end] = names[vma.name - 1];
-		auto [known, fresh] = known_names_.emplace(text_of(names[end].name), end + 1);
-		end += fresh;
-		vma.name = known->second;
-	}
+	for (vma_record &vma : vmas_->changeable().subspan(start.vmas))
+		if (vma.name)
+			vma.name = known_names_.keep(vma.name - 1, end);
 	names_->cut(end);
 }
 
@@ -95,9 +71,9 @@ void VmaStore::keep_auxv(uint32_t start, mm_record &mm)
 {
 	if (!mm.auxv)
 		return;
-	auto [known, fresh] = known_auxvs_.emplace(bytes_of(auxvs_->records()[start]), start + 1);
-	mm.auxv = known->second;
-	auxvs_->cut(start + fresh);
+	uint32_t end = start;
+	mm.auxv = known_auxvs_.keep(start, end);
+	auxvs_->cut(end);
 }
 
 VmaList VmaStore::keep_vmas(uint32_t start)
@@ -106,12 +82,9 @@ VmaList VmaStore::keep_vmas(uint32_t start)
 	auto numbers = std::make_shared<std::vector<uint32_t>>();
 	numbers->reserve(vmas.size() - start);
 	uint32_t end = start;
-	for (size_t i = start; i < vmas.size(); i++) {
-		vmas[end] = vmas[i];
-		forget_whose(vmas[end]);
-		auto [known, fresh] = known_.insert(end);
-		end += fresh;
-		numbers->push_back(*known);
+	for (uint32_t i = start; i < vmas.size(); i++) {
+		forget_whose(vmas[i]);
+		numbers->push_back(known_vmas_.keep(i, end) - 1);
 	}
 	vmas_->cut(end);
 	if (!last_ || *last_ != *numbers)

@@ -5,21 +5,29 @@
 // Of a tree of one process nothing is looked at.
 #pragma once
 
-#include <string_view>
-#include <unordered_map>
-#include <unordered_set>
-
-#include "iterators/record_map.h"
+#include "iterators/distinct.h"
+#include "iterators/record_text.h"
 #include "iterators/vma_list.h"
 #include "iterators/vma_record.h"
 
 namespace bpfckpt::iterators {
 
+// What is behind a name's NUL is of another that was there before.
+inline std::string_view what_counts(const vma_name_record &record)
+{
+	return text_of(record.name);
+}
+
 class VmaStore {
 public:
 	// The maps must stay where they are.
 	VmaStore(RecordMap<vma_record> &vmas, RecordMap<vma_name_record> &names, RecordMap<mm_auxv_record> &auxvs)
-		: vmas_(&vmas), names_(&names), auxvs_(&auxvs), known_(0, HashOf{&vmas}, SameAs{&vmas})
+		: vmas_(&vmas),
+		  names_(&names),
+		  auxvs_(&auxvs),
+		  known_vmas_(vmas),
+		  known_names_(names),
+		  known_auxvs_(auxvs)
 	{
 	}
 	// Before the first pass of a round.
@@ -37,14 +45,6 @@ public:
 	void drop(const Mark &start);
 
 private:
-	struct HashOf {
-		const RecordMap<vma_record> *vmas;
-		size_t operator()(uint32_t number) const;
-	};
-	struct SameAs {
-		const RecordMap<vma_record> *vmas;
-		bool operator()(uint32_t one, uint32_t other) const;
-	};
 	void look_at_first(const Mark &end);
 	void keep_names(const Mark &start);
 	void keep_auxv(uint32_t start, mm_record &mm);
@@ -53,9 +53,9 @@ private:
 	RecordMap<vma_record> *vmas_;
 	RecordMap<vma_name_record> *names_;
 	RecordMap<mm_auxv_record> *auxvs_;
-	std::unordered_set<uint32_t, HashOf, SameAs> known_;         // numbers of records
-	std::unordered_map<std::string_view, uint32_t> known_names_; // numbers from 1
-	std::unordered_map<std::string_view, uint32_t> known_auxvs_;
+	Distinct<vma_record> known_vmas_;
+	Distinct<vma_name_record> known_names_;
+	Distinct<mm_auxv_record> known_auxvs_;
 	enum class Passes { kNone, kOne, kMore };
 	Passes passes_ = Passes::kNone;
 	VmaList::Numbers last_; // of the list told last

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <ranges>
 #include <unordered_map>
@@ -25,63 +26,22 @@ namespace {
 // Bits 0 to 6 of io_kiocb.flags are the IOSQE_* flags, in all versions.
 constexpr uint32_t kSqeFlags = 0x7f;
 
-// What a request points to, put together from its blobs.
-struct Attached {
-	std::vector<uint8_t> async;
-	std::vector<uint8_t> iovecs;
-	std::vector<uint8_t> path;
-	std::vector<uint8_t> path2;
-	std::vector<uint8_t> attribute;
-	std::vector<uint8_t> value; // of the attribute
-	std::vector<uint8_t> bvecs;
-	std::vector<uint8_t> kbuf;
-	std::vector<uint8_t> command;
-
-	explicit Attached(std::span<const uring_blob_record *const> blobs);
-};
+// What a request points to, put together from its blobs, by kind.
+using Attached = std::array<std::vector<uint8_t>, URING_BLOB_KINDS>;
 
 // A request that was met in two places has its blobs twice: the first of each is taken.
-void append(std::vector<uint8_t> &bytes, const uring_blob_record &blob)
+Attached attached_by(std::span<const uring_blob_record *const> blobs)
 {
-	if (blob.offset == bytes.size() && bytes.size() < blob.total)
-		bytes.insert(bytes.end(), blob.data, blob.data + std::min<uint32_t>(blob.length, URING_BLOB_BYTES));
-}
-
-Attached::Attached(std::span<const uring_blob_record *const> blobs)
-{
+	Attached attached;
 	for (const uring_blob_record *blob : blobs) {
-		switch (blob->kind) {
-		case URING_BLOB_ASYNC:
-			append(async, *blob);
-			break;
-		case URING_BLOB_IOVECS:
-			append(iovecs, *blob);
-			break;
-		case URING_BLOB_PATH:
-			append(path, *blob);
-			break;
-		case URING_BLOB_PATH2:
-			append(path2, *blob);
-			break;
-		case URING_BLOB_ATTRIBUTE:
-			append(attribute, *blob);
-			break;
-		case URING_BLOB_VALUE:
-			append(value, *blob);
-			break;
-		case URING_BLOB_KBUF:
-			append(kbuf, *blob);
-			break;
-		case URING_BLOB_BVECS:
-			append(bvecs, *blob);
-			break;
-		case URING_BLOB_COMMAND:
-			append(command, *blob);
-			break;
-		default:
-			break;
-		}
+		if (blob->kind >= attached.size())
+			continue;
+		std::vector<uint8_t> &bytes = attached[blob->kind];
+		if (blob->offset == bytes.size() && bytes.size() < blob->total)
+			bytes.insert(bytes.end(), blob->data,
+				     blob->data + std::min<uint32_t>(blob->length, URING_BLOB_BYTES));
 	}
+	return attached;
 }
 
 std::vector<images::IoVec> parse_iovecs(std::span<const uint8_t> bytes)
@@ -276,12 +236,12 @@ std::vector<images::IoVec> Collector::fixed_iovecs(const uring::RequestSource &s
 {
 	const uring_request_record &record = *source.record;
 	if (source.has_flag("REQ_F_IMPORT_BUFFER")) {
-		auto iovecs = parse_iovecs(attached.iovecs);
+		auto iovecs = parse_iovecs(attached[URING_BLOB_IOVECS]);
 		bool whole = iovecs.size() == source.command("io_rw").get("len");
 		return whole ? iovecs : std::vector<images::IoVec>();
 	}
 	auto iter = source.async_data("io_async_rw");
-	auto parts = parse_bvecs(attached.bvecs);
+	auto parts = parse_bvecs(attached[URING_BLOB_BVECS]);
 	if (parts.size() != iter.get("iter.nr_segs") || iter.get("iter.iov_offset"))
 		return {};
 	for (const uring_buffer_record *buffer : UringIndex::of(index_.buffers, record.ring)) {
@@ -299,21 +259,21 @@ std::vector<images::IoVec> Collector::fixed_iovecs(const uring::RequestSource &s
 void Collector::add(const uring::Sighting &sighting, images::Request &request)
 {
 	const uring_request_record &record = *sighting.record;
-	Attached attached(UringIndex::of(index_.blobs, record.request));
+	Attached attached = attached_by(UringIndex::of(index_.blobs, record.request));
 	uring::RequestSource source;
 	source.record = &record;
 	source.layout = &index_.layout;
 	if (source.has_flag("REQ_F_ASYNC_DATA")) {
-		source.async = attached.async;
-		source.iovecs =
-			is_fixed_vector(record) ? fixed_iovecs(source, attached) : parse_iovecs(attached.iovecs);
+		source.async = attached[URING_BLOB_ASYNC];
+		source.iovecs = is_fixed_vector(record) ? fixed_iovecs(source, attached)
+							: parse_iovecs(attached[URING_BLOB_IOVECS]);
 	}
-	source.path = parse_name(attached.path);
-	source.path2 = parse_name(attached.path2);
-	source.attribute = parse_name(attached.attribute);
-	source.attribute_value = attached.value;
-	source.taken_buffer = attached.kbuf;
-	source.command_sqe = attached.command;
+	source.path = parse_name(attached[URING_BLOB_PATH]);
+	source.path2 = parse_name(attached[URING_BLOB_PATH2]);
+	source.attribute = parse_name(attached[URING_BLOB_ATTRIBUTE]);
+	source.attribute_value = attached[URING_BLOB_VALUE];
+	source.taken_buffer = attached[URING_BLOB_KBUF];
+	source.command_sqe = attached[URING_BLOB_COMMAND];
 	source.completions = completions_;
 	source.now = [this](uint32_t clock) { return context_.time.on(clock); };
 
