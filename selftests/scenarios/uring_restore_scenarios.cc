@@ -55,6 +55,14 @@ TEST(UringRestore, counters_go_on_from_where_they_were)
 	run_scenario("uring_counters", {.args = {"1000000"}});
 }
 
+// Of multishot requests come many more completions than there were submissions: within the seconds that are the
+// default.
+TEST(UringRestore, completions_without_submissions)
+{
+	run_scenario("uring_counters", {.args = {"1000", "5000000"}});
+	run_scenario("uring_counters", {.args = {"1000", "2000000", std::to_string(kSingleIssuer | kDeferTaskrun)}});
+}
+
 // Each round goes 13 steps on. The first one is before the restore, the second takes the restored ring beyond 2^31, or
 // over the end of the 32 bits.
 TEST(UringRestore, counters_far_out)

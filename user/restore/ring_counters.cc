@@ -191,10 +191,8 @@ Result<> CounterPump::post(uint32_t count)
 {
 	while (count) {
 		uint32_t room = ring_.image.cq_entries() - (tail_ - head_);
-		bool deferred = ring_.image.flags() & IORING_SETUP_DEFER_TASKRUN;
-		uint32_t now = deferred ? std::min({count, room, kMostAtOnce}) : 1;
-		for (uint32_t i = 0; i < now; i++)
-			TRY(messenger_.post({}));
+		uint32_t now = std::min({count, room, Messenger::kMostBlank});
+		TRY(messenger_.post_blank(now));
 		TRY(take_posted(tail_ - head_ + now));
 		advance_head(now);
 		count -= now;

@@ -29,27 +29,48 @@ void Messenger::Exit::operator()(io_uring *ring) const
 	delete ring;
 }
 
+Result<> Messenger::have_own_ring()
+{
+	if (own_)
+		return {};
+	auto made = std::make_unique<io_uring>();
+	if (int error = ::io_uring_queue_init(kMostBlank, made.get(), 0); error < 0)
+		return errno_error(-error, "cannot set up a ring to send completions from");
+	own_.reset(made.release());
+	return {};
+}
+
 // To a ring with DEFER_TASKRUN the message itself is told done only when it was fetched (v6.3 to v6.10), by a thread
 // that is stopped now: so that is not waited for.
-Result<> Messenger::post_from_own_ring(const io_uring_sqe &message)
+Result<> Messenger::submit(unsigned count)
 {
-	if (!own_) {
-		auto made = std::make_unique<io_uring>();
-		if (int error = ::io_uring_queue_init(1, made.get(), 0); error < 0)
-			return errno_error(-error, "cannot set up a ring to send completions from");
-		own_.reset(made.release());
-	}
-	*::io_uring_get_sqe(own_.get()) = message;
-	if (int submitted = ::io_uring_submit(own_.get()); submitted != 1)
+	if (int submitted = ::io_uring_submit(own_.get()); submitted != static_cast<int>(count))
 		return errno_error(submitted < 0 ? -submitted : EAGAIN, "cannot be sent a completion").on(ring_.name());
 	io_uring_cqe *told = nullptr;
-	if (::io_uring_peek_cqe(own_.get(), &told) < 0)
-		return {};
-	int result = told->res;
-	::io_uring_cqe_seen(own_.get(), told);
-	if (result < 0)
-		return errno_error(-result, "cannot be sent a completion").on(ring_.name());
+	while (::io_uring_peek_cqe(own_.get(), &told) == 0) {
+		int result = told->res;
+		::io_uring_cqe_seen(own_.get(), told);
+		if (result < 0)
+			return errno_error(-result, "cannot be sent a completion").on(ring_.name());
+	}
 	return {};
+}
+
+Result<> Messenger::post_from_own_ring(const io_uring_sqe &message)
+{
+	TRY(have_own_ring());
+	*::io_uring_get_sqe(own_.get()) = message;
+	return submit(1);
+}
+
+Result<> Messenger::post_blank(uint32_t count)
+{
+	TRY(have_own_ring());
+	io_uring_sqe message = message_to(ring_.fd, {});
+	message.flags = IOSQE_CQE_SKIP_SUCCESS;
+	for (uint32_t i = 0; i < count; i++)
+		*::io_uring_get_sqe(own_.get()) = message;
+	return submit(count);
 }
 
 Result<> Messenger::post(const images::Cqe &cqe)

@@ -11,8 +11,8 @@ namespace bpfckpt::uring {
 
 using std::chrono::nanoseconds;
 
-// Measured on a 2-core guest, twice as much for a busy one.
-constexpr nanoseconds kNop{130}, kSkip{130}, kEnter{500}, kDrop{600}, kPost{1500}, kDeferredPost{4000};
+// Measured on a busy 2-core guest. An idle one of the faster kind takes a third of that.
+constexpr nanoseconds kNop = kTimeOfNop, kSkip{130}, kEnter{500}, kDrop{600}, kPost{350}, kDeferredPost{1000};
 constexpr uint32_t kBatch = 256;
 
 // The only ways to move the SQ head alone: an index that is dropped, or a completion that is left out. A ring in which

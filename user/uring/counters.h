@@ -28,7 +28,8 @@ struct RingProgress {
 };
 [[nodiscard]] CounterSteps counter_steps(const images::Ring &ring, const RingProgress &done = {});
 
-// What the steps take, rather more than less.
+// What the steps take, rather more than less, on a machine on which a NOP takes kTimeOfNop.
+inline constexpr std::chrono::nanoseconds kTimeOfNop{130};
 [[nodiscard]] std::chrono::nanoseconds time_of(const CounterSteps &steps, const images::Ring &ring);
 
 } // namespace bpfckpt::uring
