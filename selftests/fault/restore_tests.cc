@@ -328,7 +328,7 @@ INSTANTIATE_TEST_SUITE_P(
 			FullTable{"getfd", SYS_pidfd_getfd, EMFILE, "harness_idle", "pidfd_getfd("},
 			FullTable{"pidfd", SYS_pidfd_open, EMFILE, "harness_idle", "pidfd_open("},
 			FullTable{"listen", SYS_listen, ENOMEM, "restore_roots", "listen"},
-			FullTable{"timer", SYS_timer_create, EAGAIN, "timer_posix", "cannot be made on CLOCK_"},
+			FullTable{"timer", SYS_timer_create, EAGAIN, "timer_clocks", "cannot be made on CLOCK_"},
 			FullTable{"ring", SYS_io_uring_setup, ENOMEM, "uring_fixed", "no ring can be set up"}),
 	[](const auto &test) { return std::string(test.param.call); });
 

@@ -3,9 +3,12 @@
 #ifndef BPFCKPT_URING_RING_H
 #define BPFCKPT_URING_RING_H
 
+#include <errno.h>
 #include <liburing.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "selftests/scenarios/scenario.h"
 
@@ -67,6 +70,13 @@ static inline int ring_knows(struct io_uring *ring, int opcode)
 	known = io_uring_opcode_supported(probe, opcode);
 	io_uring_free_probe(probe);
 	return known;
+}
+
+/* Since v6.13 an io_splice keeps the slot of a fixed input, as IORING_REGISTER_SEND_MSG_RING (31) can be called: the
+ * two came with the same work on resources. */
+static inline int ring_keeps_fixed_inputs(void)
+{
+	return syscall(SYS_io_uring_register, -1, 31, (void *)8, 1) < 0 && errno == EFAULT;
 }
 
 static inline void put(int fd, const char *text)

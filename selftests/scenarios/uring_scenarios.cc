@@ -186,15 +186,17 @@ TEST(UringScenario, a_message_of_another_ring_waits_for_its_reader)
 	SCENARIO_START(scenario, "uring_waiting");
 	dump_running(scenario, [&](const Json &document) {
 		Json receiver = ring_of_fd(document, scenario, "receiver");
-		// v6.11 and v6.12 give a message a task, and count it: there it is one more request that is done.
+		// v6.11 and v6.12 give a message a task, and count it: there it is one more request that is done, and a
+		// dump lets its thread tell that.
 		if (number(receiver["in_flight_count"]) == 1) {
 			EXPECT_EQ(request_of(receiver, 5)["where"], "task work");
 			return;
 		}
 		expect_complete(receiver, 0);
-		ASSERT_EQ(receiver["messages"].size(), 1u);
-		EXPECT_EQ(number(receiver["messages"][0]["user_data"]), 5u);
-		EXPECT_EQ(number(receiver["messages"][0]["res"]), 17u);
+		const Json &told = receiver[receiver["cqes"].empty() ? "messages" : "cqes"];
+		ASSERT_EQ(told.size(), 1u);
+		EXPECT_EQ(number(told[0]["user_data"]), 5u);
+		EXPECT_EQ(number(told[0]["res"]), 17u);
 	});
 }
 

@@ -58,7 +58,7 @@ static void arm_splice(int i)
 
 	if (i == TEE)
 		io_uring_prep_tee(sqe, in[i][0], out[i][1], 32, 0);
-	else if (i == FIXED) {
+	else if (i == FIXED && ring_keeps_fixed_inputs()) {
 		io_uring_prep_splice(sqe, 1, -1, 0, -1, 32, SPLICE_F_FD_IN_FIXED);
 		sqe->flags |= IOSQE_FIXED_FILE;
 	} else

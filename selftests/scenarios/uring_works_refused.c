@@ -53,6 +53,20 @@ static void set_up_begun(void)
 	splice_to(out[1]);
 }
 
+/* Before v6.13 nothing but the worker's stack has the slot. */
+static void set_up_fixed(void)
+{
+	struct io_uring_sqe *sqe = ring_sqe(&ring);
+
+	if (ring_keeps_fixed_inputs())
+		scenario_skip("this kernel keeps which fixed file a splice takes its input from (Linux 6.13)");
+	SCENARIO_REQUIRE(!io_uring_register_files(&ring, in, 1), "files");
+	io_uring_prep_splice(sqe, 0, -1, out[1], -1, 32, SPLICE_F_FD_IN_FIXED);
+	sqe->user_data = SPLICE;
+	ring_submit(&ring, 1);
+	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(sleeping_workers() == 1, 5), "no worker waits");
+}
+
 static void check(int round)
 {
 	char text[4096];
@@ -71,11 +85,12 @@ static const struct scenario_state states[] = {
 	{"reused", set_up_reused},
 	{"locked", set_up_locked},
 	{"begun", set_up_begun},
+	{"fixed", set_up_fixed},
 };
 
 int main(int argc, char **argv)
 {
 	SCENARIO_REQUIRE(!io_uring_queue_init(8, &ring, 0), "%m");
 	SCENARIO_REQUIRE(!pipe2(in, O_CLOEXEC) && !pipe2(out, O_CLOEXEC), "%m");
-	return scenario_state_main(argc, argv, states, 3, check);
+	return scenario_state_main(argc, argv, states, 4, check);
 }

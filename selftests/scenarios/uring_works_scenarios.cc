@@ -54,6 +54,11 @@ TEST(UringWorks, of_which_too_little_is_known_are_refused)
 	run_refusal("uring_works_refused", "how much of it is done already is not known", {}, {"begun"});
 }
 
+TEST(UringWorks, with_a_fixed_input_that_the_kernel_does_not_keep_are_refused)
+{
+	run_refusal("uring_works_refused", "which fixed file is its input is not known on this kernel", {}, {"fixed"});
+}
+
 // As often as an issue of the kernel would show.
 TEST(UringWorks, twenty_restores_in_a_row)
 {

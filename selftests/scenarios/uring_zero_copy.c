@@ -173,6 +173,8 @@ static void arm_fixed(void)
 	sqe->ioprio |= IORING_RECVSEND_FIXED_BUF;
 	sqe->user_data = SEND;
 	ring_submit(&ring, 2);
+	if (*ring.cq.ktail != *ring.cq.khead)
+		scenario_skip("messages are not sent from registered buffers by this kernel (Linux 6.15)");
 }
 
 int main(int argc, char **argv)
