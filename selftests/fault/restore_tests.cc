@@ -259,15 +259,29 @@ TEST_F(FaultRestore, a_full_cgroup_of_memory_leaves_nothing)
 	expect_restorable();
 }
 
+// Found out by a value that harms nobody, should it be that of the whole machine.
+static bool namespaces_have_a_pid_max()
+{
+	const char *path = "/proc/sys/kernel/pid_max";
+	int before = std::stoi(slurp(path));
+	run_command({"unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", "echo $1 > $0", path,
+		     std::to_string(before - 1)});
+	if (std::stoi(slurp(path)) == before)
+		return true;
+	std::ofstream(path) << before;
+	return false;
+}
+
 TEST_F(FaultRestore, a_small_pid_namespace_is_named)
 {
+	if (!namespaces_have_a_pid_max())
+		GTEST_SKIP() << "PID namespaces have no pid_max of their own (before Linux 6.14)";
 	ASSERT_TRUE(dumped("harness_idle"));
-	const std::string script = "echo 301 > /proc/sys/kernel/pid_max && test $(cat /proc/sys/kernel/pid_max) = 301 "
-				   "|| exit 99; exec $0 restore -d -D $1";
+	if (pids_[0] <= 301)
+		GTEST_SKIP() << "the PID is too small";
 	Output output =
-		run_command({"unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", script, bpfckpt_path(), dir_});
-	if (output.exit == 99 || pids_[0] <= 301)
-		GTEST_SKIP() << "pid_max is not of the PID namespace (before Linux 6.14), or the PID is too small";
+		run_command({"unshare", "--pid", "--fork", "--mount-proc", "sh", "-c",
+			     "echo 301 > /proc/sys/kernel/pid_max && exec $0 restore -d -D $1", bpfckpt_path(), dir_});
 	expect_error(output, 6, "above the largest PID");
 	expect_nothing_left();
 }

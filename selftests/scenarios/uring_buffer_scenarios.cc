@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Registered buffers that the program's memory alone does not make again: cut off, moved, shared between rings.
+#include <csignal>
 #include <set>
 
 #include <gmock/gmock.h>
@@ -11,6 +12,18 @@ namespace bpfckpt::selftests {
 TEST(UringBuffers, a_ring_keeps_pages_that_are_no_longer_at_their_addresses)
 {
 	run_scenario("uring_pinned");
+}
+
+TEST(UringBuffers, pages_that_the_kernel_would_not_take_together_are_named_before_anything_is_made)
+{
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_pinned", {"punched"});
+	DumpResult dumped = scenario.dump({});
+	ASSERT_EQ(dumped.exit, 0);
+	Output refused = bpfckpt({"restore", "-d", "-D", dumped.dir});
+	EXPECT_EQ(refused.exit, 5);
+	EXPECT_NE(refused.err.find("has pages of more than one memory object"), std::string::npos) << refused.err;
+	EXPECT_LT(kill(scenario.pid(), 0), 0) << "a process was left behind";
 }
 
 TEST(UringBuffers, pages_that_only_rings_have_stay_one_within_a_process)

@@ -51,6 +51,10 @@ TEST(UringWorks, of_which_too_little_is_known_are_refused)
 {
 	run_refusal("uring_works_refused", "no longer what it takes its input from", {}, {"reused"});
 	run_refusal("uring_works_refused", "could not be read", {}, {"locked"});
+}
+
+TEST(UringWorks, that_may_have_done_a_part_are_refused)
+{
 	run_refusal("uring_works_refused", "how much of it is done already is not known", {}, {"begun"});
 }
 

@@ -151,6 +151,25 @@ TEST_F(UringRearm, what_has_copies_of_names_only_before_it_begins)
 	}
 }
 
+TEST_F(UringRearm, a_read_that_waits_in_a_worker_has_read_nothing_of_a_pipe)
+{
+	images::File pipe, timer, socket;
+	pipe.set_kind("pipe");
+	timer.set_kind("timerfd");
+	socket.set_kind("socket");
+	auto obstacle_of = [&](images::Opcode opcode, const images::File &file) {
+		images::Request &read = add(opcode, URING_PLACE_WQ_WORKER);
+		read.set_file(1);
+		return rearm_obstacle(ring_, read, &file, nullptr);
+	};
+	EXPECT_EQ(obstacle_of(images::IORING_OP_READ, pipe), "");
+	EXPECT_EQ(obstacle_of(images::IORING_OP_READV, pipe), "");
+	EXPECT_EQ(obstacle_of(images::IORING_OP_READ, timer), "");
+	EXPECT_THAT(obstacle_of(images::IORING_OP_READV, timer), HasSubstr("a worker is at it"));
+	EXPECT_THAT(obstacle_of(images::IORING_OP_READ, socket), HasSubstr("a worker is at it"));
+	EXPECT_THAT(obstacle_of(images::IORING_OP_WRITE, pipe), HasSubstr("a worker is at it"));
+}
+
 TEST_F(UringRearm, what_is_linked_to_one_that_ends_at_once_must_not_take_the_buffer_of_another)
 {
 	add_group(3, true);

@@ -4,12 +4,16 @@
 #include <chrono>
 #include <cmath>
 #include <optional>
+#include <set>
 
 #include <liburing.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "user/restore/ring_message.h"
+#include "user/util/mapping.h"
 #include "user/util/unique_fd.h"
 
 namespace bpfckpt::restore {
@@ -123,6 +127,65 @@ static void check_buffers(const images::Ring &ring, const io_uring_params &own, 
 					   .with_hint("Linux 6.10 and newer can bring it to its position"));
 }
 
+// Up to v6.11 all mappings that a registered buffer lies in have to be of one file, or of none
+// (io_uring/rsrc.c: io_pin_pages()).
+static bool takes_buffers_across_files()
+{
+	UniqueFd file(memfd_create("bpfckpt-probe", MFD_CLOEXEC));
+	Result<Mapping> area = Mapping::create(2 * kPageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	io_uring ring = {};
+	if (!area || ::ftruncate(file.get(), kPageSize) ||
+	    ::mmap(area->data(), kPageSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file.get(), 0) ==
+		    MAP_FAILED ||
+	    ::io_uring_queue_init(1, &ring, 0) < 0)
+		return true; // then something else will tell what is lacking
+	iovec buffer = {area->data(), 2 * kPageSize};
+	bool taken = ::io_uring_register_buffers(&ring, &buffer, 1) != -EINVAL;
+	::io_uring_queue_exit(&ring);
+	return taken;
+}
+
+// Of the mappings that restore puts together for it (restore/pinned_memory.h). 0: no file.
+static std::set<uint32_t> objects_below(const images::FixedBuffer &buffer, const images::Memory &memory)
+{
+	std::set<uint32_t> objects;
+	auto add_mapped = [&](uint64_t start, uint64_t end) {
+		auto vma = std::ranges::upper_bound(memory.vmas(), start, {}, &images::Vma::end);
+		for (; vma != memory.vmas().end() && vma->start() < end; ++vma)
+			objects.insert(vma->shared_memory());
+	};
+	uint64_t at = buffer.address();
+	for (const images::PinnedRun &run : buffer.elsewhere()) {
+		if (at < run.start())
+			add_mapped(at, run.start());
+		at = run.start() + run.length();
+		if (run.moved_to())
+			add_mapped(run.moved_to(), run.moved_to() + run.length());
+		else
+			objects.insert(run.shared_memory());
+	}
+	if (at < buffer.address() + buffer.length())
+		add_mapped(at, buffer.address() + buffer.length());
+	return objects;
+}
+
+static void check_pinned(const Plan &plan, const images::Ring &ring, Findings &findings)
+{
+	for (const images::FixedBuffer &buffer : ring.buffers()) {
+		auto memory = std::ranges::find(plan.document->memory(), buffer.address_space(), &images::Memory::id);
+		if (!buffer.elsewhere_size() || memory == plan.document->memory().end() ||
+		    objects_below(buffer, *memory).size() < 2)
+			continue;
+		static const bool kTaken = takes_buffers_across_files();
+		if (!kTaken)
+			findings.push_back(
+				Error(Code::kKernelLacks,
+				      fmt::format("buffer {} has pages of more than one memory object", buffer.slot()))
+					.on(name_of(ring))
+					.with_hint("Linux 6.12 and newer take it"));
+	}
+}
+
 void check_rings(const Plan &plan, const MachineOptions &options, Findings &findings)
 {
 	if (plan.ring_steps.empty())
@@ -134,6 +197,7 @@ void check_rings(const Plan &plan, const MachineOptions &options, Findings &find
 	for (const RingStep &step : plan.ring_steps) {
 		check_layout(*step.ring, *own, findings);
 		check_buffers(*step.ring, *own, findings);
+		check_pinned(plan, *step.ring, findings);
 		if (has_completion_with_flags(*step.ring) && !can_post_flags())
 			findings.push_back(
 				Error(Code::kKernelLacks,

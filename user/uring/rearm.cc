@@ -137,6 +137,17 @@ std::string splice_obstacle(const Request &request, const images::File *file, co
 	return fmt::format("it moves data from a {} to a {}", input->kind(), file->kind());
 }
 
+// Where the kernel asks files for no waiting that cannot do so (pipes before v6.5, timerfds and the like), and in a
+// chain whose beginning a worker had done. As long as it waits it has read nothing: a pipe gives what it has at once
+// (fs/pipe.c: pipe_read()), the others each value as a whole, but a vector may take several of these.
+std::string read_obstacle(const Request &request, const images::File *file)
+{
+	if (!is_at(request, URING_PLACE_WQ_WORKER) || (file && is_pipe(*file)))
+		return {};
+	bool whole = file && (file->kind() == "timerfd" || file->kind() == "eventfd" || file->kind() == "inotify");
+	return whole && request.opcode() != images::IORING_OP_READV ? "" : "a worker is at it (io-wq)";
+}
+
 // Besides what all have in common.
 std::string operation_obstacle(const Request &request, const images::File *file, const images::File *input)
 {
@@ -146,10 +157,11 @@ std::string operation_obstacle(const Request &request, const images::File *file,
 	case images::IORING_OP_TIMEOUT:
 	case images::IORING_OP_LINK_TIMEOUT:
 		return timeout_obstacle(request);
-	case images::IORING_OP_NOP:
 	case images::IORING_OP_READ:
 	case images::IORING_OP_READV:
 	case images::IORING_OP_READ_FIXED:
+		return read_obstacle(request, file);
+	case images::IORING_OP_NOP:
 	case images::IORING_OP_WRITE:
 	case images::IORING_OP_WRITEV:
 	case images::IORING_OP_WRITE_FIXED:
@@ -413,9 +425,17 @@ bool is_work(const Request &request)
 	return is_queued_work(request) || has_worker(request);
 }
 
+// A read that waits in one is submitted as it was by the program.
 bool has_worker(const Request &request)
 {
-	return is_at(request, URING_PLACE_WQ_WORKER);
+	switch (request.opcode()) {
+	case images::IORING_OP_READ:
+	case images::IORING_OP_READV:
+	case images::IORING_OP_READ_FIXED:
+		return false;
+	default:
+		return is_at(request, URING_PLACE_WQ_WORKER);
+	}
 }
 
 bool may_report_again(const Request &request)
