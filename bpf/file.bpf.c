@@ -285,7 +285,13 @@ static long describe_one(__u32 index, void *unused)
 	record->f_mode = copy->f_mode;
 	record->count = file_references(copy);
 	record->kind = kind_by_f_op(record->f_op);
-	inode = copy_inode(copy->f_inode);
+	path.dentry = copy->f_path.dentry;
+	path.mnt = copy->f_path.mnt;
+	if (record->kind == FILE_KIND_UNKNOWN && is_backing(copy)) {
+		BPF_CORE_READ_INTO(&path, (struct backing_file *)address, user_path);
+		record->inode = (__u64)BPF_CORE_READ(path.dentry, d_inode);
+	}
+	inode = copy_inode((struct inode *)record->inode);
 	describe_inode(record, inode);
 	/* A FIFO has other file_operations than a pipe since v6.15 (fs/pipe.c: pipeanon_fops). */
 	if ((inode->i_mode & S_IFMT) == S_IFIFO && !(record->f_mode & FMODE_PATH))
@@ -299,8 +305,6 @@ static long describe_one(__u32 index, void *unused)
 		describe_owner(record, &older->f_owner);
 	}
 	if (record->kind == FILE_KIND_UNKNOWN || record->kind == FILE_KIND_PIPE) {
-		path.dentry = copy->f_path.dentry;
-		path.mnt = copy->f_path.mnt;
 		describe_path(record, &path, inode);
 		if (is_linkable(inode))
 			record->path_flags |= FILE_PATH_LINKABLE;

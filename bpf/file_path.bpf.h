@@ -102,6 +102,19 @@ static __always_inline int is_internal(struct mount *mount)
 	return is_error(ns) || (!ns && BPF_CORE_READ(mount, mnt.mnt_sb, s_flags) & SB_KERNMOUNT);
 }
 
+/* What is mapped of a stacked file system (overlayfs) is a file below it, of a mount that nobody else has
+ * (clone_private_mount()); the program knows the other one (fs/file_table.c: backing_file_user_path()). FMODE_BACKING
+ * is one of two bits, before and since v6.14, and the second means something else now. */
+#define FMODE_BACKING (3 << 24)
+
+static __always_inline _Bool is_backing(const struct file *copy)
+{
+	struct mount *mount = (void *)copy->f_path.mnt - bpf_core_field_offset(struct mount, mnt);
+
+	return copy->f_mode & FMODE_BACKING && bpf_core_field_exists(struct backing_file, user_path) &&
+	       is_error(BPF_CORE_READ(mount, mnt_ns)) && !(BPF_CORE_READ(mount, mnt.mnt_sb, s_flags) & SB_KERNMOUNT);
+}
+
 /* A file of a kernel-internal mount has one name, if any; that of a namespace is its type. */
 static __always_inline void describe_pseudo(struct file_record *record, struct dentry *dentry, struct inode *inode)
 {

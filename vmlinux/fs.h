@@ -42,6 +42,11 @@ struct file {
 	file_ref_t f_ref; /* counts from 0: v6.13, 90ee6ed776c0 */
 };
 
+/* Behind `file`; a user_path since v6.7, def3ae83da02: before, f_path is that. */
+struct backing_file {
+	struct path user_path;
+};
+
 /* Up to v6.12. */
 struct file___v612 {
 	atomic_long_t f_count;

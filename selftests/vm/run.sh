@@ -35,7 +35,7 @@ unpack() { # FILE: a module, as the guest's insmod can read it
 	*) cp "$1" "$root/modules/" ;;
 	esac
 }
-for module in virtio_pci virtio_blk ext4 9pnet_virtio 9p tun; do
+for module in virtio_pci virtio_blk ext4 9pnet_virtio 9p tun overlay; do
 	modprobe -d "$dir" -S "$release" --show-depends "$module" >>"$work/depends"
 done
 awk '$1 == "insmod" && !seen[$2]++ { print $2 }' "$work/depends" | while read -r file; do
