@@ -20,7 +20,9 @@ static const int advice[] = {MADV_DONTFORK,   MADV_WIPEONFORK, MADV_DONTDUMP,  M
 			     MADV_NOHUGEPAGE, MADV_RANDOM,     MADV_SEQUENTIAL};
 #define ADVICES (sizeof(advice) / sizeof(advice[0]))
 
-static char *advised[ADVICES], *locked, *lock_on_fault, *stack, *guarded;
+#define SHARED_PAGES 2048 /* not looked at in passing */
+
+static char *advised[ADVICES], *locked, *lock_on_fault, *stack, *guarded, *shared;
 static char before[ADVICES + 4][512];
 static void *heap_end;
 
@@ -104,7 +106,7 @@ static void check(int round)
 	record(true);
 }
 
-static bool guards = true;
+static bool guards = true, shared_guards = true;
 
 static void check_with_guards(int round)
 {
@@ -112,6 +114,12 @@ static void check_with_guards(int round)
 		SCENARIO_CHECK(is_guarded(guarded + 2 * PAGE) && is_guarded(guarded + 3 * PAGE), "guards are gone");
 		SCENARIO_CHECK(!is_guarded(guarded + 6 * PAGE), "a guard too many");
 	}
+	if (shared_guards) {
+		SCENARIO_CHECK(is_guarded(shared + PAGE) && is_guarded(shared + (SHARED_PAGES - 1) * PAGE),
+			       "guards of shared memory are gone");
+		SCENARIO_CHECK(!is_guarded(shared + 2 * PAGE), "a guard too many");
+	}
+	SCENARIO_CHECK(page_is(shared, 66), "page beside guards in shared memory");
 	madvise(guarded + 6 * PAGE, PAGE, MADV_DONTNEED);
 	check(round);
 }
@@ -131,12 +139,17 @@ int main(void)
 	lock_on_fault = map(2, 0);
 	SCENARIO_REQUIRE(mlock2(lock_on_fault, 2 * PAGE, MLOCK_ONFAULT) == 0, "%m");
 	fill_page(lock_on_fault, 62);
-	stack = map_stack();
+	shared = mmap(NULL, SHARED_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	SCENARIO_REQUIRE(shared != MAP_FAILED, "%m");
+	stack = map_stack(); /* last: into its room */
 	fill_page(stack + 3 * PAGE, 63);
 	guarded = map(8, 0);
 	fill_page(guarded, 64);
 	fill_page(guarded + 5 * PAGE, 65);
 	guards = madvise(guarded + 2 * PAGE, 2 * PAGE, MADV_GUARD_INSTALL) == 0;
+	fill_page(shared, 66);
+	shared_guards = !madvise(shared + PAGE, PAGE, MADV_GUARD_INSTALL) &&
+			!madvise(shared + (SHARED_PAGES - 1) * PAGE, PAGE, MADV_GUARD_INSTALL);
 	record(true); // stdio takes its part of the heap before we look at its end
 	heap_end = sbrk((intptr_t)PAGE * 4);
 	SCENARIO_REQUIRE(heap_end != (void *)-1, "%m");

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Address spaces: what is saved, what is not, and that the program cannot tell.
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
 
 #include <fmt/format.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
 #include "selftests/scenarios/driver.h"
 #include "selftests/scenarios/page_pattern.h"
@@ -232,6 +236,25 @@ TEST(Memory, advice_locks_and_guards_are_captured)
 	EXPECT_TRUE(d.saved_page_is(guarded + 5 * PAGE, 65));
 	EXPECT_FALSE(d.is_saved(guarded + 2 * PAGE));
 	EXPECT_TRUE(d.scenario.go());
+}
+
+// What is mapped of it belongs to a file system below.
+TEST(Memory, a_program_on_overlayfs)
+{
+	if (!enter_private_mounts())
+		GTEST_SKIP() << "no mount namespace of its own";
+	std::string base = "/tmp/bpfckpt-overlay." + std::to_string(getpid());
+	Tmpfs below(base, "");
+	for (const char *dir : {"/lower", "/upper", "/work", "/merged"})
+		std::filesystem::create_directory(base + dir);
+	std::filesystem::copy_file(std::filesystem::read_symlink("/proc/self/exe").parent_path() / "memory_private",
+				   base + "/lower/memory_private");
+	std::string options = "lowerdir=" + base + "/lower,upperdir=" + base + "/upper,workdir=" + base + "/work";
+	std::string merged = base + "/merged";
+	if (mount("overlay", merged.c_str(), "overlay", 0, options.c_str()))
+		GTEST_SKIP() << "overlayfs cannot be mounted: " << strerror(errno);
+	run_scenario(merged + "/memory_private");
+	umount2(merged.c_str(), MNT_DETACH);
 }
 
 TEST(Memory, protection_keys)

@@ -99,39 +99,63 @@ void PageMap::probe()
 	}
 }
 
+// Moves its start to where the next call begins.
+Result<std::span<const PageRegion>> PageMap::scan_once(ScanArgument &argument)
+{
+	for (;;) {
+		int found = ioctl(fd_.get(), kPagemapScan, &argument);
+		if (found < 0 && errno == EINTR)
+			continue;
+		if (found < 0)
+			return errno_error(errno, "cannot scan pages {:#x}-{:#x}", argument.start, argument.end)
+				.on(fmt::format("pid {}", pid_));
+		auto regions = std::span(regions_).first(static_cast<size_t>(found));
+		argument.start = argument.walk_end;
+		// Inside a call the kernel walks in batches, and where the last one is not full walk_end is still that
+		// of the one before (fs/proc/task_mmu.c: do_pagemap_scan()): its regions would come again.
+		if (!regions.empty())
+			argument.start = std::max(argument.start, regions.back().end);
+		return regions;
+	}
+}
+
 Result<> PageMap::scan(Range range, Backing backing, PageRanges &pages)
 {
 	if (!has_scan_)
 		return read(range, backing, pages);
 	uint64_t without = kPageIsZero | (backing == Backing::kFile ? kPageIsFile : 0);
-	while (!range.empty()) {
-		ScanArgument argument = {
-			.size = sizeof(argument),
-			.start = range.start,
-			.end = range.end,
-			.vec = reinterpret_cast<uint64_t>(regions_.data()),
-			.vec_len = regions_.size(),
-			.category_inverted = without,
-			.category_mask = without,
-			.category_anyof_mask = kPageIsPresent | kPageIsSwapped,
-			.return_mask = kPageIsPresent | guard_,
-		};
-		int found = ioctl(fd_.get(), kPagemapScan, &argument);
-		if (found < 0 && errno == EINTR)
-			continue;
-		if (found < 0)
-			return errno_error(errno, "cannot scan pages {:#x}-{:#x}", range.start, range.end)
-				.on(fmt::format("pid {}", pid_));
-		range.start = argument.walk_end;
-		for (const PageRegion &region : std::span(regions_).first(static_cast<size_t>(found))) {
+	ScanArgument argument = {
+		.size = sizeof(argument),
+		.start = range.start,
+		.end = range.end,
+		.vec = reinterpret_cast<uint64_t>(regions_.data()),
+		.vec_len = regions_.size(),
+		.category_inverted = without,
+		.category_mask = without,
+		.category_anyof_mask = kPageIsPresent | kPageIsSwapped,
+		.return_mask = kPageIsPresent | guard_,
+	};
+	while (argument.start < argument.end)
+		for (const PageRegion &region : TRY(scan_once(argument)))
 			append(region.categories & kPageIsGuard ? pages.guards : pages.data,
 			       {region.start, region.end});
-			// Inside a call the kernel walks in batches, and where the last one is not full walk_end is
-			// still that of the one before (fs/proc/task_mmu.c: do_pagemap_scan()): its regions would come
-			// again.
-			range.start = std::max(range.start, region.end);
-		}
-	}
+	return {};
+}
+
+Result<> PageMap::scan_guards(Range range, std::vector<Range> &guards)
+{
+	ScanArgument argument = {
+		.size = sizeof(argument),
+		.start = range.start,
+		.end = range.end,
+		.vec = reinterpret_cast<uint64_t>(regions_.data()),
+		.vec_len = regions_.size(),
+		.category_mask = kPageIsGuard,
+		.return_mask = kPageIsGuard,
+	};
+	while (guard_ && argument.start < argument.end)
+		for (const PageRegion &region : TRY(scan_once(argument)))
+			append(guards, {region.start, region.end});
 	return {};
 }
 

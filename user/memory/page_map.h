@@ -45,6 +45,9 @@ public:
 	// Appends to `pages`, in the order of addresses.
 	Result<> scan(Range range, Backing backing, PageRanges &pages);
 
+	// Guard regions alone, where the kernel tells them.
+	Result<> scan_guards(Range range, std::vector<Range> &guards);
+
 	// Entries of /proc/PID/pagemap from `address` on.
 	Result<> read_entries(uint64_t address, std::span<uint64_t> entries);
 
@@ -54,6 +57,7 @@ public:
 private:
 	PageMap(pid_t pid, UniqueFd fd) : pid_(pid), fd_(std::move(fd)) {}
 	void probe();
+	Result<std::span<const PageRegion>> scan_once(ScanArgument &argument);
 
 	pid_t pid_;
 	UniqueFd fd_;

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <unordered_set>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -175,6 +176,26 @@ static std::vector<Stretch> plan_scans(const iterators::VmaList &vmas, const std
 	return stretches;
 }
 
+// Since v6.15 there are guards in mappings of files and of shared memory, too, whose pages are found otherwise
+// (mm/madvise.c: is_valid_guard_vma()).
+static Result<std::vector<Range>> find_other_guards(PageMap &map, const iterators::VmaList &vmas,
+						    const std::vector<bool> &is_private)
+{
+	std::vector<Range> stretches, guards;
+	bool fresh = true;
+	for (size_t i = 0; i < vmas.size(); i++) {
+		if (is_private[i])
+			fresh |= vmas[i].end - vmas[i].start >= kLargeVma;
+		else if (std::exchange(fresh, false))
+			stretches.push_back({vmas[i].start, vmas[i].end});
+		else
+			stretches.back().end = vmas[i].end;
+	}
+	for (Range stretch : intersect(stretches, {&kUserAddresses, 1}))
+		TRY(map.scan_guards(stretch, guards));
+	return guards;
+}
+
 // Appends a run, or extends the last one.
 static void append_run(std::vector<CopiedRun> &runs, Range range, uint64_t offset)
 {
@@ -291,6 +312,7 @@ Result<> PageDump::State::add_space(const AddressSpace &space, const VmaRecords 
 	for (const Stretch &stretch :
 	     map.has_scan() ? plan_scans(space.vmas, is_private) : each_alone(space.vmas, is_private))
 		TRY(map.scan(stretch.range, stretch.backing, pages));
+	pages.guards = unite(pages.guards, TRY(find_other_guards(map, space.vmas, is_private)));
 
 	std::vector<CopiedRun> inherited;
 	if (parent)
