@@ -98,6 +98,7 @@ static __noinline int describe_epoll(struct file_record *record)
 	record->epoll.busy_poll = bpf_core_field_exists(ep->busy_poll_usecs) &&
 				  (BPF_CORE_READ(ep, busy_poll_usecs) || BPF_CORE_READ(ep, busy_poll_budget) ||
 				   BPF_CORE_READ(ep, prefer_busy_poll));
-	bpf_loop(MAX_EPOLL_ITEMS, epoll_step, &walk, 0);
+	if (bpf_loop(MAX_EPOLL_ITEMS, epoll_step, &walk, 0) == MAX_EPOLL_ITEMS)
+		record->path_flags |= FILE_LISTS_CUT;
 	return 0;
 }

@@ -197,7 +197,8 @@ void Contents::capture_sockets(const iterators::FileReader &reader, Borrower &bo
 	auto messages = by_file(reader.messages());
 	for (const socket_record &record : reader.sockets()) {
 		auto queue = messages.find(record.file);
-		if (record.family != AF_UNIX || record.state == kListen || queue == messages.end())
+		if (record.family != AF_UNIX || record.state == kListen || queue == messages.end() ||
+		    record.options & SOCKET_QUEUE_TRUNCATED)
 			continue;
 		UniqueFd socket = borrower.borrow(record.file);
 		std::vector<std::string> data;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include <fcntl.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -77,6 +78,9 @@ void DetailCollector::collect_epoll(const file_record &record, images::Epoll &ep
 	}
 }
 
+// Options of a watch, which are no part of its mask (include/linux/fsnotify_backend.h, since v5.19).
+static constexpr uint32_t kMarkExclUnlink = 0x10, kMarkOneshot = 0x20;
+
 void DetailCollector::collect_inotify(const file_record &record, images::Inotify &inotify) const
 {
 	inotify.set_pending_events(record.inotify.queued);
@@ -85,7 +89,8 @@ void DetailCollector::collect_inotify(const file_record &record, images::Inotify
 	for (const inotify_mark_record *mark : of_file(marks_, record.file)) {
 		images::InotifyWatch *watch = inotify.add_watches();
 		watch->set_wd(mark->wd);
-		watch->set_mask(mark->mask);
+		watch->set_mask(mark->mask | (mark->flags & kMarkExclUnlink ? IN_EXCL_UNLINK : 0) |
+				(mark->flags & kMarkOneshot ? IN_ONESHOT : 0));
 		watch->set_device(memory::device_number(mark->s_dev));
 		watch->set_inode(mark->ino);
 	}

@@ -131,7 +131,8 @@ static void find_unsupported_of_process(const process_record &process, const tas
 static void find_endless_queue(const TaskIndex &index, uint64_t owner, const task_record &task, Context &context)
 {
 	auto queue = index.pending.find(owner);
-	if (queue != index.pending.end() && queue->second.back()->flags & PENDING_INCOMPLETE)
+	auto is_incomplete = [](const pending_record *signal) { return signal->flags & PENDING_INCOMPLETE; };
+	if (queue != index.pending.end() && std::ranges::any_of(queue->second, is_incomplete))
 		context.refuse(name_of(task), "has more pending signals than can be read",
 			       "try again when it has taken some");
 }

@@ -97,6 +97,10 @@ void collect_timer(const timer_record &record, const CaptureTime &time, images::
 	// it_overrun is -1 as long as there is none.
 	message->set_overrun(std::max<int64_t>(overrun, 0));
 	bool armed = record.flags & TIMER_ARMED || record.interval_ns > 0;
+	// Up to v6.11 one of a CPU clock keeps its interval when it is disarmed (kernel/time/posix-cpu-timers.c:
+	// posix_cpu_timer_set()).
+	if (record.flags & TIMER_CPU)
+		armed = record.expires_ns != 0;
 	if (silent)
 		armed = record.expires_ns != 0 && remaining > 0;
 	if (record.flags & TIMER_NO_TARGET)

@@ -323,22 +323,25 @@ std::string file_obstacle(const Request &request, const images::File *file)
 	return file ? "" : "its file is not known";
 }
 
-constexpr size_t kRanks = 6;
+constexpr size_t kRanks = 7;
 
-// Some timeouts count completions: they come before what may be told at once. Who has taken a provided buffer takes it
-// again before others look for one. Works that have begun come before those behind them. What a drain holds back waits
-// for all that was submitted before it, so it comes last.
+// One with IOSQE_IO_DRAIN that waits has passed its drain, and passes again only as the first of all (before v6.16 what
+// comes later is not held back by it). Some timeouts count completions: they come before what may be told at once. Who
+// has taken a provided buffer takes it again before others look for one. Works that have begun come before those behind
+// them. What a drain holds back waits for all that was submitted before it, so it comes last.
 size_t rank_of(const Request &request)
 {
-	if (is_at(request, URING_PLACE_TIMEOUT))
+	if (request.flags() & IOSQE_IO_DRAIN && !has_not_begun(request))
 		return 0;
-	if (request.has_taken_buffer())
+	if (is_at(request, URING_PLACE_TIMEOUT))
 		return 1;
+	if (request.has_taken_buffer())
+		return 2;
 	if (has_worker(request))
-		return 3;
-	if (is_queued_work(request))
 		return 4;
-	return is_at(request, URING_PLACE_DEFERRED) ? 5 : 2;
+	if (is_queued_work(request))
+		return 5;
+	return is_at(request, URING_PLACE_DEFERRED) ? 6 : 3;
 }
 
 // Any other operation may have done a part of its work, of which nothing is known.
