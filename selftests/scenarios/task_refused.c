@@ -6,12 +6,15 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -119,10 +122,74 @@ static void block_sigtrap(void)
 	raise(SIGTRAP);
 }
 
+static bool first_has_exited(pid_t pid)
+{
+	char path[64], line[512] = "", *end;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "r");
+	end = file && fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
+	if (file)
+		fclose(file);
+	return end && end[2] == 'Z';
+}
+
+static void *have_many_groups(void *ready)
+{
+	gid_t groups[1001];
+
+	for (int i = 0; i < 1001; i++)
+		groups[i] = 5000 + (gid_t)i;
+	SCENARIO_REQUIRE(!syscall(SYS_setgroups, 1001, groups), "%m");
+	*(volatile bool *)ready = true;
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static void start_thread_with_groups(void)
+{
+	static bool ready;
+	pthread_t thread;
+
+	SCENARIO_REQUIRE(!pthread_create(&thread, NULL, have_many_groups, &ready), "thread");
+	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(*(volatile bool *)&ready, 10), "the thread does not start");
+}
+
+static void *outlive(void *unused)
+{
+	for (;;)
+		pause();
+	return unused;
+}
+
+/* Of a child that its first thread has left. */
+static void leave_signal_to_heir(void)
+{
+	siginfo_t info = {};
+	pthread_t thread;
+	sigset_t set;
+	pid_t child = fork();
+
+	SCENARIO_REQUIRE(child >= 0, "%m");
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		sigfillset(&set);
+		sigprocmask(SIG_BLOCK, &set, NULL);
+		pthread_create(&thread, NULL, outlive, NULL);
+		kill(getpid(), SIGUSR1);
+		syscall(SYS_exit, 0);
+	}
+	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(kill(child, 0) || first_has_exited(child), 10), "it does not exit");
+	SCENARIO_REQUIRE(!waitid(P_PID, child, &info, WEXITED | WNOHANG | WNOWAIT) && !info.si_pid, "it has ended");
+}
+
 static const struct scenario_state states[] = {
-	{"seccomp", filter_syscalls}, {"traced", trace_child},         {"uts", enter_uts_namespace},
-	{"pid", make_pid_namespace},  {"dispatch", dispatch_syscalls}, {"vm", share_memory},
-	{"files", share_descriptors}, {"fs", share_directory},         {"sigtrap", block_sigtrap},
+	{"seccomp", filter_syscalls},         {"traced", trace_child},         {"uts", enter_uts_namespace},
+	{"pid", make_pid_namespace},          {"dispatch", dispatch_syscalls}, {"vm", share_memory},
+	{"files", share_descriptors},         {"fs", share_directory},         {"sigtrap", block_sigtrap},
+	{"groups", start_thread_with_groups}, {"heir", leave_signal_to_heir},
 };
 
 int main(int argc, char **argv)

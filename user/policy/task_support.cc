@@ -51,9 +51,24 @@ void TaskSupport::check_pending(const google::protobuf::RepeatedPtrField<images:
 			refuse(object, "has SIGTRAP pending", "try again when it is delivered");
 }
 
+// Nobody but a process's first thread may send it such a signal in the name of another (kernel/signal.c:
+// do_rt_sigqueueinfo()).
+void TaskSupport::check_for_heirs(const images::Process &process)
+{
+	for (const images::PendingSignal &signal : process.pending_signals())
+		if (signal.timer() < 0 && (signal.code() >= 0 || signal.code() == SI_TKILL))
+			refuse(name_of(process),
+			       fmt::format("has signal {} pending, and its first thread has ended", signal.signal()),
+			       "try again when it is delivered");
+}
+
 void TaskSupport::check(const images::Process &process, const images::Thread &thread)
 {
-	if (thread.role() != images::Thread::USER || process.state() == images::Process::ZOMBIE)
+	if (process.state() == images::Process::ZOMBIE)
+		return;
+	if (thread.role() == images::Thread::EXITED_LEADER)
+		check_for_heirs(process);
+	if (thread.role() != images::Thread::USER)
 		return;
 	std::string object = name_of(process, thread);
 	if (thread.seccomp_mode())
@@ -63,6 +78,13 @@ void TaskSupport::check(const images::Process &process, const images::Thread &th
 		refuse(object, "has an fd table of its own (unshare(CLONE_FILES))", "there is no way round it yet");
 	if (thread.fs() && thread.fs() != process.fs())
 		refuse(object, "has a working directory of its own (unshare(CLONE_FS))",
+		       "there is no way round it yet");
+	// What is not a process's first thread is told no more by restore (user/target/stub.h: kThreadSlot).
+	constexpr int kMostGroups = 1000;
+	if (thread.tid() != process.pid() && thread.credentials().groups_size() > kMostGroups)
+		refuse(object,
+		       fmt::format("has {} supplementary groups, and restore can give a thread {}",
+				   thread.credentials().groups_size(), kMostGroups),
 		       "there is no way round it yet");
 	check_pending(thread.pending_signals(), object);
 }

@@ -22,6 +22,7 @@ public:
 private:
 	void check_pending(const google::protobuf::RepeatedPtrField<images::PendingSignal> &pending,
 			   const std::string &object);
+	void check_for_heirs(const images::Process &process);
 	void refuse(std::string object, std::string message, std::string hint)
 	{
 		findings_.push_back(
