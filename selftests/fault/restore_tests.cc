@@ -281,9 +281,62 @@ TEST_F(FaultRestore, a_small_pid_namespace_is_named)
 		GTEST_SKIP() << "the PID is too small";
 	Output output =
 		run_command({"unshare", "--pid", "--fork", "--mount-proc", "sh", "-c",
-			     "echo 301 > /proc/sys/kernel/pid_max && exec $0 restore -d -D $1", bpfckpt_path(), dir_});
+			     "echo 301 > /proc/sys/kernel/pid_max && exec $0 restore -D $1", bpfckpt_path(), dir_});
 	expect_error(output, 6, "above the largest PID");
 	expect_nothing_left();
+}
+
+// Its processes would be looked up among those of the outer namespace.
+TEST_F(FaultRestore, a_pid_namespace_without_its_own_proc_is_named)
+{
+	ASSERT_TRUE(dumped("harness_idle"));
+	Output output = run_command({"unshare", "--pid", "--fork", bpfckpt_path(), "restore", "-D", dir_});
+	expect_error(output, 6, "not that of this PID namespace");
+	expect_nothing_left();
+	expect_restorable();
+}
+
+TEST_F(FaultRestore, the_first_process_of_a_namespace_cannot_leave_the_tree_alone)
+{
+	ASSERT_TRUE(dumped("harness_idle"));
+	Args inside{"unshare", "--pid", "--fork", "--mount-proc"};
+	Args restore = command();
+	inside.insert(inside.end(), restore.begin(), restore.end());
+	expect_error(run_command(inside), 2, "takes all others with it");
+	expect_nothing_left();
+	expect_restorable();
+}
+
+// Of a background job, of nohup(1), of who does not care for his children.
+TEST_F(FaultRestore, ignored_signals_of_the_caller_change_nothing)
+{
+	ASSERT_TRUE(dumped("task_tree"));
+	Args ignoring{"sh", "-c", "trap '' HUP INT QUIT PIPE TERM CHLD; exec \"$@\"", "sh"};
+	Args restore = command();
+	ignoring.insert(ignoring.end(), restore.begin(), restore.end());
+	Output output = run_command(ignoring);
+	EXPECT_EQ(output.exit, 0) << output.err;
+	expect_whole();
+	EXPECT_TRUE(program_.go());
+	end_tree();
+}
+
+// Whoever may write in a directory can put one there, and the restored program would have what it may not open.
+TEST_F(FaultRestore, a_file_that_became_a_symbolic_link_is_named)
+{
+	ASSERT_TRUE(dumped("file_named"));
+	fs::path moved = program_.work_dir() + "/.moved";
+	for (const auto &entry : fs::directory_iterator(program_.work_dir())) {
+		if (!entry.is_regular_file() || entry.path().filename() != "regular")
+			continue;
+		fs::rename(entry.path(), moved);
+		fs::create_symlink(moved, entry.path());
+		expect_error(run_command(command()), 6, "leads through a symbolic link now");
+		fs::rename(moved, entry.path());
+		expect_restorable();
+		return;
+	}
+	FAIL() << "no such file";
 }
 
 TEST_F(FaultRestore, a_limit_of_files_is_named)

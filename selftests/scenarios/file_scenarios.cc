@@ -119,11 +119,16 @@ TEST(File, epoll_tells_what_it_has_not_told)
 	run_scenario("file_ready");
 }
 
+TEST(File, eleven_thousand_edges_that_an_epoll_instance_waits_for)
+{
+	run_scenario("file_epoll_many");
+}
+
 TEST(File, inotify_watches_by_path)
 {
 	run_with_facts("file_inotify", [](const Json &document, const Facts &fact) {
 		Json inotify = file_at(document, fact("inotify"))["inotify"];
-		ASSERT_EQ(inotify["watches"].size(), 2u);
+		ASSERT_EQ(inotify["watches"].size(), 4u);
 		EXPECT_EQ(number_at(inotify, "pending_events"), 0u);
 		Json directory = where(inotify["watches"], "wd", fact("directory_wd"));
 		Json file = where(inotify["watches"], "wd", fact("file_wd"));

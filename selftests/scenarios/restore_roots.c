@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Processes with root directories of their own, one below the other, and a socket that listens there; a login uid; a
-// zombie that SIGKILL ended.
-// a zombie that SIGKILL ended.
+// Processes with root directories of their own, one below the other, one that two have as one (CLONE_FS), and a socket
+// that listens there; a login uid; a zombie that SIGKILL ended.
 #include "selftests/scenarios/scenario.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,13 +14,14 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define LOGIN "4711"
 
-static pid_t *pids; // shared: jailed, jailed within, killed
+static pid_t *pids; // shared: jailed, jailed within, killed, with the root of the first
 static char jail[PATH_MAX], inner[PATH_MAX + 8];
 static bool has_login;
 
@@ -54,6 +55,8 @@ static void check(int round)
 	check_link(round, pids[0], "root", jail);
 	check_link(round, pids[0], "cwd", jail);
 	check_link(round, pids[1], "root", inner);
+	check_link(round, pids[3], "root", jail);
+	check_link(round, pids[3], "cwd", jail);
 	check_server(round);
 	SCENARIO_CHECK(!waitid(P_PID, pids[2], &info, WEXITED | WNOWAIT | WNOHANG) && info.si_pid == pids[2] &&
 			       info.si_code == CLD_KILLED && info.si_status == SIGKILL,
@@ -92,6 +95,11 @@ static void run_jailed(void)
 		for (;;)
 			pause();
 	}
+	if (!syscall(SYS_clone, CLONE_FS | SIGCHLD, 0, 0, 0, 0)) {
+		pids[3] = getpid();
+		for (;;)
+			pause();
+	}
 	serve();
 }
 
@@ -119,7 +127,7 @@ int main(void)
 	pids[2] = child;
 	kill(child, SIGKILL);
 	SCENARIO_REQUIRE(!waitid(P_PID, child, &info, WEXITED | WNOWAIT), "%s", strerror(errno));
-	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(pids[0] && pids[1], 10), "the jailed do not start");
+	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(pids[0] && pids[1] && pids[3], 10), "the jailed do not start");
 	scenario_tell("login", "%d", has_login);
 	return scenario_main(check);
 }

@@ -53,6 +53,11 @@ int main(void)
 		groups[i] = 3000 + i * 7;
 	groups[GROUPS - 1] = 4000000000u;
 	SCENARIO_REQUIRE(setgroups(GROUPS, groups) == 0, "setgroups");
+	/* It stays inheritable when it is no longer in the bounding set. */
+	SCENARIO_REQUIRE(syscall(SYS_capget, &cap_header, wanted_caps) == 0, "capget");
+	wanted_caps[0].inheritable = 1 << CAP_SYS_BOOT | 1 << CAP_KILL;
+	SCENARIO_REQUIRE(syscall(SYS_capset, &cap_header, wanted_caps) == 0, "capset");
+	memset(wanted_caps, 0, sizeof(wanted_caps));
 	SCENARIO_REQUIRE(prctl(PR_CAPBSET_DROP, CAP_SYS_BOOT) == 0, "bounding set");
 	SCENARIO_REQUIRE(prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) == 0, "securebits");
 	SCENARIO_REQUIRE(setresgid(2001, 2002, 2003) == 0, "setresgid");
@@ -62,7 +67,7 @@ int main(void)
 	/* DAC_OVERRIDE: to write into its directory. */
 	wanted_caps[0].effective = 1 << CAP_DAC_OVERRIDE | 1 << CAP_KILL;
 	wanted_caps[0].permitted = wanted_caps[0].effective | 1 << CAP_CHOWN;
-	wanted_caps[0].inheritable = 1 << CAP_KILL;
+	wanted_caps[0].inheritable = 1 << CAP_SYS_BOOT | 1 << CAP_KILL;
 	SCENARIO_REQUIRE(syscall(SYS_capset, &cap_header, wanted_caps) == 0, "capset");
 	SCENARIO_REQUIRE(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_KILL, 0, 0) == 0, "ambient");
 	SCENARIO_REQUIRE(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no_new_privs");

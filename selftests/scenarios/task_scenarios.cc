@@ -63,7 +63,7 @@ TEST(Task, credentials)
 		EXPECT_EQ(credentials["groups"][39], 4000000000u);
 		EXPECT_EQ(number(credentials["cap_effective"]), 1u << 1 | 1u << 5);
 		EXPECT_EQ(number(credentials["cap_permitted"]), 1u << 1 | 1u << 5 | 1u << 0);
-		EXPECT_EQ(number(credentials["cap_inheritable"]), 1u << 5);
+		EXPECT_EQ(number(credentials["cap_inheritable"]), 1u << 5 | 1u << 22);
 		EXPECT_EQ(number(credentials["cap_ambient"]), 1u << 5);
 		EXPECT_EQ(number(credentials["cap_bounding"]) >> 22 & 1, 0u);
 		EXPECT_NE(number(credentials["cap_bounding"]), 0u);
@@ -331,6 +331,12 @@ TEST(Task, refused_by_name)
 	run_refusal("task_refused", "shares its descriptors with pid", {}, {"files"});
 	run_refusal("task_refused", "shares its working directory with pid", {}, {"fs"});
 	run_refusal("task_refused", "has SIGTRAP pending", {}, {"sigtrap"});
+}
+
+TEST(Task, what_a_thread_cannot_be_given_is_refused)
+{
+	run_refusal("task_refused", "has 1001 supplementary groups", {}, {"groups"});
+	run_refusal("task_refused", "has signal 10 pending, and its first thread has ended", {}, {"heir"});
 }
 
 // One test each: a kernel may lack any of them.

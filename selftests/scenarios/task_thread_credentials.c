@@ -78,6 +78,7 @@ static void check(int round)
 		SCENARIO_CHECK(!strcmp(threads[i].before, now), "thread %d had\n%sand has\n%s", i, threads[i].before,
 			       now);
 	}
+	SCENARIO_CHECK(prctl(PR_GET_DUMPABLE) == 1, "dumpable %d", prctl(PR_GET_DUMPABLE));
 }
 
 int main(void)
@@ -90,6 +91,7 @@ int main(void)
 		SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(threads[i].tid, 10), "thread %d does not start", i);
 		credentials_of(threads[i].tid, threads[i].before, sizeof(threads[i].before));
 	}
+	SCENARIO_REQUIRE(!prctl(PR_SET_DUMPABLE, 1), "%m"); /* a change of credentials clears it */
 	SCENARIO_REQUIRE(strstr(threads[USER].before, "1001\t1002\t1003"), "uid: %s", threads[USER].before);
 	return scenario_main(check);
 }

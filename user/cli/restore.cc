@@ -2,6 +2,7 @@
 #include "user/cli/restore.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <climits>
 #include <csignal>
@@ -29,12 +30,16 @@ static double milliseconds_since(Clock::time_point start)
 	return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
 
+// The first process of a PID namespace gets the orphans of all others, and nobody else waits for them.
 static int wait_for_root(pid_t root)
 {
 	int status = 0;
-	while (waitpid(root, &status, __WALL) < 0)
-		if (errno != EINTR)
+	pid_t wanted = getpid() == 1 ? -1 : root;
+	for (pid_t ended = 0; ended != root;) {
+		ended = waitpid(wanted, &status, __WALL);
+		if (ended < 0 && errno != EINTR)
 			return 1;
+	}
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -103,6 +108,10 @@ static Result<int> restore_tree(const RestoreOptions &options)
 {
 	Log log = options.log_file.empty() ? Log(options.verbosity)
 					   : TRY(Log::to_file(options.log_file, options.verbosity));
+	if (options.detached && !options.dry_run && getpid() == 1)
+		return Error(Code::kUsage, "the first process of a PID namespace takes all others with it when it ends")
+			.on("-d")
+			.with_hint("leave it out: bpfckpt stays as long as the restored program runs");
 	Clock::time_point start = Clock::now();
 	images::ReadOptions read;
 	read.require_owner = !options.trust_images;
@@ -151,9 +160,21 @@ static void keep_freed_memory()
 	mallopt(M_TOP_PAD, 1 << 20);
 }
 
+// Whoever started us may have had it ignored (children would end without a word), or the alarm blocked.
+static void expect_signals()
+{
+	::signal(SIGCHLD, SIG_DFL);
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_UNBLOCK, &set, nullptr);
+}
+
 int run_restore(const RestoreOptions &options)
 {
 	keep_freed_memory();
+	expect_signals();
 	Result<int> status = restore_tree(options);
 	return status ? *status : report_error(status.error());
 }

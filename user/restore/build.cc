@@ -4,6 +4,7 @@
 #include <chrono>
 #include <csignal>
 #include <ranges>
+#include <set>
 
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -76,6 +77,7 @@ private:
 	Locks locks_;
 	LentTimeouts lent_;
 	BuildStats stats_;
+	std::set<uint32_t> fs_; // Process.fs of those that have their root and working directory
 };
 
 // Memory, threads, rings, descriptors; then the zombies are ended, while every SIGCHLD still waits. What waits in rings
@@ -126,7 +128,8 @@ Result<> Builder::restore_attributes(Member &member)
 {
 	SyscallBatch batch;
 	add_tile_permission(batch, *member.image);
-	add_process_attributes(batch, *member.image);
+	uint32_t fs = member.image->fs();
+	add_process_attributes(batch, *member.image, !fs || fs_.insert(fs).second);
 	add_signal_actions(batch, *member.image);
 	TRY(batch.run(member.leader));
 	TRY(write_proc_settings(member));
@@ -152,14 +155,20 @@ Result<> Builder::restore_threads(std::span<Member *const> members)
 			SyscallBatch &batch = batches.emplace_back();
 			add_pending_signals(batch, *member->image, *image);
 			add_thread_attributes(batch, *image);
-			if (tracee == &member->leader) {
+			if (tracee == &member->leader)
 				add_file_owners(batch, plan_, *member->image);
-				add_dumpable(batch, *member->image);
-			}
 			if (image->has_scheduling())
 				TRY(set_scheduling(tracee->tid(), image->scheduling()));
 			runs.push_back({tracee, &batch});
 		}
+	}
+	TRY(target::run_all(runs));
+	// A change of credentials by any of its threads clears it (kernel/cred.c: commit_creds()).
+	std::vector<SyscallBatch> last(members.size());
+	runs.clear();
+	for (size_t i = 0; i < members.size(); i++) {
+		add_dumpable(last[i], *members[i]->image);
+		runs.push_back({&members[i]->leader, &last[i]});
 	}
 	return target::run_all(runs);
 }

@@ -109,10 +109,11 @@ void add_credentials(SyscallBatch &batch, const images::Credentials &image)
 	if (are_own(image))
 		return;
 	add_ids(batch, image);
+	// Before the bounding set: what is not in that cannot become inheritable (security/commoncap.c: cap_capset()).
+	batch.add(SYS_capset, header(batch), sets(batch, all, all, image.cap_inheritable()));
 	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
 		if (cap != CAP_SETPCAP && !(image.cap_bounding() >> cap & 1))
 			batch.add_optional(SYS_prctl, PR_CAPBSET_DROP, cap);
-	batch.add(SYS_capset, header(batch), sets(batch, all, all, image.cap_inheritable()));
 	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
 		if (image.cap_ambient() >> cap & 1)
 			batch.add(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <ranges>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -320,8 +321,9 @@ Result<> OpenFiles::open_sockets(const images::File &first, Tree &tree)
 
 Result<> OpenFiles::open_late(Tree &tree)
 {
+	auto is_inotify = [](const images::File *file) { return file->kind() == "inotify"; };
 	for (const images::File *file : files_) {
-		if (fds_.contains(file->id()) || !is_late(*file))
+		if (fds_.contains(file->id()) || !is_late(*file) || is_inotify(file))
 			continue;
 		if (file->kind() == "pidfd")
 			TRY(open_pidfds_like(*file));
@@ -332,6 +334,10 @@ Result<> OpenFiles::open_late(Tree &tree)
 		else
 			keep(file->id(), TRY(open_file(*file)));
 	}
+	// Last: it would see names of sockets come.
+	for (const images::File *file : files_ | std::views::filter(is_inotify))
+		if (!fds_.contains(file->id()))
+			keep(file->id(), TRY(open_file(*file)));
 	return {};
 }
 

@@ -185,9 +185,12 @@ public:
 		auto told = std::span(items.begin(), others.begin());
 		for (const images::EpollItem *item : told)
 			add_item(epoll, *item);
-		if (!told.empty())
-			batch_.add(SYS_epoll_wait, epoll, batch_.buffer(told.size() * sizeof(epoll_event)), told.size(),
-				   0);
+		// What was told is no longer ready; more would not fit into a slot of the stub.
+		constexpr size_t kAtOnce = 1024;
+		for (size_t left = told.size(), now = 0; left; left -= now) {
+			now = std::min(left, kAtOnce);
+			batch_.add(SYS_epoll_wait, epoll, batch_.buffer(now * sizeof(epoll_event)), now, 0);
+		}
 		for (const images::EpollItem *item : others)
 			add_item(epoll, *item);
 	}

@@ -233,7 +233,9 @@ Result<> NamedSocket::remove_name()
 Result<> NamedSocket::set_name_attributes()
 {
 	const images::SocketName &name = image_.name();
-	if (lchown(name.path().c_str(), name.uid(), name.gid()) || chmod(name.path().c_str(), name.mode()))
+	UniqueFd inode = TRY(open_exactly(name.path(), O_PATH | O_NOFOLLOW));
+	if (fchownat(inode.get(), "", name.uid(), name.gid(), AT_EMPTY_PATH) ||
+	    chmod(fmt::format("/proc/self/fd/{}", inode.get()).c_str(), name.mode()))
 		return errno_error(errno, "cannot give {} its owner and mode", name.path()).on(name_of(file_));
 	return {};
 }

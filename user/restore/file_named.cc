@@ -42,7 +42,8 @@ Result<UniqueFd> open_named(const images::File &file)
 	int flags = open_flags(file);
 	// "net:[4026531840]": that of bpfckpt, as it was at the dump
 	std::string own = "/proc/self/ns/" + file.path().substr(0, file.path().find(':'));
-	Result<UniqueFd> fd = open_at(AT_FDCWD, file.kind() == "namespace" ? own : file.path(), flags);
+	Result<UniqueFd> fd =
+		file.kind() == "namespace" ? open_at(AT_FDCWD, own, flags) : open_exactly(file.path(), flags);
 	if (!fd)
 		return fd;
 	if (!(flags & O_PATH) && (file.kind() == "regular" || file.kind() == "directory" || file.kind() == "shm"))
@@ -117,12 +118,12 @@ Result<OpenedFiles> open_fifo(std::span<const images::File *const> files)
 	std::optional<LentName> lent;
 	if (files[0]->deleted())
 		lent.emplace(TRY(LentName::create(*files[0], 0)));
-	const std::string &path = lent ? lent->path() : files[0]->path();
+	auto open = [&](int flags) { return lent ? lent->open(flags) : open_exactly(files[0]->path(), flags); };
 	// Neither end blocks in open(2), nor is data lost, while this one is there.
-	UniqueFd keeper = TRY(open_at(AT_FDCWD, path, O_RDWR | O_NONBLOCK));
+	UniqueFd keeper = TRY(open(O_RDWR | O_NONBLOCK));
 	OpenedFiles opened;
 	for (const images::File *file : files) {
-		UniqueFd fd = TRY(open_at(AT_FDCWD, path, open_flags(*file)));
+		UniqueFd fd = TRY(open(open_flags(*file)));
 		opened.emplace_back(file->id(), std::move(fd));
 		if (file->pipe().size())
 			fcntl(keeper.get(), F_SETPIPE_SZ, file->pipe().size());
@@ -144,10 +145,8 @@ Result<OpenedFiles> open_deleted(std::span<const images::File *const> files, con
 	OpenedFiles opened;
 	for (const images::File *file : files) {
 		UniqueFd fd = lent.take_temporary(*file);
-		if (!fd.valid()) {
-			std::string path = TRY(lent.also(*file));
-			fd = TRY(open_at(AT_FDCWD, path, open_flags(*file)));
-		}
+		if (!fd.valid())
+			fd = TRY(lent.open_also(*file, open_flags(*file)));
 		if (!(open_flags(*file) & O_PATH) && !S_ISCHR(file->mode()))
 			TRY(set_position(fd.get(), *file));
 		opened.emplace_back(file->id(), std::move(fd));
@@ -156,7 +155,7 @@ Result<OpenedFiles> open_deleted(std::span<const images::File *const> files, con
 		return opened;
 	UniqueFd inode;
 	if (S_ISREG(first.mode()) || S_ISDIR(first.mode())) {
-		inode = TRY(open_at(AT_FDCWD, lent.path(), S_ISREG(first.mode()) ? O_RDWR : O_RDONLY));
+		inode = TRY(lent.open(S_ISREG(first.mode()) ? O_RDWR : O_RDONLY));
 		TRY(set_inode_flags(inode.get(), first));
 	}
 	if (S_ISREG(first.mode())) {

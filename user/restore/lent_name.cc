@@ -52,8 +52,8 @@ Result<UniqueFd> open_by_handle(const images::File &file)
 
 LentName::~LentName()
 {
-	for (const std::string &name : names_)
-		is_directory_ ? rmdir(name.c_str()) : unlink(name.c_str());
+	for (const auto &[directory, name] : names_)
+		unlinkat(directory.get(), name.c_str(), is_directory_ ? AT_REMOVEDIR : 0);
 	for (const std::string &directory : directories_ | std::views::reverse)
 		rmdir(directory.c_str());
 }
@@ -70,20 +70,29 @@ Result<> LentName::make_directories(const std::string &path)
 	return {};
 }
 
+// Whoever owns a directory above may put a symbolic link in its place at any time: it is held open, and what is made in
+// it is taken away from it.
+std::string LentName::Name::place() const
+{
+	return fmt::format("/proc/self/fd/{}/{}", directory.get(), name);
+}
+
 // `make` is 0, or -1 and errno, for a path.
 Result<std::string> LentName::name_for(const images::File &file, auto &&make)
 {
 	TRY(make_directories(file.path()));
-	std::string path = file.path();
-	int done = make(path.c_str());
+	std::string directory = directory_of(file.path());
+	Name name = {TRY(open_exactly(directory, O_PATH | O_DIRECTORY)),
+		     file.path().substr(file.path().rfind('/') + 1)};
+	int done = make(name.place().c_str());
 	if (done && errno == EEXIST) {
-		path = fmt::format("{}/.bpfckpt-{}-{}", directory_of(file.path()), getpid(), file.id());
-		done = make(path.c_str());
+		name.name = fmt::format(".bpfckpt-{}-{}", getpid(), file.id());
+		done = make(name.place().c_str());
 	}
 	if (done)
 		return errno_error(errno, "cannot have its name back for a moment").on(file.path());
-	names_.push_back(path);
-	return path;
+	names_.push_back(std::move(name));
+	return (directory == "/" ? "" : directory) + "/" + names_.back().name;
 }
 
 static int make_inode(const images::File &file, const char *path)
@@ -130,8 +139,8 @@ int LentName::make_temporary(const char *path, int flags)
 Result<> LentName::make_nameless(const images::File &file, int flags)
 {
 	TRY(make_directories(file.path()));
-	temporary_ = TRY(
-		open_at(AT_FDCWD, directory_of(file.path()), (is_temporary(file) ? flags : O_RDWR) | O_TMPFILE, 0600));
+	temporary_ =
+		TRY(open_exactly(directory_of(file.path()), (is_temporary(file) ? flags : O_RDWR) | O_TMPFILE, 0600));
 	path_ = fmt::format("/proc/self/fd/{}", temporary_.get());
 	is_nameless_ = true;
 	return {};
@@ -160,22 +169,28 @@ Result<LentName> LentName::create(const images::File &file, int flags)
 	return lent;
 }
 
-Result<std::string> LentName::also(const images::File &file)
+Result<UniqueFd> LentName::open_under(const std::string &path, int flags) const
+{
+	return is_nameless_ ? open_at(AT_FDCWD, path, flags) : open_exactly(path, flags);
+}
+
+Result<UniqueFd> LentName::open_also(const images::File &file, int flags)
 {
 	if (file.path() == wanted_ || is_directory_ || is_nameless_)
-		return path_;
-	return name_for(file, [&](const char *path) { return link(path_.c_str(), path); });
+		return open(flags);
+	std::string first = names_.front().place();
+	return open_under(TRY(name_for(file, [&](const char *path) { return link(first.c_str(), path); })), flags);
 }
 
 Result<> LentName::set_attributes(const images::File &file) const
 {
-	const char *path = path_.c_str();
 	bool is_link = S_ISLNK(file.mode());
-	int follow = is_nameless_ ? 0 : AT_SYMLINK_NOFOLLOW;
+	UniqueFd inode = TRY(open(O_PATH | (is_link ? O_NOFOLLOW : 0)));
+	std::string path = fmt::format("/proc/self/fd/{}", inode.get());
 	// chown(2) clears the set-user-ID bits.
-	if (fchownat(AT_FDCWD, path, file.uid(), file.gid(), follow) ||
-	    (!is_link && chmod(path, file.mode() & 07777)) ||
-	    (file.mtime_ns() && utimensat(AT_FDCWD, path, times_of(file).data(), follow)))
+	if (fchownat(inode.get(), "", file.uid(), file.gid(), AT_EMPTY_PATH) ||
+	    (!is_link && chmod(path.c_str(), file.mode() & 07777)) ||
+	    (file.mtime_ns() && utimensat(inode.get(), "", times_of(file).data(), AT_EMPTY_PATH)))
 		return errno_error(errno, "cannot set owner, mode and time").on(file.path());
 	return {};
 }

@@ -22,20 +22,28 @@ public:
 	LentName &operator=(LentName &&) = delete;
 	~LentName();
 
-	[[nodiscard]] const std::string &path() const { return path_; }
+	[[nodiscard]] Result<UniqueFd> open(int flags) const { return open_under(path_, flags); }
 	// The inode was made, not found: its content, owner and times are still to be set.
 	[[nodiscard]] bool is_new() const { return is_new_; }
 	// The descriptor by which an O_TMPFILE was made, if it was; not valid otherwise.
 	UniqueFd take_temporary(const images::File &file);
-	// A second name of the same inode (not of directories), for a file that was opened by it.
-	Result<std::string> also(const images::File &file);
+	// By a second name of the same inode (not of directories), for a file that was opened by it.
+	Result<UniqueFd> open_also(const images::File &file, int flags);
 	// Owner, mode and time of change, after the last write.
 	Result<> set_attributes(const images::File &file) const;
 
 	[[nodiscard]] static bool is_temporary(const images::File &file);
 
 private:
+	struct Name {
+		UniqueFd directory;
+		std::string name;
+
+		[[nodiscard]] std::string place() const; // in /proc/self/fd
+	};
+
 	LentName() = default;
+	[[nodiscard]] Result<UniqueFd> open_under(const std::string &path, int flags) const;
 	int make_temporary(const char *path, int flags);
 	Result<> make_nameless(const images::File &file, int flags);
 	Result<> make_directories(const std::string &path);
@@ -47,7 +55,7 @@ private:
 	bool is_directory_ = false;
 	bool is_nameless_ = false; // path_ is that of temporary_
 	UniqueFd temporary_;
-	std::vector<std::string> names_;
+	std::vector<Name> names_;
 	std::vector<std::string> directories_;
 };
 

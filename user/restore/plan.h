@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include <sys/types.h>
@@ -87,6 +88,8 @@ double timer_id_seconds(const Plan &plan);
 // The same for the counters of rings.
 double ring_counter_seconds(const Plan &plan);
 
+// PIDs and TIDs of the tree, and of processes that help to build it under a number of their own.
+[[nodiscard]] std::unordered_set<pid_t> wanted_ids(const Plan &plan);
 // Code::kMismatch, with the holder's name and a way round it. The check of all waits for zombies to be reaped.
 [[nodiscard]] Error pid_in_use(pid_t pid);
 

@@ -4,12 +4,14 @@
 // counts too.
 #include "user/restore/plan.h"
 
+#include <cstring>
 #include <unordered_set>
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include "user/restore/lent_name.h"
+#include "user/util/io.h"
 
 namespace bpfckpt::restore {
 
@@ -68,9 +70,13 @@ void check_files(const Plan &plan, Findings &findings)
 			continue;
 		struct stat now = {};
 		std::string wrong;
-		bool is_link = S_ISLNK(file.mode()); // O_PATH | O_NOFOLLOW
-		if (fstatat(AT_FDCWD, file.path().c_str(), &now, is_link ? AT_SYMLINK_NOFOLLOW : 0))
-			wrong = fmt::format("cannot be opened: {}", strerror(errno));
+		Result<UniqueFd> found = open_exactly(file.path(), O_PATH | (S_ISLNK(file.mode()) ? O_NOFOLLOW : 0));
+		if (!found)
+			wrong = fmt::format("cannot be opened: {}", found.error().sys_errno == ELOOP
+									    ? found.error().message
+									    : strerror(found.error().sys_errno));
+		else if (fstat(found->get(), &now))
+			wrong = fmt::format("cannot be looked at: {}", strerror(errno));
 		else
 			wrong = difference(file, now, mapped.contains(file.id()));
 		if (!wrong.empty())

@@ -158,8 +158,22 @@ static void check_droppable(const Plan &plan, Findings &findings)
 	}
 }
 
+// What /proc says of a PID would be about another process.
+static bool has_own_proc(Findings &findings)
+{
+	Result<std::string> self = read_link("/proc/self");
+	if (self && *self == std::to_string(getpid()))
+		return true;
+	findings.push_back(Error(Code::kMismatch, "is not that of this PID namespace")
+				   .on("/proc")
+				   .with_hint("mount it anew: unshare --pid --fork --mount-proc"));
+	return false;
+}
+
 void check_machine(Plan &plan, const MachineOptions &options, Findings &findings)
 {
+	if (!has_own_proc(findings))
+		return;
 	check_pids(plan, findings);
 	check_limits(plan, findings);
 	check_capabilities(plan, findings);

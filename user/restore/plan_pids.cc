@@ -52,6 +52,8 @@ Conflict conflict(pid_t id, const char *use, pid_t holder)
 		Error(Code::kMismatch, std::move(message)).on(fmt::format("pid {}", id)).with_hint(std::move(hint))};
 }
 
+} // namespace
+
 std::unordered_set<pid_t> wanted_ids(const Plan &plan)
 {
 	std::unordered_set<pid_t> wanted;
@@ -66,6 +68,8 @@ std::unordered_set<pid_t> wanted_ids(const Plan &plan)
 			wanted.insert(step.pid);
 	return wanted;
 }
+
+namespace {
 
 // Process or thread.
 bool is_task(pid_t id)

@@ -17,11 +17,7 @@ void SparePids::begin()
 	Result<std::string> max = read_file("/proc/sys/kernel/pid_max");
 	int end = max ? std::atoi(max->c_str()) : 0;
 	next_ = end > 1 ? std::min(end - 1, kHighest) : kHighest;
-	for (const images::Process &process : plan_.document->processes())
-		for (const images::Thread &thread : process.threads())
-			wanted_.insert(static_cast<pid_t>(thread.tid()));
-	for (const TreeStep &step : plan_.tree)
-		wanted_.insert(step.pid);
+	wanted_ = wanted_ids(plan_);
 }
 
 Result<pid_t> SparePids::next()

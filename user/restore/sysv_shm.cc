@@ -198,13 +198,14 @@ Result<> SysvSegments::watch_over(const Plan &plan, size_t count)
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
 	// Its number must not be one that the tree needs.
+	std::unordered_set<pid_t> wanted = wanted_ids(plan);
 	do {
 		child_ = ::fork();
-		if (child_ > 0 && plan.processes.contains(child_)) {
+		if (child_ > 0 && wanted.contains(child_)) {
 			::kill(child_, SIGKILL);
 			::waitpid(child_, nullptr, 0);
 		}
-	} while (child_ > 0 && plan.processes.contains(child_));
+	} while (child_ > 0 && wanted.contains(child_));
 	int error = errno;
 	if (child_ == 0) {
 		::setsid();

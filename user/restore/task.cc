@@ -12,9 +12,11 @@ namespace bpfckpt::restore {
 
 using target::SyscallBatch;
 
-void add_process_attributes(SyscallBatch &batch, const images::Process &process)
+void add_process_attributes(SyscallBatch &batch, const images::Process &process, bool first_of_fs)
 {
 	batch.add(SYS_prctl, PR_SET_CHILD_SUBREAPER, process.child_subreaper());
+	if (!first_of_fs)
+		return;
 	// Both paths are as seen from bpfckpt's root. A working directory that was deleted is set with the descriptors.
 	if (!process.cwd().empty() && !process.cwd_file())
 		batch.add(SYS_chdir, batch.text(process.cwd()));

@@ -8,7 +8,8 @@
 namespace bpfckpt::restore {
 
 // By the leader, before its credentials. Limits come last: they may forbid what restore does.
-void add_process_attributes(target::SyscallBatch &batch, const images::Process &process);
+// `first_of_fs`: no process that shares its root, working directory and umask has got them yet.
+void add_process_attributes(target::SyscallBatch &batch, const images::Process &process, bool first_of_fs);
 void add_limits(target::SyscallBatch &batch, const images::Process &process);
 // After the credentials, whose change resets it.
 void add_dumpable(target::SyscallBatch &batch, const images::Process &process);

@@ -5,12 +5,14 @@
 #include <csignal>
 #include <linux/close_range.h>
 #include <linux/sched.h>
+#include <optional>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <vector>
 
 #include "user/target/batch.h"
 #include "user/util/io.h"
@@ -96,6 +98,33 @@ static long raw_syscall(long nr, long first = 0, long second = 0)
 	return result;
 }
 
+// CLONE_CLEAR_SIGHAND leaves what is ignored (kernel/signal.c: flush_signal_handlers()): by nohup(1), in a shell's
+// background, SIGPIPE by systemd. A zombie of the tree could not end by such a signal. While it lives nothing is
+// ignored; all signals are blocked meanwhile.
+class NothingIgnored {
+public:
+	NothingIgnored()
+	{
+		for (int signal = 1; signal < NSIG; signal++) {
+			struct sigaction before = {};
+			if (::sigaction(signal, nullptr, &before) || before.sa_handler != SIG_IGN)
+				continue;
+			ignored_.push_back(signal);
+			::signal(signal, SIG_DFL);
+		}
+	}
+	~NothingIgnored()
+	{
+		for (int signal : ignored_)
+			::signal(signal, SIG_IGN);
+	}
+	NothingIgnored(const NothingIgnored &) = delete;
+	NothingIgnored &operator=(const NothingIgnored &) = delete;
+
+private:
+	std::vector<int> ignored_;
+};
+
 // Runs in the clone until it is seized: nothing but system calls, and none of libc's, whose functions may not be
 // linked yet.
 [[noreturn]] static void wait_for_tracer(pid_t parent)
@@ -140,10 +169,12 @@ static Result<pid_t> clone_self(pid_t pid, int exit_signal)
 	uint64_t all = ~0ULL;
 	uint64_t old = 0;
 	::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(all));
+	std::optional<NothingIgnored> meanwhile(std::in_place);
 	long child = ::syscall(SYS_clone3, &args, sizeof(args));
 	if (child == 0)
 		wait_for_tracer(self);
 	int error = errno;
+	meanwhile.reset();
 	::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, nullptr, sizeof(old));
 	if (child > 0)
 		return static_cast<pid_t>(child);

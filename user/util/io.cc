@@ -5,8 +5,10 @@
 
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <linux/openat2.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace bpfckpt {
@@ -17,6 +19,27 @@ Result<UniqueFd> open_at(int dir, const std::string &path, int flags, unsigned m
 		UniqueFd fd(::openat(dir, path.c_str(), flags | O_CLOEXEC, mode));
 		if (fd.valid())
 			return fd;
+		if (errno != EINTR)
+			return errno_error(errno, "cannot open").on(path);
+	}
+}
+
+Result<UniqueFd> open_exactly(const std::string &path, int flags, unsigned mode)
+{
+	// What openat(2) would overlook, flags of the kernel's own in what was told of a file, openat2(2) refuses.
+	constexpr int kOfPaths = O_PATH | O_DIRECTORY | O_NOFOLLOW;
+	constexpr int kKnown = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC |
+			       O_DIRECT | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_TMPFILE;
+	open_how how = {};
+	how.flags = static_cast<uint64_t>((flags & (flags & O_PATH ? kOfPaths : kKnown)) | O_CLOEXEC);
+	how.mode = mode;
+	how.resolve = RESOLVE_NO_SYMLINKS;
+	for (;;) {
+		UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof(how))));
+		if (fd.valid())
+			return fd;
+		if (errno == ELOOP)
+			return errno_error(ELOOP, "leads through a symbolic link now").on(path);
 		if (errno != EINTR)
 			return errno_error(errno, "cannot open").on(path);
 	}

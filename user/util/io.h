@@ -14,6 +14,11 @@ namespace bpfckpt {
 // Opens below `dir` (AT_FDCWD for the working directory); O_CLOEXEC is added. Errors: that of openat(2), with the path.
 Result<UniqueFd> open_at(int dir, const std::string &path, int flags, unsigned mode = 0);
 
+// The same for an absolute path that was one of d_path(): no part of it is a symbolic link, unless the last one and
+// `flags` has O_PATH | O_NOFOLLOW. What has become one since leads elsewhere, where its owner likes. Errors: that of
+// openat2(2); ELOOP says so.
+Result<UniqueFd> open_exactly(const std::string &path, int flags, unsigned mode = 0);
+
 // RLIMIT_NOFILE up to its hard limit: a tree has as many iterators and files as it has processes and objects.
 void raise_file_limit();
 // Beyond what was given to us, where we may; false: there is nothing more.
