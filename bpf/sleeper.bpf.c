@@ -191,7 +191,7 @@ static long next_task(__u64 index, struct stack_walk *walk)
 	walk->task = task = (const void *)*address;
 	/* Before the stack: if the task wakes meanwhile, it will have another count when it is stopped. */
 	walk->switches = BPF_CORE_READ(task, nvcsw);
-	if (!(BPF_CORE_READ(task, __state) & TASK_NORMAL) || BPF_CORE_READ(task, on_cpu))
+	if (!(BPF_CORE_READ(task, __state) & TASK_NORMAL) || BPF_CORE_READ_BITFIELD_PROBED(task, on_cpu))
 		return 0;
 	walk->sp = BPF_CORE_READ(task, thread.sp);
 	size = THREAD_SIZE - (walk->sp & (THREAD_SIZE - 1));

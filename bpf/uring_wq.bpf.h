@@ -22,9 +22,9 @@ __u64 tctx;
  */
 static __always_inline __u32 is_asleep(struct task_struct *task)
 {
-	if (!(BPF_CORE_READ(task, __state) & 1) || BPF_CORE_READ(task, on_cpu))
+	if (!(BPF_CORE_READ(task, __state) & 1) || BPF_CORE_READ_BITFIELD_PROBED(task, on_cpu))
 		return 0;
-	if (!BPF_CORE_READ(task, on_rq))
+	if (!BPF_CORE_READ_BITFIELD_PROBED(task, on_rq))
 		return 1;
 	return bpf_core_field_exists(task->se.sched_delayed) && BPF_CORE_READ(task, se.sched_delayed);
 }

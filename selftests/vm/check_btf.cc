@@ -19,6 +19,7 @@
 #include <bpf/libbpf.h>
 #include <fmt/core.h>
 
+#include "selftests/vm/field_size.h"
 #include "selftests/vm/reachable.h"
 
 namespace bpfckpt::selftests {
@@ -233,6 +234,30 @@ unsigned missing_iterators(const std::string &kernel, const std::string &object,
 	return missing;
 }
 
+// BPF_CORE_READ() reads as many bytes as the program's own type has, and what is behind the field where this kernel's is
+// smaller. Who asks for the size, too, as BPF_CORE_READ_BITFIELD_PROBED() does, reads the right ones.
+unsigned report_sizes(const std::string &kernel, const std::string &object, const bpf_object *opened, const btf *types)
+{
+	Relocations all = read_log();
+	auto in_kernel = [](const Relocation &one) { return one.type + one.field.substr(one.flavour.size()); };
+	std::set<std::string> told;
+	for (const Relocation &one : all)
+		if (one.kind == "byte_sz")
+			told.insert(in_kernel(one));
+	unsigned differ = 0;
+	for (const Relocation &one : all) {
+		if (!one.found || one.kind != "byte_off" || !told.insert(in_kernel(one)).second)
+			continue;
+		auto ours = field_size(bpf_object__btf(opened), one.field);
+		auto theirs = field_size(types, in_kernel(one));
+		if (!ours || !theirs || *ours <= *theirs)
+			continue;
+		fmt::print("{:<8} {:<20} {:<50} HAS {} BYTES, NOT {}\n", kernel, object, one.field, *theirs, *ours);
+		differ++;
+	}
+	return differ;
+}
+
 // Returns the number of defects.
 unsigned check(const std::string &kernel, const std::string &types_file, const std::string &object_file)
 {
@@ -247,6 +272,7 @@ unsigned check(const std::string &kernel, const std::string &types_file, const s
 	}
 	bpf_object__load(opened);
 	unsigned defects = report(kernel, object, opened) + report_failures(kernel, object) +
+			   report_sizes(kernel, object, opened, types) +
 			   missing_iterators(kernel, object, opened, types);
 	btf__free(types);
 	bpf_object__close(opened);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# check_btf finds a field that this kernel has not where a program can reach it, and only there.
+# check_btf finds a field that this kernel has not where a program can reach it, and only there; and one that is smaller.
 #
 #	check_btf_test.sh CHECK_BTF
 set -u
@@ -19,6 +19,7 @@ expect() { # exit status, text that is told, section, body of the program
 struct task_struct { int pid; };
 struct task_struct___old { int removed; };
 struct task_struct___new { int invented; };
+struct task_struct___large { long pid; };
 struct task_struct___wide { struct { char bytes[3]; } flags; };
 #pragma clang attribute pop
 
@@ -69,5 +70,8 @@ expect 1 "task_struct___new.invented                         READ WITHOUT A QUES
 # In a function that the program calls.
 expect 1 "task_struct___old.removed                          READ WITHOUT A QUESTION" iter/task "result = read_removed(task);"
 expect 0 "0 defects" iter/task "if ($old) result = read_removed(task);"
+expect 1 "task_struct___large.pid                            HAS 4 BYTES, NOT 8" iter/task \
+	"result = BPF_CORE_READ((struct task_struct___large *)task, pid);"
+expect 0 "0 defects" iter/task "result = BPF_CORE_READ_BITFIELD_PROBED((struct task_struct___large *)task, pid);"
 expect 1 "NO SUCH ITERATOR" iter/invented "result = task->pid;"
 exit $failed
