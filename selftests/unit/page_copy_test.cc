@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 
 #include <gtest/gtest.h>
@@ -34,11 +35,16 @@ protected:
 		if (child_ == 0) {
 			mprotect(static_cast<char *>(mapping_.data()) + 8 * kPageSize, kPageSize, PROT_NONE);
 			munmap(static_cast<char *>(mapping_.data()) + 9 * kPageSize, kPageSize);
+			prepare();
 			raise(SIGSTOP);
 			_exit(0);
 		}
 		waitpid(child_, nullptr, WUNTRACED);
+		// As of a dump: there are kernels on which nobody else reads what is protected.
+		ASSERT_EQ(ptrace(PTRACE_SEIZE, child_, 0, 0), 0);
 	}
+	// In the child.
+	virtual void prepare() const {}
 	void TearDown() override
 	{
 		kill(child_, SIGKILL);
@@ -119,6 +125,21 @@ TEST_F(PageCopyTest, protected_pages_are_read)
 	uint64_t offset = copy_.add(source, pages(8, 1), true);
 	ASSERT_TRUE(copy_.run(out_.get()));
 	expect_pages(offset, 8, 1);
+}
+
+class ProtectedPageCopyTest : public PageCopyTest {
+protected:
+	void prepare() const override
+	{
+		mprotect(static_cast<char *>(mapping_.data()) + 10 * kPageSize, (kPages - 10) * kPageSize, PROT_NONE);
+	}
+};
+
+TEST_F(ProtectedPageCopyTest, more_than_one_thread_reads)
+{
+	uint64_t offset = copy_.add(copy_.add_process(child_), pages(10, kPages - 10), true);
+	ASSERT_TRUE(copy_.run(out_.get()));
+	expect_pages(offset, 10, kPages - 10);
 }
 
 TEST_F(PageCopyTest, a_page_that_cannot_be_read_is_named)

@@ -234,8 +234,8 @@ unsigned missing_iterators(const std::string &kernel, const std::string &object,
 	return missing;
 }
 
-// BPF_CORE_READ() reads as many bytes as the program's own type has, and what is behind the field where this kernel's is
-// smaller. Who asks for the size, too, as BPF_CORE_READ_BITFIELD_PROBED() does, reads the right ones.
+// BPF_CORE_READ() reads as many bytes as the program's own type has, and what is behind the field where this kernel's
+// is smaller. Who asks for the size, too, as BPF_CORE_READ_BITFIELD_PROBED() does, reads the right ones.
 unsigned report_sizes(const std::string &kernel, const std::string &object, const bpf_object *opened, const btf *types)
 {
 	Relocations all = read_log();

@@ -75,6 +75,13 @@ static bool name_call(const std::string &function, const task_record &task, cons
 	return true;
 }
 
+// Entered again it would wait for its whole time once more, at the least. Only the kernel has the time that is left.
+static bool lacks_deadline(const images::InterruptedSyscall &call)
+{
+	bool endless = call.nr() == SYS_poll && call.args_size() > 2 && static_cast<int>(call.args(2)) < 0;
+	return !call.timed() && !endless;
+}
+
 void name_restarted_syscalls(std::span<const task_record> tasks, Context &context)
 {
 	std::vector<Restarted> restarted = find_restarted(tasks, *context.document);
@@ -95,6 +102,10 @@ void name_restarted_syscalls(std::span<const task_record> tasks, Context &contex
 				       fmt::format("is inside restart_syscall(2) of {}",
 						   function.empty() ? "an unknown call" : function),
 				       symbols ? "try again when the call has ended" : symbols.error().message);
+		else if (lacks_deadline(one.thread->syscall()))
+			context.refuse(fmt::format("thread {} ({})", one.thread->tid(), one.thread->comm()),
+				       "is inside a call that was restarted, and how long it still waits was not found",
+				       "try again");
 	}
 }
 

@@ -2,6 +2,7 @@
 #include "user/memory/page_copy.h"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include <fcntl.h>
@@ -36,11 +37,26 @@ uint64_t PageCopy::add(Source source, Range range, bool forced)
 	return offset;
 }
 
+// Some kernels let nobody read through protections but the very thread that traces a process (fs/proc/base.c:
+// proc_mem_foll_force(), since v6.12), which is this one: what others cannot read is tried again here.
 Result<> PageCopy::run(int out)
 {
-	return queue_.run([this, out](const Chunk &chunk, std::span<std::byte> buffer) {
-		return copy_chunk(chunk, buffer, out);
-	});
+	const std::thread::id tracer = std::this_thread::get_id();
+	std::vector<Chunk> left;
+	TRY(queue_.run([&](const Chunk &chunk, std::span<std::byte> buffer) -> Result<> {
+		Result<> done = copy_chunk(chunk, buffer, out);
+		if (done || !origins_[chunk.source].pid || std::this_thread::get_id() == tracer)
+			return done;
+		std::lock_guard lock(mutex_);
+		left.push_back(chunk);
+		return {};
+	}));
+	std::vector<std::byte> buffer;
+	for (const Chunk &chunk : left) {
+		buffer.resize(chunk.length);
+		TRY(copy_chunk(chunk, buffer, out));
+	}
+	return {};
 }
 
 void PageCopy::stage(uint64_t bytes)
