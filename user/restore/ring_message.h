@@ -18,7 +18,7 @@ public:
 	explicit Messenger(const NewRing &ring) : ring_(ring) {}
 	// With DEFER_TASKRUN it waits until the issuer comes for it.
 	Result<> post(const images::Cqe &cqe);
-	// Completions that say nothing, at most kMostBlank: a tenth of the time of as many others.
+	// Completions that say nothing, at most kMostBlank, in one submission.
 	Result<> post_blank(uint32_t count);
 	static constexpr uint32_t kMostBlank = 256;
 
