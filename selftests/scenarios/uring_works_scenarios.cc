@@ -2,6 +2,7 @@
 // Works of io-wq that wait without end: their workers go on when the program does, and begin anew after a restore.
 #include <algorithm>
 
+#include "iterators/kernel_btf.h"
 #include "selftests/scenarios/uring_json.h"
 
 namespace bpfckpt::selftests {
@@ -9,22 +10,32 @@ namespace bpfckpt::selftests {
 namespace {
 
 constexpr unsigned kSingleIssuer = 1U << 12, kDeferTaskrun = 1U << 13;
-constexpr unsigned kWorks = 64, kWorkers = 32; // of each of two kinds
+constexpr unsigned kOpens = 32, kSplices = 32, kWorkers = 32;
+
+// On some kernels only the worker's stack has the path of what it opens (v7.2: struct delayed_filename): a dump refuses
+// that, see UringScenario.requests_that_wait_for_other_processes_are_found.
+bool requests_keep_paths()
+{
+	auto kernel = iterators::KernelBtf::get();
+	return !kernel || btf__find_by_name_kind((*kernel)->types(), "delayed_filename", BTF_KIND_STRUCT) < 0;
+}
 
 // With less workers the other works are in queues.
 void run_works(unsigned flags, unsigned workers, const Args &more = {})
 {
 	SCOPED_TRACE("flags " + std::to_string(flags) + ", workers " + std::to_string(workers));
+	unsigned opens = requests_keep_paths() ? kOpens : 0, works = opens + kSplices;
+	unsigned busy = opens ? 2 * workers : workers; // there are two kinds
 	ScenarioOptions options;
-	options.args = {std::to_string(flags), std::to_string(workers)};
+	options.args = {std::to_string(flags), std::to_string(workers), std::to_string(opens)};
 	options.args.insert(options.args.end(), more.begin(), more.end());
 	options.verify = [&](const Json &document) {
 		ASSERT_EQ(document["rings"].size(), 1u);
 		const Json &ring = document["rings"][0];
-		expect_complete(ring, kWorks + 1);
-		EXPECT_EQ(where(ring["in_flight"], "where", "io-wq worker").size(), 2 * workers);
-		EXPECT_EQ(where(ring["in_flight"], "where", "io-wq queue").size(), kWorks - 2 * workers);
-		EXPECT_EQ(where(ring["in_flight"], "class", "REARMABLE").size(), kWorks + 1);
+		expect_complete(ring, works + 1);
+		EXPECT_EQ(where(ring["in_flight"], "where", "io-wq worker").size(), busy);
+		EXPECT_EQ(where(ring["in_flight"], "where", "io-wq queue").size(), works - busy);
+		EXPECT_EQ(where(ring["in_flight"], "class", "REARMABLE").size(), works + 1);
 	};
 	run_scenario("uring_works", options);
 }
