@@ -382,9 +382,7 @@ const std::string &restore_obstacle()
 	return obstacle;
 }
 
-// TEST_BRIEF: on machines that are slow by nature (selftests/vm), where a command takes seconds. What inspect shows of
-// a program is what show prints of its dump, and a second restore does what the first has done.
-static bool is_brief()
+bool is_brief()
 {
 	static const bool brief = [] {
 		if (!getenv("TEST_BRIEF"))

@@ -57,6 +57,9 @@ std::string contents_of(int fd);
 std::string bpfckpt_path();
 // That it has sanitizers: TEST_SANITIZED, set by `make asan`.
 bool is_sanitized();
+// TEST_BRIEF: on machines that are slow by nature (selftests/vm), where a command takes seconds. What inspect shows of
+// a program is what show prints of its dump, and a second restore does what the first has done.
+bool is_brief();
 Output bpfckpt(Args args, milliseconds deadline = kDeadline);
 
 // A fact of a program, a JSON number, or a JSON string with a number in it (64 bit in protobuf's JSON).

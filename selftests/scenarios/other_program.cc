@@ -92,7 +92,7 @@ void OtherProgram::live_on()
 	ASSERT_TRUE(dump({"-R"}));
 	remove_images();
 	ASSERT_TRUE(goes_on());
-	for (int life = 0; life < 2; life++) {
+	for (int life = 0; life < (is_brief() ? 1 : 2); life++) {
 		SCOPED_TRACE(life);
 		ASSERT_TRUE(dump({}));
 		ASSERT_TRUE(restore());
