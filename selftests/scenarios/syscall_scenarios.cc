@@ -79,7 +79,8 @@ static void expect_what_remained(bool restore)
 	}
 	for (size_t i = 0; i < programs.size(); i++) {
 		EXPECT_TRUE(scenarios[i].go()) << programs[i];
-		EXPECT_LT(Clock::now() - thawed[i], whole - milliseconds(500)) << programs[i] << ": the time began anew";
+		EXPECT_LT(Clock::now() - thawed[i], whole - milliseconds(500))
+			<< programs[i] << ": the time began anew";
 	}
 }
 
