@@ -155,6 +155,7 @@ template <class Record>
 static std::vector<uint32_t> lengths_of(const std::vector<const Record *> &messages)
 {
 	std::vector<uint32_t> lengths;
+	lengths.reserve(messages.size());
 	for (const Record *message : messages)
 		lengths.push_back(message->length);
 	return lengths;
