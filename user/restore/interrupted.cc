@@ -202,10 +202,9 @@ void LentTimeouts::give_back() const
 		if (place.of_socket)
 			place.of_socket->put_back(place.longest.socket);
 		// By any thread: the others may have exited.
-		if (place.in_memory)
-			(void)std::ranges::any_of(place.threads, [&](const std::pair<pid_t, pid_t> &thread) {
-				return place.in_memory->give_back(thread.second);
-			});
+		for (const auto &[pid, tid] : place.threads)
+			if (!place.in_memory || place.in_memory->give_back(tid))
+				break;
 	}
 }
 
