@@ -29,7 +29,7 @@ Result<UniqueFd> open_exactly(const std::string &path, int flags, unsigned mode)
 	// What openat(2) would overlook, flags of the kernel's own in what was told of a file, openat2(2) refuses.
 	constexpr int kOfPaths = O_PATH | O_DIRECTORY | O_NOFOLLOW;
 	constexpr int kKnown = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC |
-			       O_DIRECT | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_TMPFILE;
+			       O_DIRECT | O_NOFOLLOW | O_NOATIME | O_TMPFILE;
 	open_how how = {};
 	how.flags = static_cast<uint64_t>((flags & (flags & O_PATH ? kOfPaths : kKnown)) | O_CLOEXEC);
 	how.mode = mode;
