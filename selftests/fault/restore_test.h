@@ -42,6 +42,14 @@ protected:
 		return args;
 	}
 
+	// The same, run by another command.
+	[[nodiscard]] Args command_of(Args wrapper) const
+	{
+		Args restore = command();
+		wrapper.insert(wrapper.end(), restore.begin(), restore.end());
+		return wrapper;
+	}
+
 	[[nodiscard]] std::set<std::string> files() const
 	{
 		std::set<std::string> names;

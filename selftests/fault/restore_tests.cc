@@ -299,10 +299,8 @@ TEST_F(FaultRestore, a_pid_namespace_without_its_own_proc_is_named)
 TEST_F(FaultRestore, the_first_process_of_a_namespace_cannot_leave_the_tree_alone)
 {
 	ASSERT_TRUE(dumped("harness_idle"));
-	Args inside{"unshare", "--pid", "--fork", "--mount-proc"};
-	Args restore = command();
-	inside.insert(inside.end(), restore.begin(), restore.end());
-	expect_error(run_command(inside), 2, "takes all others with it");
+	expect_error(run_command(command_of({"unshare", "--pid", "--fork", "--mount-proc"})), 2,
+		     "takes all others with it");
 	expect_nothing_left();
 	expect_restorable();
 }
@@ -311,10 +309,7 @@ TEST_F(FaultRestore, the_first_process_of_a_namespace_cannot_leave_the_tree_alon
 TEST_F(FaultRestore, ignored_signals_of_the_caller_change_nothing)
 {
 	ASSERT_TRUE(dumped("task_tree"));
-	Args ignoring{"sh", "-c", "trap '' HUP INT QUIT PIPE TERM CHLD; exec \"$@\"", "sh"};
-	Args restore = command();
-	ignoring.insert(ignoring.end(), restore.begin(), restore.end());
-	Output output = run_command(ignoring);
+	Output output = run_command(command_of({"sh", "-c", "trap '' HUP INT QUIT PIPE TERM CHLD; exec \"$@\"", "sh"}));
 	EXPECT_EQ(output.exit, 0) << output.err;
 	expect_whole();
 	EXPECT_TRUE(program_.go());

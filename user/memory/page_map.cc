@@ -99,6 +99,15 @@ void PageMap::probe()
 	}
 }
 
+ScanArgument PageMap::scan_of(Range range)
+{
+	return {.size = sizeof(ScanArgument),
+		.start = range.start,
+		.end = range.end,
+		.vec = reinterpret_cast<uint64_t>(regions_.data()),
+		.vec_len = regions_.size()};
+}
+
 // Moves its start to where the next call begins.
 Result<std::span<const PageRegion>> PageMap::scan_once(ScanArgument &argument)
 {
@@ -124,17 +133,11 @@ Result<> PageMap::scan(Range range, Backing backing, PageRanges &pages)
 	if (!has_scan_)
 		return read(range, backing, pages);
 	uint64_t without = kPageIsZero | (backing == Backing::kFile ? kPageIsFile : 0);
-	ScanArgument argument = {
-		.size = sizeof(argument),
-		.start = range.start,
-		.end = range.end,
-		.vec = reinterpret_cast<uint64_t>(regions_.data()),
-		.vec_len = regions_.size(),
-		.category_inverted = without,
-		.category_mask = without,
-		.category_anyof_mask = kPageIsPresent | kPageIsSwapped,
-		.return_mask = kPageIsPresent | guard_,
-	};
+	ScanArgument argument = scan_of(range);
+	argument.category_inverted = without;
+	argument.category_mask = without;
+	argument.category_anyof_mask = kPageIsPresent | kPageIsSwapped;
+	argument.return_mask = kPageIsPresent | guard_;
 	while (argument.start < argument.end)
 		for (const PageRegion &region : TRY(scan_once(argument)))
 			append(region.categories & kPageIsGuard ? pages.guards : pages.data,
@@ -144,15 +147,9 @@ Result<> PageMap::scan(Range range, Backing backing, PageRanges &pages)
 
 Result<> PageMap::scan_guards(Range range, std::vector<Range> &guards)
 {
-	ScanArgument argument = {
-		.size = sizeof(argument),
-		.start = range.start,
-		.end = range.end,
-		.vec = reinterpret_cast<uint64_t>(regions_.data()),
-		.vec_len = regions_.size(),
-		.category_mask = kPageIsGuard,
-		.return_mask = kPageIsGuard,
-	};
+	ScanArgument argument = scan_of(range);
+	argument.category_mask = kPageIsGuard;
+	argument.return_mask = kPageIsGuard;
 	while (guard_ && argument.start < argument.end)
 		for (const PageRegion &region : TRY(scan_once(argument)))
 			append(guards, {region.start, region.end});

@@ -57,6 +57,7 @@ public:
 private:
 	PageMap(pid_t pid, UniqueFd fd) : pid_(pid), fd_(std::move(fd)) {}
 	void probe();
+	ScanArgument scan_of(Range range); // of no category yet
 	Result<std::span<const PageRegion>> scan_once(ScanArgument &argument);
 
 	pid_t pid_;

@@ -127,8 +127,8 @@ static void check_buffers(const images::Ring &ring, const io_uring_params &own, 
 					   .with_hint("Linux 6.10 and newer can bring it to its position"));
 }
 
-// Up to v6.11 all mappings that a registered buffer lies in have to be of one file, or of none
-// (io_uring/rsrc.c: io_pin_pages()).
+// All mappings that a registered buffer lies in may have to be of one file, or of none: seen on v6.1, no longer on
+// v6.12 (io_uring/rsrc.c: io_pin_pages()).
 static bool takes_buffers_across_files()
 {
 	UniqueFd file(memfd_create("bpfckpt-probe", MFD_CLOEXEC));
