@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Any bytes as the records of fd tables, struct files, queues and mappings, with any text as the names of their
 // dentries: what a walk over tables that change may give.
+#include <unordered_set>
+
 #include "iterators/page_record.h"
 #include "selftests/fuzz/record_input.h"
 #include "user/collect/file.h"
@@ -56,17 +58,19 @@ struct Records {
 			.names = names,
 			.hz = 250};
 	}
-	// A pass tells the VMAs of one process in a row.
+	// A pass tells the VMAs of one process in a row; VmaReader tells no address space twice.
 	[[nodiscard]] std::vector<iterators::AddressSpace> spaces() const
 	{
 		std::vector<iterators::AddressSpace> result;
+		std::unordered_set<uint64_t> known;
 		std::span<const vma_record> left = vmas;
 		for (pid_t pid = 1; !left.empty(); pid++) {
 			auto same = [&](const vma_record &vma) { return vma.space == left[0].space; };
 			auto end = std::ranges::find_if_not(left, same);
 			auto pass = left.first(static_cast<size_t>(end - left.begin()));
-			if (pass[0].space < mms.size() && mms[pass[0].space].mm)
-				result.push_back({&mms[pass[0].space], pass, {pid}, pid});
+			const mm_record *mm = pass[0].space < mms.size() ? &mms[pass[0].space] : nullptr;
+			if (mm && mm->mm && known.insert(mm->mm).second)
+				result.push_back({mm, pass, {pid}, pid});
 			left = left.subspan(pass.size());
 		}
 		return result;
