@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Many of one thing, each with a number, and each told once: completions in the overflow list, links of a chain that is
 // in the middle of its work, threads with a ring each that only they may submit to, rings that share a submission
-// thread. argv[1] says which.
+// thread, children that have nothing to do with the ring. argv[1] says which.
 #include <dirent.h>
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,6 +20,7 @@
 #define THREADS  8
 #define READS    16
 #define SHARING  4
+#define CHILDREN 5999
 
 static void (*round_of)(void);
 
@@ -227,6 +232,35 @@ static void set_up_sharing(void)
 	round_of = let_sharing_read;
 }
 
+/* --- a large family ------------------------------------------------------------------------------------------------
+ */
+
+static void let_first_read(void)
+{
+	let_read(&readers[0]);
+}
+
+/* The children have shared memory, of which it matters to a ring who maps it, but not this ring. */
+static void set_up_family(void)
+{
+	SCENARIO_REQUIRE(mmap(NULL, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED, "%m");
+	for (int i = 0; i < CHILDREN; i++) {
+		pid_t child = fork();
+
+		if (child < 0 && errno == EAGAIN)
+			scenario_skip("only %d processes can be made here (RLIMIT_NPROC, pids.max, kernel.pid_max)", i);
+		SCENARIO_REQUIRE(child >= 0, "fork %d: %m", i);
+		if (!child) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			for (;;)
+				pause();
+		}
+	}
+	SCENARIO_REQUIRE(!io_uring_queue_init(32, &readers[0].ring, 0), "%m");
+	open_pipes(&readers[0]);
+	round_of = let_first_read;
+}
+
 static void check(int round)
 {
 	(void)round;
@@ -236,10 +270,8 @@ static void check(int round)
 int main(int argc, char **argv)
 {
 	static const struct scenario_state states[] = {
-		{"overflow", set_up_overflow},
-		{"chain", set_up_chain},
-		{"threads", set_up_threads},
-		{"sharing", set_up_sharing},
+		{"overflow", set_up_overflow}, {"chain", set_up_chain},   {"threads", set_up_threads},
+		{"sharing", set_up_sharing},   {"family", set_up_family},
 	};
 
 	return scenario_state_main(argc, argv, states, sizeof(states) / sizeof(*states), check);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -87,6 +88,9 @@ struct Context {
 	// at once; what is left of it is its id in the document, and where its vDSO is. Absent: all stay.
 	std::function<Result<>(const images::Memory &)> take_memory;
 	std::vector<VdsoPlace> vdsos; // of those that were taken
+	// Memory.id of those that stay all the same, because rings are about them in more than one way, all of which is
+	// found out later. The others leave what shared memory they map, too. Absent: there are no rings.
+	std::optional<std::unordered_set<uint32_t>> ring_memory;
 	// The document has of processes and threads only what concerns others: their rest is made from the records when
 	// they are written (whole_process.h). Those that use rings are whole.
 	bool lean = false;

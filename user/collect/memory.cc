@@ -170,19 +170,30 @@ std::string Collector::process_name(uint32_t pid) const
 	return fmt::format("pid {} ({})", pid, *it->second);
 }
 
-// How many attach a segment is only known when all are there.
-static bool has_segment(const images::Memory &memory)
+// How many attach a segment is only known when all are there; of rings, see Context.ring_memory.
+static bool is_whole_later(const images::Memory &memory, const Context &ctx)
 {
-	return std::ranges::any_of(memory.vmas(), [](const Vma &vma) { return vma.kind() == Vma::SYSV_SHM; });
+	return (ctx.ring_memory && ctx.ring_memory->contains(memory.id())) ||
+	       std::ranges::any_of(memory.vmas(), [](const Vma &vma) {
+		       return vma.kind() == Vma::SYSV_SHM || vma.kind() == Vma::RING;
+	       });
 }
 
-static void reduce(images::Memory &memory, std::vector<VdsoPlace> &vdsos)
+static void reduce(images::Memory &memory, Context &ctx)
 {
 	images::Memory rest;
 	rest.set_id(memory.id());
-	for (const Vma &vma : memory.vmas())
+	for (const Vma &vma : memory.vmas()) {
 		if (vma.kind() == Vma::VDSO)
-			vdsos.push_back({memory.id(), vma.start(), vma.end()});
+			ctx.vdsos.push_back({memory.id(), vma.start(), vma.end()});
+		if (!ctx.ring_memory || !vma.shared_memory())
+			continue;
+		Vma &shared = *rest.add_vmas();
+		shared.set_start(vma.start());
+		shared.set_end(vma.end());
+		shared.set_kind(vma.kind());
+		shared.set_shared_memory(vma.shared_memory());
+	}
 	memory = std::move(rest);
 }
 
@@ -205,9 +216,9 @@ Result<> Collector::add_space(const AddressSpace &space)
 	totals.set_locked_bytes(mm.locked_vm * kPageSize);
 	if (pages_)
 		add_pages(mm, memory);
-	if (ctx_.take_memory && !has_segment(memory)) {
+	if (ctx_.take_memory && !is_whole_later(memory, ctx_)) {
 		TRY(ctx_.take_memory(memory));
-		reduce(memory, ctx_.vdsos);
+		reduce(memory, ctx_);
 		if (pages_)
 			pages_->forget(mm.mm);
 	}

@@ -280,6 +280,34 @@ void Snapshot::link_rings(Context &context) const
 	}
 }
 
+// Of those who use rings, and of those who hold one without having used it; what rings have taken from whom.
+std::unordered_set<uint32_t> Snapshot::ring_memory(const Context &context) const
+{
+	std::unordered_set<uint32_t> spaces; // Memory.id
+	auto add = [&](uint64_t mm) { spaces.insert(context.ids.address_spaces.find(mm)); };
+	for (const task_record &task : tasks_->tasks())
+		if (task.io_uring)
+			add(task.mm);
+	for (const auto &[buffer, place] : ring_checks_.buffers.places) {
+		add(place.mm);
+		for (const uring::PinnedPage &page : place.elsewhere)
+			add(page.mm);
+	}
+	for (const auto &[region, place] : ring_checks_.regions)
+		add(place.mm);
+	for (const uring::StaleMapping &mapping : stale_mappings_)
+		add(mapping.mm);
+	std::unordered_set<uint32_t> rings; // File.id
+	for (const images::File &file : context.document->files())
+		if (file.kind() == "io_uring")
+			rings.insert(file.id());
+	for (const images::Process &process : context.document->processes())
+		if (std::ranges::any_of(process.files(),
+					[&](const images::FdEntry &entry) { return rings.contains(entry.file()); }))
+			spaces.insert(process.address_space());
+	return spaces;
+}
+
 Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 {
 	context.time = time_;
@@ -296,9 +324,8 @@ Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 	socket_options_.add_to(context);
 	collect_deleted_cwds(paths_, context);
 	names_.add_to(context);
-	// A ring is about memory in more than one way, and all of that is found out later.
 	if (layout_)
-		context.take_memory = {};
+		context.ring_memory = ring_memory(context);
 	TRY(collect_memory(vmas_->records(), pages, context));
 	if (context.take_memory) {
 		// Of thousands of processes the records are much, and nobody asks for them any more.

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include <sys/types.h>
@@ -121,6 +122,7 @@ private:
 	void find_stale_mappings();
 	void add_stale_mappings(Context &context) const;
 	void add_stale_mapping(const uring::StaleMapping &mapping, images::Vma &vma, Context &context) const;
+	[[nodiscard]] std::unordered_set<uint32_t> ring_memory(const Context &context) const;
 	void link_rings(Context &context) const;
 
 	std::optional<iterators::TaskReader> tasks_;
