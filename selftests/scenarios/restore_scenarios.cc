@@ -6,8 +6,10 @@
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
+#include <thread>
 
 #include <linux/sched.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,16 +53,68 @@ TEST(Restore, a_pid_in_use_is_named_and_nothing_is_created)
 
 namespace {
 
+long clone_with_pid(pid_t number)
+{
+	clone_args clone = {};
+	clone.exit_signal = SIGCHLD;
+	clone.set_tid = reinterpret_cast<uint64_t>(&number);
+	clone.set_tid_size = 1;
+	return syscall(SYS_clone3, &clone, sizeof(clone));
+}
+
+// Killed, and for a while busy with giving back its memory, small page by small page.
+pid_t start_dying(pid_t number)
+{
+	constexpr size_t kSize = 1 << 30;
+	int ready[2];
+	if (pipe(ready))
+		return -1;
+	auto pid = static_cast<pid_t>(clone_with_pid(number));
+	if (pid == 0) {
+		void *memory = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (memory == MAP_FAILED || madvise(memory, kSize, MADV_NOHUGEPAGE) ||
+		    madvise(memory, kSize, MADV_POPULATE_WRITE) || write(ready[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	char byte;
+	bool is_ready = read(ready[0], &byte, 1) == 1;
+	close(ready[0]);
+	if (pid > 0)
+		kill(pid, SIGKILL);
+	return is_ready ? pid : -1;
+}
+
+} // namespace
+
+TEST(Restore, a_pid_is_waited_for_while_its_holder_is_ending)
+{
+	Scenario s;
+	SCENARIO_START(s, "harness_idle");
+	ASSERT_TRUE(restore_obstacle().empty()) << restore_obstacle();
+	DumpResult dumped = s.dump({});
+	ASSERT_EQ(dumped.exit, 0);
+	pid_t dying = start_dying(s.pid());
+	ASSERT_EQ(dying, s.pid());
+	{
+		std::jthread reaper([dying] { waitpid(dying, nullptr, 0); });
+		Output dry = bpfckpt({"restore", "--dry-run", "-D", dumped.dir});
+		EXPECT_EQ(dry.exit, 0) << dry.err;
+	}
+	ASSERT_TRUE(s.restore());
+	EXPECT_TRUE(s.go());
+}
+
+namespace {
+
 // A session whose leader has ended, and is waited for: its number is no process, and in use all the same.
 class SessionOfNobody {
 public:
 	explicit SessionOfNobody(pid_t number)
 	{
-		clone_args clone = {};
-		clone.exit_signal = SIGCHLD;
-		clone.set_tid = reinterpret_cast<uint64_t>(&number);
-		clone.set_tid_size = 1;
-		long leader = syscall(SYS_clone3, &clone, sizeof(clone));
+		long leader = clone_with_pid(number);
 		if (leader == 0) {
 			setsid();
 			if (fork() == 0)

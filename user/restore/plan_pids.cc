@@ -23,7 +23,7 @@ constexpr auto kReapedWithin = std::chrono::seconds(2);
 struct Conflict {
 	pid_t id;
 	pid_t holder;
-	bool dead; // a zombie: gone as soon as its parent waits for it
+	bool ending; // and gone as soon as its parent waits for it
 	Error error;
 };
 
@@ -42,13 +42,12 @@ Conflict conflict(pid_t id, const char *use, pid_t holder)
 	Result<TaskStat> stat = stat_of(holder);
 	std::string message = fmt::format("is in use {} {}", use, name_of(holder, stat));
 	std::string hint = "end that process, or restore in a new PID namespace (unshare --pid --fork --mount-proc)";
-	bool dead = stat && stat->state == 'Z';
-	if (dead) {
+	if (stat && stat->state == 'Z') {
 		std::string parent = name_of(stat->ppid, stat_of(stat->ppid));
 		message += fmt::format(", which has ended, but {} has not waited for it", parent);
 		hint = fmt::format("wait until {} does, or end it; or {}", parent, hint.substr(hint.find("restore")));
 	}
-	return {id, holder, dead,
+	return {id, holder, stat && stat->ending(),
 		Error(Code::kMismatch, std::move(message)).on(fmt::format("pid {}", id)).with_hint(std::move(hint))};
 }
 
@@ -107,7 +106,7 @@ void check_pids(const Plan &plan, Findings &findings)
 	std::unordered_set<pid_t> wanted = wanted_ids(plan);
 	std::vector<Conflict> found = find_conflicts(wanted);
 	auto end = Clock::now() + kReapedWithin;
-	while (!found.empty() && std::ranges::all_of(found, &Conflict::dead) && Clock::now() < end) {
+	while (!found.empty() && std::ranges::all_of(found, &Conflict::ending) && Clock::now() < end) {
 		std::this_thread::sleep_for(std::chrono::milliseconds(10));
 		found = find_conflicts(wanted);
 	}

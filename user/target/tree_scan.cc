@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -111,6 +112,8 @@ Result<TaskStat> read_task_stat(const std::string &path)
 	stat.flags = number<uint64_t>(fields[6]);
 	stat.num_threads = number<unsigned>(fields[17]);
 	stat.start_time = number<uint64_t>(fields[19]);
+	// Pending signals of the thread, to which a fatal one is given (kernel/signal.c: complete_signal()).
+	stat.killed = fields.size() > 28 && number<uint64_t>(fields[28]) >> (SIGKILL - 1) & 1;
 	return stat;
 }
 

@@ -23,8 +23,11 @@ struct TaskStat {
 	uint64_t flags = 0; // PF_*
 	unsigned num_threads = 0;
 	uint64_t start_time = 0;
+	bool killed = false; // SIGKILL waits for it: it runs on only to end
 
 	[[nodiscard]] bool dead() const { return state == 'Z' || state == 'X'; }
+	// PF_EXITING: about to.
+	[[nodiscard]] bool ending() const { return dead() || killed || flags & 0x4; }
 	[[nodiscard]] bool kernel_thread() const { return flags & 0x200000; } // PF_KTHREAD
 	[[nodiscard]] bool io_worker() const { return flags & 0x10; }         // PF_IO_WORKER
 	[[nodiscard]] bool user_worker() const { return flags & 0x4000; }     // PF_USER_WORKER (6.4), vhost
