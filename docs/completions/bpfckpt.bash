@@ -38,6 +38,10 @@ _bpfckpt() {
 		mapfile -t COMPREPLY < <(compgen -W 'fpu none' -- "$cur")
 		return
 		;;
+	--rebase-counters)
+		mapfile -t COMPREPLY < <(compgen -W 'cq all' -- "$cur")
+		return
+		;;
 	--timeout | --drain-timeout | --watch | --ghost-limit | --ring-counter-budget | --timer-id-limit)
 		return
 		;;
@@ -58,7 +62,7 @@ _bpfckpt() {
 		fi
 		;;
 	restore)
-		candidates='-D --images-dir -d --restore-detached --pidfile -s --leave-stopped -o --log-file --dry-run --trust-images --timer-id-limit --ring-counter-budget --cpu-cap'
+		candidates='-D --images-dir -d --restore-detached --pidfile -s --leave-stopped -o --log-file --dry-run --trust-images --timer-id-limit --ring-counter-budget --rebase-counters --cpu-cap'
 		candidates+=' -v --verbose --timeout --stats'
 		;;
 	esac

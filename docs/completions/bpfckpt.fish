@@ -46,5 +46,6 @@ complete -c bpfckpt -n $restore -s d -l restore-detached -d 'Return as soon as t
 complete -c bpfckpt -n $restore -l pidfile -r -F -d 'Write the PID of the root'
 complete -c bpfckpt -n $restore -l timer-id-limit -x -d 'How many timer IDs may be counted'
 complete -c bpfckpt -n $restore -l ring-counter-budget -x -d 'Limit for the counters of rings'
+complete -c bpfckpt -n $restore -l rebase-counters -x -a 'cq all' -d 'Counters of rings that may be others'
 complete -c bpfckpt -n $restore -l cpu-cap -x -a 'fpu none' -d 'What must be as at the dump'
 complete -c bpfckpt -n $restore -l trust-images -d 'Accept images that others own or can write'

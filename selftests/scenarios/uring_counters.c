@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Counters of a ring that have come far: argv[1] is where its SQ head and CQ tail are then, reached by as many NOPs;
 // the tail is argv[2] messages of another ring further. argv[3] is what the ring is set up with. Each round takes them
-// 13 steps further, over the end of their 32 bits perhaps, while a read waits and two completions lie unread.
+// 13 steps further, over the end of their 32 bits perhaps, while a read waits and two completions lie unread. argv[4]:
+// "cq": it keeps no copy of the CQ's counters, "all": of none; they must stand for the same slots.
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@ static struct io_uring ring;
 static int pipe_fds[2];
 static char text[8];
 static unsigned heads, messages;
+static const char *rebased = "none";
 
 /* As many NOPs at once, their completions not looked at. */
 static void count_up(unsigned count)
@@ -92,11 +94,31 @@ static void expect_counters(const char *when)
 		       head, tail, heads, wanted);
 }
 
+static void take_counters(void)
+{
+	unsigned by;
+
+	if (!strcmp(rebased, "all")) {
+		by = *ring.sq.khead - heads;
+		SCENARIO_CHECK(!(by & *ring.sq.kring_mask), "SQ: %u in place of %u", *ring.sq.khead, heads);
+		heads += by;
+		messages -= by;
+		ring.sq.sqe_head = ring.sq.sqe_tail = *ring.sq.ktail;
+	}
+	by = *ring.cq.ktail - (heads + messages - 1);
+	if (strcmp(rebased, "none")) {
+		SCENARIO_CHECK(!(by & *ring.cq.kring_mask), "CQ: %u in place of %u", *ring.cq.ktail,
+			       *ring.cq.ktail - by);
+		messages += by;
+	}
+}
+
 static void check(int round)
 {
 	unsigned nops = STEPS;
 
 	(void)round;
+	take_counters();
 	expect_counters("before");
 	for (unsigned i = 0; i < UNREAD; i++)
 		ring_expect_result(&ring, LAST_NOPS + (int)i, 0);
@@ -118,6 +140,8 @@ int main(int argc, char **argv)
 	scenario_init();
 	heads = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 0;
 	messages = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 0) : 0;
+	if (argc > 4)
+		rebased = argv[4];
 	SCENARIO_REQUIRE(!pipe(pipe_fds), "%m");
 	SCENARIO_REQUIRE(!io_uring_queue_init(BATCH, &ring, argc > 3 ? (unsigned)strtoul(argv[3], NULL, 0) : 0), "%m");
 	count_up(heads);

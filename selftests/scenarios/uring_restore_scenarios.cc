@@ -63,6 +63,38 @@ TEST(UringRestore, completions_without_submissions)
 	run_scenario("uring_counters", {.args = {"1000", "2000000", std::to_string(kSingleIssuer | kDeferTaskrun)}});
 }
 
+// The second dump tells which they were after the restore.
+static void expect_rebased(const char *which, const Args &counters, uint32_t most_submissions)
+{
+	SCOPED_TRACE(which);
+	Scenario scenario;
+	Args args = {counters[0], counters[1], "0", which};
+	SCENARIO_START(scenario, "uring_counters", args);
+	if (!restore_obstacle().empty())
+		GTEST_SKIP() << restore_obstacle();
+	DumpResult dumped = scenario.dump({});
+	ASSERT_EQ(dumped.exit, 0);
+	Args budget = {"--ring-counter-budget", "5ms"};
+	Output refused = bpfckpt({"restore", "-d", "-D", dumped.dir, budget[0], budget[1]});
+	EXPECT_EQ(refused.exit, 3);
+	EXPECT_NE(refused.err.find("--rebase-counters cq|all"), std::string::npos) << refused.err;
+	ASSERT_TRUE(scenario.restore({budget[0], budget[1], "--rebase-counters", which}));
+	ASSERT_TRUE(scenario.go());
+	DumpResult again = scenario.dump({});
+	ASSERT_EQ(again.exit, 0);
+	Json ring = scenario.show()["rings"][0];
+	EXPECT_LE(ring["sq_head"], most_submissions);
+	EXPECT_LE(ring["cq_tail"], 2000u);
+	ASSERT_TRUE(scenario.restore());
+	ASSERT_TRUE(scenario.go());
+}
+
+TEST(UringRestore, counters_out_of_reach_are_rebased_for_who_asks_for_it)
+{
+	expect_rebased("cq", {"1000", "3000000"}, 1100);
+	expect_rebased("all", {"3000000", "1000"}, 1000);
+}
+
 // Each round goes 13 steps on. The first one is before the restore, the second takes the restored ring beyond 2^31, or
 // over the end of the 32 bits.
 TEST(UringRestore, counters_far_out)

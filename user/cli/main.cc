@@ -230,6 +230,14 @@ void add_restore(CLI::App &app, Command &command, RestoreOptions &options)
 	add_duration(restore, "--timeout", options.timeout_seconds, "Limit for the whole restore");
 	add_duration(restore, "--ring-counter-budget", options.machine.ring_counter_seconds,
 		     "Limit for bringing the counters of rings to where they were");
+	restore->add_option_function<std::string>(
+		       "--rebase-counters",
+		       [&options](const std::string &which) {
+			       options.machine.rebase = which == "cq" ? uring::Rebase::kCq : uring::Rebase::kAll;
+		       },
+		       "Counters of rings that may be others where the limit is too short: cq or all")
+		->check(CLI::IsMember({"cq", "all"}))
+		->type_name("WHICH");
 	restore->footer("Examples:\n"
 			"  bpfckpt restore -D /var/tmp/ckpt       restore, wait for it, exit with its status\n"
 			"  bpfckpt restore -D /var/tmp/ckpt -d    restore and return\n");

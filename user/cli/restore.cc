@@ -120,6 +120,9 @@ static Result<int> restore_tree(const RestoreOptions &options)
 	log.steps("images are verified");
 	Findings findings;
 	restore::Plan plan = TRY(restore::make_plan(checkpoint.document, checkpoint.manifest, findings));
+	for (const restore::RebasedRing &was : restore::rebase_rings(plan, checkpoint.document, options.machine))
+		log.steps("ring {}: SQ head {} in place of {}, CQ tail {} in place of {}", was.ring->id(),
+			  was.ring->sq_head(), was.sq_head, was.ring->cq_tail(), was.cq_tail);
 	restore::check_machine(plan, options.machine, findings);
 	if (!findings.empty())
 		return report_findings(fmt::format("{} cannot be restored", options.images_dir), findings);

@@ -77,8 +77,18 @@ struct MachineOptions {
 	uint64_t timer_id_limit = kTimerIdLimit; // IDs to count, of all processes together
 	bool count_timer_ids = false;            // as if the kernel lacked PR_TIMER_CREATE_RESTORE_IDS
 	double ring_counter_seconds = 5;         // for the counters of all rings together
+	uring::Rebase rebase = {};               // of those for which that is not enough
 	bool compare_cpu = true;                 // refuse another set of extended registers
 };
+
+// Gives rings other counters, those first that take the longest, until all can be reached in time. `document` is that
+// of the plan.
+struct RebasedRing {
+	const images::Ring *ring;
+	uint32_t sq_head; // what they were
+	uint32_t cq_tail;
+};
+std::vector<RebasedRing> rebase_rings(Plan &plan, images::Document &document, const MachineOptions &options);
 
 // PIDs in use, files that changed or are gone, another vDSO or register layout, limits that would have to rise, timers
 // on clocks or with IDs that are out of reach. Notes in the plan what the kernel lacks.

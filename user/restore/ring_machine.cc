@@ -67,10 +67,45 @@ double ring_counter_seconds(const Plan &plan)
 	return kPart * seconds;
 }
 
-static void check_counters(const Plan &plan, double limit, Findings &findings)
+std::vector<RebasedRing> rebase_rings(Plan &plan, images::Document &document, const MachineOptions &options)
+{
+	std::vector<RebasedRing> rebased;
+	if (options.rebase == uring::Rebase::kNone)
+		return rebased;
+	std::vector<RingStep *> slowest;
+	for (RingStep &step : plan.ring_steps)
+		slowest.push_back(&step);
+	std::ranges::stable_sort(slowest, std::ranges::greater(),
+				 [](const RingStep *step) { return seconds_by_rule(*step); });
+	for (RingStep *step : slowest) {
+		if (ring_counter_seconds(plan) <= options.ring_counter_seconds)
+			break;
+		images::Ring &ring = *std::ranges::find(*document.mutable_rings(), step->ring->id(), &images::Ring::id);
+		RebasedRing was = {&ring, ring.sq_head(), ring.cq_tail()};
+		if (!uring::rebase_counters(options.rebase, ring))
+			continue;
+		step->counters = uring::counter_steps(ring);
+		rebased.push_back(was);
+	}
+	return rebased;
+}
+
+static const char *rebase_hint(uring::Rebase rebase)
+{
+	switch (rebase) {
+	case uring::Rebase::kNone:
+		return "; --rebase-counters cq|all begins with others, for programs that keep no copies of them";
+	case uring::Rebase::kCq:
+		return "; --rebase-counters all begins with others, but not for programs with liburing";
+	default:
+		return "";
+	}
+}
+
+static void check_counters(const Plan &plan, const MachineOptions &options, Findings &findings)
 {
 	double all = ring_counter_seconds(plan);
-	if (all <= limit)
+	if (all <= options.ring_counter_seconds)
 		return;
 	const RingStep &slowest = *std::ranges::max_element(plan.ring_steps, {}, seconds_by_rule);
 	findings.push_back(
@@ -79,7 +114,8 @@ static void check_counters(const Plan &plan, double limit, Findings &findings)
 			   "to those of the {} other rings, would take about {:.0f} s",
 			   slowest.ring->sq_head(), slowest.ring->cq_tail(), plan.ring_steps.size() - 1, std::ceil(all))
 			.on(name_of(*slowest.ring))
-			.with_hint(fmt::format("--ring-counter-budget {:.0f}", std::ceil(all))));
+			.with_hint(fmt::format("--ring-counter-budget {:.0f}{}", std::ceil(all),
+					       rebase_hint(options.rebase))));
 }
 
 // Where counters and CQEs begin is the same for all rings of a kernel (struct io_rings).
@@ -190,7 +226,7 @@ void check_rings(const Plan &plan, const MachineOptions &options, Findings &find
 {
 	if (plan.ring_steps.empty())
 		return;
-	check_counters(plan, options.ring_counter_seconds, findings);
+	check_counters(plan, options, findings);
 	std::optional<io_uring_params> own = own_layout(findings);
 	if (!own)
 		return;

@@ -2,9 +2,12 @@
 #include "user/uring/counters.h"
 
 #include <algorithm>
+#include <cstring>
+#include <initializer_list>
 
 #include <linux/io_uring.h>
 
+#include "user/uring/provided.h"
 #include "user/uring/rearm.h"
 
 namespace bpfckpt::uring {
@@ -50,6 +53,60 @@ nanoseconds time_of(const CounterSteps &steps, const images::Ring &ring)
 	nanoseconds post = ring.flags() & IORING_SETUP_DEFER_TASKRUN ? kDeferredPost : kPost;
 	return steps.nops * (kNop + kEnter / batch) + steps.skips * (kSkip + kEnter / batch) + steps.drops * kDrop +
 	       steps.posts * post;
+}
+
+// The least number from `least` on that stands for the same slot of a queue.
+static uint64_t in_same_slot(uint32_t counter, uint64_t least, uint32_t entries)
+{
+	return least + ((counter - least) & (entries - 1));
+}
+
+// Words of the queue's memory, which need not be what the kernel goes by.
+static void add_to_words(images::Ring &ring, uint32_t by, std::initializer_list<uint32_t> places)
+{
+	std::string &queues = *ring.mutable_sq_ring();
+	for (size_t at : places) {
+		uint32_t word = 0;
+		if (at + sizeof(word) > queues.size())
+			continue;
+		memcpy(&word, queues.data() + at, sizeof(word));
+		word += by;
+		memcpy(queues.data() + at, &word, sizeof(word));
+	}
+}
+
+static bool rebase_submissions(images::Ring &ring, uint64_t requests)
+{
+	uint64_t head = in_same_slot(ring.sq_head(), waiting_count(ring) + requests, ring.sq_entries());
+	if (head >= ring.sq_head())
+		return false;
+	uint32_t by = static_cast<uint32_t>(head) - ring.sq_head();
+	ring.set_sq_head(ring.sq_head() + by);
+	ring.set_sq_tail(ring.sq_tail() + by);
+	add_to_words(ring, by, {ring.layout().sq_head(), ring.layout().sq_tail()});
+	return true;
+}
+
+static bool rebase_completions(images::Ring &ring, uint64_t requests)
+{
+	uint32_t submitted = ring.sq_head() - waiting_count(ring), unread = ring.cq_tail() - ring.cq_head();
+	uint64_t tail = in_same_slot(ring.cq_tail(), std::max({requests, uint64_t{submitted}, uint64_t{unread}}),
+				     ring.cq_entries());
+	if (tail >= ring.cq_tail())
+		return false;
+	uint32_t by = static_cast<uint32_t>(tail) - ring.cq_tail();
+	ring.set_cq_head(ring.cq_head() + by);
+	ring.set_cq_tail(ring.cq_tail() + by);
+	add_to_words(ring, by, {ring.layout().cq_head(), ring.layout().cq_tail()});
+	return true;
+}
+
+bool rebase_counters(Rebase which, images::Ring &ring)
+{
+	// One is left for what has it that requests have left out their completions.
+	uint64_t requests = requests_to_provide(ring) + 1;
+	bool rebased = which == Rebase::kAll && rebase_submissions(ring, requests);
+	return (which != Rebase::kNone && rebase_completions(ring, requests)) || rebased;
 }
 
 } // namespace bpfckpt::uring

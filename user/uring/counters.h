@@ -32,4 +32,12 @@ struct RingProgress {
 inline constexpr std::chrono::nanoseconds kTimeOfNop{130};
 [[nodiscard]] std::chrono::nanoseconds time_of(const CounterSteps &steps, const images::Ring &ring);
 
+// Which counters may become others than they were, because no program keeps copies of them. That cannot be found out:
+// liburing keeps copies of those of the SQ, libuv of none.
+enum class Rebase { kNone, kCq, kAll };
+
+// Gives a ring the least counters that it can come back with, where that makes them less: both queues go on in the slot
+// in which they were, with what is in them. False: it has them already.
+bool rebase_counters(Rebase which, images::Ring &ring);
+
 } // namespace bpfckpt::uring
