@@ -66,4 +66,49 @@ TEST(UringCounters, a_tail_that_has_run_over_needs_few_messages)
 	EXPECT_GT(time_of(steps, ring_at(~0U - 9, 20)), std::chrono::minutes(5));
 }
 
+static images::Ring far_ring(uint32_t sq_head, uint32_t cq_head, uint32_t unread)
+{
+	images::Ring ring = ring_at(sq_head, cq_head + unread);
+	ring.set_cq_entries(512);
+	ring.set_sq_tail(sq_head + 3);
+	ring.set_cq_head(cq_head);
+	ring.mutable_layout()->set_sq_tail(4);
+	ring.mutable_layout()->set_cq_head(8);
+	ring.mutable_layout()->set_cq_tail(12);
+	uint32_t words[] = {sq_head, sq_head + 3, cq_head, cq_head + unread};
+	ring.set_sq_ring(words, sizeof(words));
+	return ring;
+}
+
+static void expect_same_places(const images::Ring &was, const images::Ring &ring)
+{
+	EXPECT_EQ((was.sq_head() - ring.sq_head()) % 256, 0u);
+	EXPECT_EQ((was.cq_tail() - ring.cq_tail()) % 512, 0u);
+	EXPECT_EQ(ring.sq_tail() - ring.sq_head(), 3u);
+	EXPECT_EQ(ring.cq_tail() - ring.cq_head(), was.cq_tail() - was.cq_head());
+	uint32_t words[] = {ring.sq_head(), ring.sq_tail(), ring.cq_head(), ring.cq_tail()};
+	EXPECT_EQ(ring.sq_ring(), std::string(reinterpret_cast<const char *>(words), sizeof(words)));
+	EXPECT_LT(counter_steps(ring).count(), 1024u);
+}
+
+TEST(UringCounters, rebased_ones_stand_for_the_same_slots)
+{
+	for (uint32_t head : {1U << 20, (1U << 31) + 5, ~0U - 1})
+		for (uint32_t unread : {0U, 7U, 512U}) {
+			images::Ring was = far_ring(head, head - 300, unread), ring = was;
+			ASSERT_TRUE(rebase_counters(Rebase::kAll, ring));
+			expect_same_places(was, ring);
+			EXPECT_FALSE(rebase_counters(Rebase::kAll, ring)) << "there is nothing to gain any more";
+		}
+}
+
+TEST(UringCounters, rebased_are_those_that_were_asked_for)
+{
+	images::Ring ring = far_ring(100'000, 5'000'000, 1);
+	EXPECT_FALSE(rebase_counters(Rebase::kNone, ring));
+	ASSERT_TRUE(rebase_counters(Rebase::kCq, ring));
+	EXPECT_EQ(ring.sq_head(), 100'000u);
+	EXPECT_LT(ring.cq_tail(), 100'000u + 512);
+}
+
 } // namespace bpfckpt::uring
