@@ -328,8 +328,10 @@ Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 		context.ring_memory = ring_memory(context);
 	TRY(collect_memory(vmas_->records(), pages, context));
 	if (context.take_memory) {
-		// Of thousands of processes the records are much, and nobody asks for them any more.
-		vmas_.reset();
+		// Of thousands of processes the records are much, and nobody asks for them any more, but who looks for
+		// the arguments of waits in the memory of a ring (snapshot_waits.cc).
+		if (!layout_)
+			vmas_.reset();
 		timers_.reset();
 	}
 	segments_.add_to(context);
