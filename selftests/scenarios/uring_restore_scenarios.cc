@@ -114,6 +114,15 @@ TEST(UringRestore, a_ring_without_sq_array)
 	run_queues(kNoSqArray | kClamp, 32, 77);
 }
 
+// Nothing takes the head of such a queue beyond the completions but the requests whose completions these are.
+TEST(UringRestore, completions_that_a_ring_without_sq_array_owes)
+{
+	for (const char *where : {"overflow", "deferred"}) {
+		SCOPED_TRACE(where);
+		run_scenario("uring_owed", {.args = {where}});
+	}
+}
+
 TEST(UringRestore, requests_that_left_out_their_completions)
 {
 	run_queues(0, 16, 5000, 4000);

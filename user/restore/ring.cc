@@ -12,6 +12,7 @@
 #include "user/restore/credentials.h"
 #include "user/restore/ring_buffers.h"
 #include "user/restore/ring_message.h"
+#include "user/restore/ring_owed.h"
 #include "user/restore/ring_rearming.h"
 #include "user/util/io.h"
 
@@ -61,7 +62,7 @@ private:
 	Result<> enable();
 	void write_queues();
 	void write_submissions();
-	Result<> post_completed() const;
+	Result<> post_completed();
 	Result<> open_works();
 
 	const Plan &plan_;
@@ -263,7 +264,7 @@ Result<> RingBuilder::build(RingBuffers &buffers)
 				  done.submissions, done.completions, next_submission(ring_), ring_.image.cq_tail())
 			.on(ring_.name());
 	ring_.steps = uring::counter_steps(ring_.image, done);
-	TRY(align_counters(ring_));
+	TRY(align_counters(ring_, files_));
 	write_queues();
 	if (!restricted)
 		TRY(register_eventfd(ring_, files_));
@@ -274,22 +275,29 @@ Result<> RingBuilder::build(RingBuffers &buffers)
 }
 
 // Of requests that were done at the dump: behind those that count completions, before those that wait for all others.
-Result<> RingBuilder::post_completed() const
+Result<> RingBuilder::post_completed()
 {
 	Messenger messenger(ring_);
+	OwedPoster owed(ring_, files_);
+	auto post = [&](const images::Cqe &cqe) -> Result<> {
+		if (TRY(owed.post(cqe)))
+			return {};
+		return messenger.post(cqe);
+	};
 	for (const images::Request &request : ring_.image.in_flight())
-		// Some only have to be freed: a worker had posted the completion (io_uring/io_uring.c: io_free_req()).
-		if (request.class_() == images::Request::COMPLETED && !(request.flags() & IOSQE_CQE_SKIP_SUCCESS))
-			TRY(messenger.post(completion_of(request)));
+		if (uring::owes_completion(request))
+			TRY(post(completion_of(request)));
 	// Of other rings, for an issuer that has not come for them.
 	for (const images::Cqe &message : ring_.image.messages())
-		TRY(messenger.post(message));
-	return {};
+		TRY(post(message));
+	if (ring_.owed)
+		return make_error(Code::kInternal, "has still {} completions to make", ring_.owed).on(ring_.name());
+	return owed.close();
 }
 
 Result<> RingBuilder::rearm()
 {
-	bool waits = !ring_.waiting.empty();
+	bool submits = !ring_.waiting.empty() || ring_.owed || ring_.has_sq_thread();
 	auto later = std::ranges::find_if(ring_.waiting, [](const uring::Chain &chain) {
 		return uring::is_work(chain) || uring::is_held_back(chain);
 	});
@@ -298,7 +306,7 @@ Result<> RingBuilder::rearm()
 	if (std::ranges::any_of(ring_.waiting, [](const uring::Chain &chain) { return uring::is_work(chain); }))
 		return open_works();
 	TRY(rearm_waiting(ring_, tree_, files_, ring_.waiting.size()));
-	if (waits || ring_.has_sq_thread())
+	if (submits)
 		write_submissions();
 	return {};
 }

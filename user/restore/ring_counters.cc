@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "user/restore/ring_message.h"
+#include "user/restore/ring_owed.h"
 #include "user/target/batch.h"
 
 namespace bpfckpt::restore {
@@ -25,9 +26,10 @@ constexpr size_t kCallsOfBatch = 2048;
 
 class CounterPump {
 public:
-	explicit CounterPump(const NewRing &ring)
+	CounterPump(NewRing &ring, const OpenFiles &files)
 		: ring_(ring),
 		  messenger_(ring),
+		  owed_(ring, files),
 		  submissions_(ring.word(ring.image.layout().sq_head()) + ring.steps.nops + ring.steps.skips +
 			       ring.steps.drops),
 		  completions_(ring.steps.nops + ring.steps.posts),
@@ -53,8 +55,9 @@ private:
 	void set_sqe_flags(uint8_t flags) const;
 	[[nodiscard]] const images::RingLayout &layout() const { return ring_.image.layout(); }
 
-	const NewRing &ring_;
+	NewRing &ring_;
 	Messenger messenger_;
+	OwedPoster owed_;
 	uint32_t submissions_; // in the end
 	uint32_t completions_; // still to come
 	uint32_t tail_;
@@ -206,6 +209,10 @@ Result<> CounterPump::overflow()
 {
 	constexpr int kDeferredAtOnce = 16;
 	for (int i = 0; i < ring_.image.overflow_size(); i++) {
+		if (TRY(owed_.post(ring_.image.overflow(i)))) {
+			submissions_++;
+			continue;
+		}
 		TRY(messenger_.post(ring_.image.overflow(i)));
 		if (i % kDeferredAtOnce == kDeferredAtOnce - 1 || i == ring_.image.overflow_size() - 1)
 			TRY(take_posted(0));
@@ -240,16 +247,18 @@ Result<> CounterPump::run()
 	}
 	TRY(submit(steps.nops, true));
 	TRY(post(steps.posts));
+	ring_.owed = steps.owed;
 	TRY(overflow());
+	TRY(owed_.close());
 	TRY(unmap_head());
 	return check();
 }
 
 } // namespace
 
-Result<> align_counters(const NewRing &ring)
+Result<> align_counters(NewRing &ring, const OpenFiles &files)
 {
-	return CounterPump(ring).run();
+	return CounterPump(ring, files).run();
 }
 
 } // namespace bpfckpt::restore

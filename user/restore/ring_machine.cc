@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "user/restore/ring_message.h"
+#include "user/restore/ring_owed.h"
 #include "user/util/mapping.h"
 #include "user/util/unique_fd.h"
 
@@ -151,6 +152,15 @@ static bool has_completion_with_flags(const images::Ring &ring)
 	       });
 }
 
+static bool has_completion_with_result(const images::Ring &ring)
+{
+	auto has_result = [](const images::Cqe &cqe) { return cqe.res() != 0; };
+	return std::ranges::any_of(ring.overflow(), has_result) || std::ranges::any_of(ring.messages(), has_result) ||
+	       std::ranges::any_of(ring.in_flight(), [](const images::Request &request) {
+		       return uring::owes_completion(request) && request.result();
+	       });
+}
+
 // The head of a ring of buffers is moved by receives that take several at once.
 static void check_buffers(const images::Ring &ring, const io_uring_params &own, Findings &findings)
 {
@@ -234,6 +244,10 @@ void check_rings(const Plan &plan, const MachineOptions &options, Findings &find
 		check_layout(*step.ring, *own, findings);
 		check_buffers(*step.ring, *own, findings);
 		check_pinned(plan, *step.ring, findings);
+		if (step.counters.owed && has_completion_with_result(*step.ring) && !can_inject_results())
+			findings.push_back(Error(Code::kKernelLacks, "has to make completions by requests of its own")
+						   .on(name_of(*step.ring))
+						   .with_hint("Linux 6.10 and newer can (IORING_NOP_INJECT_RESULT)"));
 		if (has_completion_with_flags(*step.ring) && !can_post_flags())
 			findings.push_back(
 				Error(Code::kKernelLacks,

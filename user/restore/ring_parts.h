@@ -25,6 +25,7 @@ struct NewRing {
 	uring::CounterSteps steps;
 	target::Tracee &maker;                  // sets it up; buffers are its memory
 	std::vector<uring::Chain> waiting = {}; // still to be submitted
+	uint32_t owed = 0;                      // so are NOPs that are completions which are to come: ring_owed.h
 	int number = -1;                        // in the maker's table, while it is being made
 	int fd = -1;                            // here
 	io_uring_params params = {};
@@ -77,7 +78,7 @@ Result<> register_eventfd(const NewRing &ring, const OpenFiles &files);
 Result<> provide_buffers(const NewRing &ring);
 
 // By requests that do nothing. Leaves the head of the CQ where it was.
-Result<> align_counters(const NewRing &ring);
+Result<> align_counters(NewRing &ring, const OpenFiles &files);
 
 // Polls for edges that tell at once what they had told before: submitted first, and what they tell is part of the
 // counters then. Takes them from ring.waiting.

@@ -199,7 +199,7 @@ Result<> rearm_reported(NewRing &ring, const Plan &plan, Tree &tree, const OpenF
 
 uint32_t next_submission(const NewRing &ring)
 {
-	return ring.image.sq_head() - count_of(ring.waiting);
+	return ring.image.sq_head() - count_of(ring.waiting) - ring.owed;
 }
 
 Result<> rearm_waiting(NewRing &ring, Tree &tree, const OpenFiles &files, size_t count)

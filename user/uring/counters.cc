@@ -5,6 +5,7 @@
 #include <cstring>
 #include <initializer_list>
 
+#include <fmt/format.h>
 #include <linux/io_uring.h>
 
 #include "user/uring/provided.h"
@@ -30,10 +31,56 @@ static bool can_move_head_alone(const images::Ring &ring)
 	return ring.drain_disabled() || ring.layout().sq_array();
 }
 
+bool owes_completion(const images::Request &request)
+{
+	return request.class_() == images::Request::COMPLETED && !(request.flags() & IOSQE_CQE_SKIP_SUCCESS);
+}
+
+OwedCompletions owed_completions(const images::Ring &ring)
+{
+	OwedCompletions owed;
+	auto add = [&](uint32_t flags) {
+		owed.all++;
+		owed.plain += !flags;
+	};
+	for (const images::Cqe &cqe : ring.overflow())
+		add(cqe.flags());
+	for (const images::Request &request : ring.in_flight())
+		if (owes_completion(request))
+			add(request.completion_flags());
+	for (const images::Cqe &message : ring.messages())
+		add(message.flags());
+	return owed;
+}
+
+// More submissions than completions, and the head of the SQ does not move alone.
+static uint32_t completions_missing(const images::Ring &ring, uint32_t submitted, uint32_t completed)
+{
+	return can_move_head_alone(ring) || submitted <= completed ? 0 : submitted - completed;
+}
+
+std::string counter_obstacle(const images::Ring &ring)
+{
+	uint32_t missing = completions_missing(ring, ring.sq_head() - waiting_count(ring), ring.cq_tail());
+	OwedCompletions owed = owed_completions(ring);
+	// More than it owes: the completions have come once around their 32 bits.
+	if (!missing || missing > owed.all)
+		return {};
+	if (missing > owed.plain)
+		return fmt::format("it owes {} completions, {} of them with flags, and has no array of submissions",
+				   owed.all, owed.all - owed.plain);
+	if (ring.has_restrictions())
+		return fmt::format("it owes {} completions, has restrictions, and no array of submissions", owed.all);
+	return {};
+}
+
 CounterSteps counter_steps(const images::Ring &ring, const RingProgress &done)
 {
 	uint32_t submitted = ring.sq_head() - waiting_count(ring) - done.submissions;
 	uint32_t completed = ring.cq_tail() - done.completions;
+	if (uint32_t missing = completions_missing(ring, submitted, completed);
+	    missing && missing <= owed_completions(ring).plain)
+		return {.nops = completed, .owed = missing};
 	CounterSteps posting, skipping;
 	// One request without a completion, for what it does to IOSQE_IO_DRAIN.
 	uint32_t first = ring.drain_disabled() && submitted ? 1 : 0;
@@ -51,8 +98,8 @@ nanoseconds time_of(const CounterSteps &steps, const images::Ring &ring)
 {
 	uint32_t batch = ring.has_restrictions() ? 1 : std::clamp(ring.sq_entries(), 1U, kBatch);
 	nanoseconds post = ring.flags() & IORING_SETUP_DEFER_TASKRUN ? kDeferredPost : kPost;
-	return steps.nops * (kNop + kEnter / batch) + steps.skips * (kSkip + kEnter / batch) + steps.drops * kDrop +
-	       steps.posts * post;
+	return steps.owed * (kNop + kEnter) + steps.nops * (kNop + kEnter / batch) +
+	       steps.skips * (kSkip + kEnter / batch) + steps.drops * kDrop + steps.posts * post;
 }
 
 // The least number from `least` on that stands for the same slot of a queue.

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 
 #include "images/uring.pb.h"
 
@@ -15,8 +16,9 @@ struct CounterSteps {
 	uint32_t skips = 0; // the same with IOSQE_CQE_SKIP_SUCCESS: SQ head by one
 	uint32_t drops = 0; // an index in the SQ array that is none: SQ head by one
 	uint32_t posts = 0; // a message of another ring: CQ tail by one
+	uint32_t owed = 0;  // later, a NOP that is a completion which is to come: both by one
 
-	[[nodiscard]] uint64_t count() const { return uint64_t{nops} + skips + drops + posts; }
+	[[nodiscard]] uint64_t count() const { return uint64_t{nops} + skips + drops + posts + owed; }
 	bool operator==(const CounterSteps &) const = default;
 };
 
@@ -27,6 +29,18 @@ struct RingProgress {
 	uint32_t completions = 0;
 };
 [[nodiscard]] CounterSteps counter_steps(const images::Ring &ring, const RingProgress &done = {});
+
+// Completions that are still to be posted: in all, and those that a NOP of the ring itself can be (it has no flags).
+struct OwedCompletions {
+	uint32_t all = 0;
+	uint32_t plain = 0;
+};
+[[nodiscard]] OwedCompletions owed_completions(const images::Ring &ring);
+// Done at the dump, and to be told. Of others only the rest was to be done (io_uring/io_uring.c: io_free_req()).
+[[nodiscard]] bool owes_completion(const images::Request &request);
+
+// Why the counters cannot be reached while the ring owes completions; empty: they can.
+[[nodiscard]] std::string counter_obstacle(const images::Ring &ring);
 
 // What the steps take, rather more than less, on a machine on which a NOP takes kTimeOfNop.
 inline constexpr std::chrono::nanoseconds kTimeOfNop{130};

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "user/uring/counters.h"
 #include "user/uring/inexact.h"
 #include "user/uring/provided.h"
 #include "user/uring/rearm.h"
@@ -313,6 +314,8 @@ void RingCheck::check(const images::Ring &ring)
 		       "dump the tree of that thread");
 	check_place(ring);
 	check_lent_memory(ring);
+	if (std::string obstacle = counter_obstacle(ring); !obstacle.empty())
+		refuse(name_of(ring), obstacle, "try again when the program has come for its completions");
 	if (ring.cq_tail() - ring.cq_head() > ring.cq_entries())
 		refuse(name_of(ring),
 		       fmt::format("its completion queue is read up to {}, and filled up to {}", ring.cq_head(),
