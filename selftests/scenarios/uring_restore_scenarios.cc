@@ -123,6 +123,14 @@ TEST(UringRestore, completions_that_a_ring_without_sq_array_owes)
 	}
 }
 
+TEST(UringRestore, requests_that_lie_with_their_thread)
+{
+	for (const char *which : {"cancelled", "timeout", "fsync", "poll", "futexes"}) {
+		SCOPED_TRACE(which);
+		run_scenario("uring_deferred", {.args = {which}});
+	}
+}
+
 TEST(UringRestore, requests_that_left_out_their_completions)
 {
 	run_queues(0, 16, 5000, 4000);

@@ -274,12 +274,15 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 	source.attribute_value = attached[URING_BLOB_VALUE];
 	source.taken_buffer = attached[URING_BLOB_KBUF];
 	source.command_sqe = attached[URING_BLOB_COMMAND];
+	if (sighting.queued)
+		source.work = index_.function(sighting.work);
 	source.completions = completions_;
 	source.now = [this](uint32_t clock) { return context_.time.on(clock); };
 
 	request.set_opcode(static_cast<images::Opcode>(record.opcode));
 	request.set_user_data(record.user_data);
-	request.set_where(uring::name_of_place(record.place));
+	request.set_where(source.is_to_be_issued() ? std::string(uring::kToBeIssued)
+						   : uring::name_of_place(record.place));
 	request.set_flags(submitted_flags(source, record.link || timed_out_.contains(record.request)));
 	request.set_woken(sighting.queued);
 	std::optional<uint32_t> personality = source.has_flag("REQ_F_CREDS") ? personality_of(index_, record) : 0;
@@ -301,6 +304,8 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 		obstacle = "it has taken a provided buffer already";
 	if (obstacle.empty() && is_splice(record))
 		obstacle = name_input(source, request);
+	if (obstacle.empty() && source.is_cancelled_poll())
+		obstacle = "it has been cancelled, and its thread has not come for that";
 	if (obstacle.empty() && is_orphan(sighting))
 		obstacle = "it has expired, and what it is to cancel was not found";
 	if (obstacle.empty() && has_more_behind_timeout(record))
@@ -309,8 +314,7 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 		obstacle = "the credentials that it was submitted with are no longer registered";
 	if (obstacle.empty() && source.has_flag("REQ_F_BUF_NODE") && !has_its_buffer(index_, record))
 		obstacle = "the registered buffer that it was submitted with has been replaced";
-	uring::classify(source, sighting, index_.function(sighting.work), index_.workers.is_bounded(record), obstacle,
-			request);
+	uring::classify(source, sighting, source.work, index_.workers.is_bounded(record), obstacle, request);
 	request.set_obstacle(obstacle);
 }
 

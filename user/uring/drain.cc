@@ -98,14 +98,16 @@ bool is_queued(const uring_request_record &record)
 	return record.place == URING_PLACE_TASK_WORK || record.place == URING_PLACE_FALLBACK;
 }
 
+// What is queued for such a request only looks again, as a new one does: not where it has been cancelled. A futex wait
+// that has been woken is still on the list (io_uring/futex.c: io_futex_wake_fn()).
 bool is_armed(const uring_request_record &record)
 {
 	switch (record.place) {
 	case URING_PLACE_POLL:
+		return !(record.poll_refs & RequestSource::kPollCancelled);
 	case URING_PLACE_TIMEOUT:
 	case URING_PLACE_LINK_TIMEOUT:
 	case URING_PLACE_WAITID:
-	case URING_PLACE_FUTEX:
 	case URING_PLACE_URING_CMD:
 		return true;
 	default:
@@ -149,7 +151,9 @@ private:
 		source_.async = record.opcode == images::IORING_OP_TIMEOUT ? async_of(record.request)
 									   : std::span<const uint8_t>();
 		bool large = setup_.contains(record.ring) && setup_.at(record.ring)->flags & IORING_SETUP_CQE32;
-		return !is_message(record) && !armed().contains(record.request) && is_for_its_thread(source_, large);
+		if (is_message(record) || armed().contains(record.request))
+			return false;
+		return cancelled_.contains(record.request) || is_for_its_thread(source_, large);
 	}
 
 	// Made for the first that asks: most rings have nothing queued.
@@ -160,6 +164,8 @@ private:
 			for (const uring_request_record &record : records_.requests)
 				if (is_armed(record))
 					armed_->insert(record.request);
+				else if (record.place == URING_PLACE_POLL)
+					cancelled_.insert(record.request);
 		}
 		return *armed_;
 	}
@@ -191,6 +197,7 @@ private:
 	DrainMode mode_;
 	RequestSource source_;
 	std::optional<iterators::AddressSet> armed_; // struct io_kiocb
+	iterators::AddressSet cancelled_;            // polls that are not
 	std::unordered_map<uint64_t, const uring_blob_record *> async_;
 	std::unordered_map<uint64_t, const uring_ring_record *> setup_;
 	std::map<std::pair<uint64_t, uint64_t>, const uring_attachment_record *> threads_;

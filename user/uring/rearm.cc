@@ -37,10 +37,16 @@ bool is_waiting(const Request &request)
 	return request.class_() == Request::REARMABLE;
 }
 
+bool is_to_be_issued(const Request &request)
+{
+	return request.where() == kToBeIssued;
+}
+
 // Nothing of it has been done but the preparation.
 bool has_not_begun(const Request &request)
 {
-	return is_at(request, URING_PLACE_LINK) || is_at(request, URING_PLACE_DEFERRED) || is_queued_work(request);
+	return is_at(request, URING_PLACE_LINK) || is_at(request, URING_PLACE_DEFERRED) || is_to_be_issued(request) ||
+	       is_queued_work(request);
 }
 
 // What is ready does not change between the dump and the submission, but by what the program would have seen too. Of
@@ -53,7 +59,7 @@ bool is_steady(std::string_view kind)
 
 std::string poll_obstacle(const Request &request, const images::File *file)
 {
-	if (request.op_flags() & kPollLevel && request.woken())
+	if (request.op_flags() & kPollLevel && request.woken() && !is_to_be_issued(request))
 		return "it has been woken, and would not be again";
 	if (!request.multishot())
 		return {};
@@ -331,7 +337,7 @@ constexpr size_t kRanks = 7;
 // them. What a drain holds back waits for all that was submitted before it, so it comes last.
 size_t rank_of(const Request &request)
 {
-	if (request.flags() & IOSQE_IO_DRAIN && !has_not_begun(request))
+	if (request.flags() & IOSQE_IO_DRAIN && (is_to_be_issued(request) || !has_not_begun(request)))
 		return 0;
 	if (is_at(request, URING_PLACE_TIMEOUT))
 		return 1;

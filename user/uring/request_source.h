@@ -27,11 +27,22 @@ struct RequestSource {
 	std::span<const uint8_t> attribute_value; // that it is to be set to
 	std::span<const uint8_t> taken_buffer;    // struct io_buffer, if one was taken of a classic group
 	std::span<const uint8_t> command_sqe;     // uring_cmd
-	int descriptor = -1;                      // fixed slot, or what a request that has not begun will look up
+	std::string_view work;    // the function that is queued for it; empty: none, or its name is not known
+	int descriptor = -1;      // fixed slot, or what a request that has not begun will look up
 	uint32_t completions = 0; // of the ring, not counting timeouts: what timeouts with a count compare with
 	std::function<int64_t(uint32_t)> now; // nanoseconds on a clockid_t at the capture
 	mutable bool cut = false;             // some of it was larger than what was read of it
 
+	// Nothing has been done of it (io_uring/io_uring.c: io_req_task_queue()).
+	[[nodiscard]] bool is_to_be_issued() const { return work.starts_with("io_req_task_submit"); }
+	// Of one that waits for a file: told to end, which happens when its work runs (io_uring/poll.c:
+	// io_poll_cancel_req(), IO_POLL_CANCEL_FLAG). The word says nothing of others.
+	[[nodiscard]] bool is_cancelled_poll() const
+	{
+		return (work.starts_with("io_poll_task_func") || work.starts_with("io_apoll_task_func")) &&
+		       record->poll_refs & kPollCancelled;
+	}
+	static constexpr uint32_t kPollCancelled = 1U << 31;
 	[[nodiscard]] iterators::KernelObject command(std::string_view type) const
 	{
 		return {*layout, type, record->command};

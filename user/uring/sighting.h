@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "iterators/kernel_layout.h"
@@ -20,6 +21,10 @@ struct Sighting {
 
 // "armed poll", "io-wq worker" ...: Request.where
 const char *name_of_place(uint32_t place);
+
+// Request.where of one that is queued to be issued for the first time: what was before it in its chain, or the drain
+// that held it back, is done.
+inline constexpr std::string_view kToBeIssued = "to be issued";
 
 // MSG_RING of another ring on its way to this one: no kernel count has it, and no thread of this ring submitted it.
 inline bool is_message(const uring_request_record &record)

@@ -23,10 +23,11 @@ static int64_t nanoseconds(const iterators::KernelObject &data)
 	return static_cast<int64_t>(data.get("ts.tv_sec") * 1'000'000'000 + data.get("ts.tv_nsec"));
 }
 
-// It is on no list any more; its work is queued.
-static bool has_fired(const uring_request_record &record)
+// It is on no list any more, and not because it is still to be started.
+static bool has_fired(const RequestSource &source)
 {
-	return record.place == URING_PLACE_TASK_WORK || record.place == URING_PLACE_FALLBACK;
+	uint32_t place = source.record->place;
+	return (place == URING_PLACE_TASK_WORK || place == URING_PLACE_FALLBACK) && !source.is_to_be_issued();
 }
 
 std::string decode_timeout(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
@@ -51,7 +52,7 @@ std::string decode_timeout(const RequestSource &source, images::Request &request
 		request.set_remaining_ns(static_cast<int64_t>(data.get("timer._softexpires") -
 							      static_cast<uint64_t>(source.now(request.clock_id()))));
 	else
-		request.set_remaining_ns(has_fired(*source.record) ? 0 : request.timeout_ns());
+		request.set_remaining_ns(has_fired(source) ? 0 : request.timeout_ns());
 
 	auto count = static_cast<uint32_t>(timeout.get("off"));
 	if (request.multishot())
