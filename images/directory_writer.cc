@@ -192,6 +192,7 @@ struct DirectoryWriter::State {
 	std::string base;
 	UniqueFd directory;
 	bool created_directory = false;
+	std::optional<mode_t> mode_before; // of one that others could write to
 	bool committed = false;
 	// In the order of kRecordFiles, then raw files. A deque: references stay valid.
 	std::deque<OutputFile> files;
@@ -206,6 +207,8 @@ struct DirectoryWriter::State {
 			::unlinkat(directory.get(), file.name.c_str(), 0);
 		if (created_directory)
 			::unlinkat(parent.get(), base.c_str(), AT_REMOVEDIR);
+		else if (mode_before)
+			::fchmod(directory.get(), *mode_before);
 	}
 
 	[[nodiscard]] std::string path_of(std::string_view name) const { return fmt::format("{}/{}", path, name); }
@@ -224,6 +227,24 @@ struct DirectoryWriter::State {
 		struct stat there;
 		return ::fstatat(parent.get(), base.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
 		       S_ISLNK(there.st_mode);
+	}
+
+	// Whoever can write to it can take away a checkpoint whose source has ended; restore would not read it.
+	Result<> make_private()
+	{
+		struct stat status;
+		if (::fstat(directory.get(), &status) < 0)
+			return errno_error(errno, "cannot stat").on(path);
+		if (status.st_uid != ::geteuid())
+			return make_error(Code::kPermission, "belongs to uid {}, not to the caller", status.st_uid)
+				.on(path)
+				.with_hint(kAnotherDirectory);
+		if (!(status.st_mode & 022))
+			return {};
+		if (::fchmod(directory.get(), 0700) < 0)
+			return errno_error(errno, "cannot be made private").on(path).with_hint(kAnotherDirectory);
+		mode_before = status.st_mode & 07777;
+		return {};
 	}
 
 	Result<> open_directory()
@@ -245,7 +266,7 @@ struct DirectoryWriter::State {
 			return make_error(Code::kUsage, "the directory is not empty")
 				.on(path)
 				.with_hint("give a directory that does not exist yet");
-		return {};
+		return make_private();
 	}
 
 	Result<> create_record_files()

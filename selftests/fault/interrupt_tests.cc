@@ -2,7 +2,10 @@
 // bpfckpt dies, or is told to stop, at any of its steps: the source survives everything that happens before the commit.
 #include <algorithm>
 #include <csignal>
+#include <thread>
 
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "selftests/fault/fault_test.h"
@@ -57,6 +60,27 @@ TEST_F(Fault, sigkill_at_any_step_leaves_the_target_running)
 		if (point < syscalls / 2) {
 			EXPECT_NE(shown.exit, 0);
 		}
+		if (HasFailure())
+			break;
+	}
+}
+
+// What is lent to a thread while it enters its wait again, or to a socket while it is looked into.
+TEST_F(Fault, sigkill_leaves_nothing_lent)
+{
+	Scenario target;
+	SCENARIO_START(target, "fault/fault_timeouts");
+	std::vector<TracedCall> steps;
+	for (unsigned nth = 1; nth <= 4; nth++)
+		steps.push_back({SYS_ptrace, PTRACE_DETACH, nth});
+	for (unsigned nth = 1; nth <= 2; nth++)
+		steps.push_back({SYS_recvfrom, kAnyArgument, nth});
+	for (const TracedCall &step : steps) {
+		SCOPED_TRACE("call " + std::to_string(step.nr) + " number " + std::to_string(step.nth));
+		TracedOutput killed = run_traced(dump_command(target.pid(), target.new_image_dir()), SIGKILL, step);
+		EXPECT_TRUE(killed.exit == 128 + SIGKILL || killed.exit == 0) << killed.exit << killed.err;
+		std::this_thread::sleep_for(milliseconds(50));
+		expect_unharmed(target);
 		if (HasFailure())
 			break;
 	}

@@ -35,7 +35,8 @@ static bool enters(pid_t pid, const TracedCall &call)
 {
 	__ptrace_syscall_info info = {};
 	return ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0 &&
-	       info.entry.nr == static_cast<uint64_t>(call.nr) && info.entry.args[0] == call.first_argument;
+	       info.entry.nr == static_cast<uint64_t>(call.nr) &&
+	       (call.first_argument == kAnyArgument || info.entry.args[0] == call.first_argument);
 }
 
 // Lets the tracee run to its end; counts entries, and signals at the one asked for. Returns its wait status.

@@ -12,6 +12,7 @@ struct TracedOutput : Output {
 };
 
 // A system call by its number and first argument, and the how-manyeth of them it is.
+constexpr uint64_t kAnyArgument = ~uint64_t{0};
 struct TracedCall {
 	long nr;
 	uint64_t first_argument;

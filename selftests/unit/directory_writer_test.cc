@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include "images/directory_reader.h"
 #include "selftests/unit/temporary_directory.h"
@@ -48,6 +49,30 @@ TEST(DirectoryWriterTest, what_completes_a_thread_is_in_the_image_and_not_in_the
 			EXPECT_EQ(thread.comm(), "back\\slash");
 			EXPECT_EQ(thread.xstate(), std::string(40'000, static_cast<char>(thread.tid())));
 		}
+}
+
+TEST(DirectoryWriterTest, what_others_own_is_not_taken)
+{
+	TemporaryDirectory root;
+	ASSERT_EQ(chown(root.path().c_str(), 65534, 65534), 0);
+	Result<DirectoryWriter> refused = DirectoryWriter::create(root.path());
+	ASSERT_FALSE(refused);
+	EXPECT_EQ(refused.error().code, Code::kPermission);
+	EXPECT_EQ(refused.error().message, "belongs to uid 65534, not to the caller");
+	ASSERT_EQ(chown(root.path().c_str(), geteuid(), getegid()), 0);
+}
+
+TEST(DirectoryWriterTest, what_others_can_write_to_is_made_private_for_a_checkpoint)
+{
+	using std::filesystem::perms;
+	TemporaryDirectory root;
+	auto permissions = [&] { return std::filesystem::status(root.path()).permissions(); };
+	std::filesystem::permissions(root.path(), perms::all);
+	{
+		DirectoryWriter writer = DirectoryWriter::create(root.path()).value();
+		EXPECT_EQ(permissions(), perms::owner_all);
+	}
+	EXPECT_EQ(permissions(), perms::all) << "nothing has been written";
 }
 
 TEST(DirectoryWriterTest, keeps_an_empty_directory_that_was_there)

@@ -42,7 +42,8 @@ TEST(InterruptedSyscallTest, restart_codes_are_left_to_the_kernel)
 
 TEST(InterruptedSyscallTest, our_eintr_becomes_erestartnohand)
 {
-	for (long nr : {SYS_epoll_wait, SYS_rt_sigtimedwait, SYS_semop, SYS_io_getevents, SYS_recvfrom, SYS_read}) {
+	for (long nr : {SYS_epoll_wait, SYS_rt_sigtimedwait, SYS_semop, SYS_io_getevents, SYS_recvfrom, SYS_read,
+			SYS_fallocate}) {
 		auto regs = stopped_in(nr, -EINTR);
 		auto call = analyse_stop(regs, true);
 		ASSERT_TRUE(call);
@@ -52,6 +53,17 @@ TEST(InterruptedSyscallTest, our_eintr_becomes_erestartnohand)
 		EXPECT_EQ(static_cast<long>(fixed.rax), -514);
 		EXPECT_EQ(fixed.orig_rax, regs.orig_rax);
 		EXPECT_EQ(fixed.rip, regs.rip);
+	}
+}
+
+TEST(InterruptedSyscallTest, of_registrations_those_that_wait)
+{
+	for (auto [opcode, waits] : {std::pair(24, true), {1, true}, {3, true}, {0, false}, {33, false}}) {
+		auto regs = stopped_in(SYS_io_uring_register, -EINTR);
+		regs.rsi = static_cast<unsigned long long>(opcode);
+		auto call = analyse_stop(regs, true);
+		ASSERT_TRUE(call);
+		EXPECT_EQ(call->fix, waits) << opcode;
 	}
 }
 

@@ -2,6 +2,7 @@
 #include "user/collect/contents.h"
 
 #include <climits>
+#include <functional>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
@@ -13,6 +14,7 @@
 #include "user/collect/borrower.h"
 #include "user/collect/loose_pages.h"
 #include "user/collect/queue_pieces.h"
+#include "user/target/loan_guard.h"
 #include "user/util/page.h"
 #include "user/util/unique_fd.h"
 
@@ -87,8 +89,12 @@ static std::string peek(int socket, size_t length)
 // Moves the offset at which MSG_PEEK reads, and puts it back.
 class PeekOffset {
 public:
-	PeekOffset(int socket, int before) : socket_(socket), before_(before) { set(0); }
-	~PeekOffset() { set(before_); }
+	PeekOffset(int socket, int before, target::LoanGuard &guard)
+		: socket_(socket), put_back_([this, before] { set(before); }), hold_(guard, put_back_)
+	{
+		set(0);
+	}
+	~PeekOffset() { put_back_(); }
 	PeekOffset(const PeekOffset &) = delete;
 	PeekOffset &operator=(const PeekOffset &) = delete;
 
@@ -96,13 +102,15 @@ private:
 	void set(int offset) const { ::setsockopt(socket_, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset)); }
 
 	int socket_;
-	int before_;
+	std::function<void()> put_back_;
+	target::LoanGuard::Hold hold_;
 };
 
 // Message by message, as their lengths are known. One MSG_PEEK reads a whole stream, but stops behind SCM_RIGHTS; of
 // datagrams it reads the first. Only where that is not enough is the peek offset touched.
 static std::vector<std::string> peek_all(int socket, const socket_record &record,
-					 std::span<const socket_message_record *const> messages)
+					 std::span<const socket_message_record *const> messages,
+					 std::optional<target::LoanGuard> &guard)
 {
 	std::vector<std::string> result;
 	bool stream = record.type == SOCK_STREAM;
@@ -114,7 +122,7 @@ static std::vector<std::string> peek_all(int socket, const socket_record &record
 	}
 	std::optional<PeekOffset> offset;
 	if (record.peek_offset >= 0 || (messages.size() > 1 && (!stream || fds)))
-		offset.emplace(socket, record.peek_offset);
+		offset.emplace(socket, record.peek_offset, guard ? *guard : guard.emplace());
 	if (!stream || fds) {
 		for (const socket_message_record *message : messages)
 			result.push_back(peek(socket, message->length));
@@ -196,6 +204,7 @@ Result<> Contents::capture_pipes(const iterators::FileReader &reader, Borrower &
 void Contents::capture_sockets(const iterators::FileReader &reader, Borrower &borrower)
 {
 	auto messages = by_file(reader.messages());
+	std::optional<target::LoanGuard> guard;
 	for (const socket_record &record : reader.sockets()) {
 		auto queue = messages.find(record.file);
 		if (record.family != AF_UNIX || record.state == kListen || queue == messages.end() ||
@@ -204,7 +213,7 @@ void Contents::capture_sockets(const iterators::FileReader &reader, Borrower &bo
 		UniqueFd socket = borrower.borrow(record.file);
 		std::vector<std::string> data;
 		if (socket.valid())
-			data = peek_all(socket.get(), record, queue->second);
+			data = peek_all(socket.get(), record, queue->second, guard);
 		if (is_whole(data, queue->second))
 			sockets_.push_back({record.file, std::move(data)});
 		else if (!socket.valid())

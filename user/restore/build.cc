@@ -13,7 +13,6 @@
 #include "images/descriptors.h"
 #include "user/restore/file.h"
 #include "user/restore/file_lock.h"
-#include "user/restore/guard.h"
 #include "user/restore/interrupted.h"
 #include "user/restore/memory.h"
 #include "user/restore/memory_fork.h"
@@ -26,6 +25,7 @@
 #include "user/restore/timer.h"
 #include "user/restore/tree.h"
 #include "user/target/stub_process.h"
+#include "user/util/guard.h"
 #include "user/util/io.h"
 
 namespace bpfckpt::restore {

@@ -183,8 +183,9 @@ void LentTimeouts::lend()
 		for (auto [pid, tid] : place.threads)
 			place.watches.emplace_back(pid, tid);
 		if (!time.address) {
-			place.of_socket =
-				target::ShortenedSocketTimeout::apply(time.socket, time.nr, time.remaining_ns);
+			place.of_socket = target::ShortenedSocketTimeout::of(time.socket, time.nr);
+			if (place.of_socket && !place.of_socket->shorten(time.remaining_ns))
+				place.of_socket.reset();
 			continue;
 		}
 		place.in_memory = target::LentTimespec::at(time.tid, time.address, time.nr == SYS_select ? 1000 : 1);
@@ -200,7 +201,7 @@ void LentTimeouts::give_back() const
 		for (const target::EntryWatch &watch : place.watches)
 			(void)watch.wait(std::chrono::seconds(5));
 		if (place.of_socket)
-			place.of_socket->put_back(place.longest.socket);
+			place.of_socket->put_back();
 		// By any thread: the others may have exited.
 		for (const auto &[pid, tid] : place.threads)
 			if (!place.in_memory || place.in_memory->give_back(tid))

@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "user/memory/range.h"
-#include "user/restore/guard.h"
 #include "user/restore/plan.h"
 #include "user/restore/spare_pids.h"
 #include "user/target/batch.h"
 #include "user/target/remote.h"
+#include "user/util/guard.h"
 
 namespace bpfckpt::restore {
 

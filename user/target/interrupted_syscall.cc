@@ -28,6 +28,11 @@ constexpr long kErestartNoIntr = -513;
 constexpr long kErestartNoHand = -514;
 constexpr long kErestartBlock = -516;
 
+// include/uapi/linux/io_uring.h: IORING_REGISTER_SYNC_CANCEL, IORING_UNREGISTER_BUFFERS, IORING_UNREGISTER_FILES
+constexpr uint64_t kRegisterSyncCancel = 24;
+constexpr uint64_t kUnregisterBuffers = 1;
+constexpr uint64_t kUnregisterFiles = 3;
+
 constexpr uint64_t kEnterGetEvents = 1 << 0;
 constexpr uint64_t kEnterExtArg = 1 << 3;
 constexpr uint64_t kEnterAbsTimer = 1 << 5;
@@ -67,8 +72,13 @@ bool returns_plain_eintr(const user_regs_struct &regs)
 	case SYS_accept4:
 	case SYS_connect:
 		return true;
+	case SYS_fallocate: // of shmem, before v6.11 (mm/shmem.c: shmem_fallocate())
+		return true;
 	case SYS_io_uring_enter:
 		return regs.r10 & kEnterGetEvents;
+	case SYS_io_uring_register: // io_uring/cancel.c: io_sync_cancel(); before v6.13 io_rsrc_ref_quiesce()
+		return regs.rsi == kRegisterSyncCancel || regs.rsi == kUnregisterBuffers ||
+		       regs.rsi == kUnregisterFiles;
 	default:
 		return false;
 	}

@@ -29,16 +29,19 @@ bool LentTimespec::lend(pid_t tid, int64_t ns)
 {
 	int64_t units = (std::max<int64_t>(ns, 0) + unit_ns_ - 1) / unit_ns_;
 	int64_t second = kSecond / unit_ns_;
-	written_ = {.seconds = units / second, .fraction = units % second};
-	return write_lent(tid, address_, std::as_bytes(std::span(&written_, 1)));
+	Value value = {.seconds = units / second, .fraction = units % second};
+	written_ = value;
+	return write_lent(tid, address_, std::as_bytes(std::span(&value, 1)));
 }
 
 bool LentTimespec::give_back(pid_t tid) const
 {
 	Value now;
+	if (!written_)
+		return true;
 	if (!read_lent(tid, address_, std::as_writable_bytes(std::span(&now, 1))))
 		return false;
-	return now != written_ || write_lent(tid, address_, std::as_bytes(std::span(&before_, 1)));
+	return now != *written_ || write_lent(tid, address_, std::as_bytes(std::span(&before_, 1)));
 }
 
 } // namespace bpfckpt::target

@@ -33,7 +33,8 @@ private:
 
 	uint64_t address_;
 	int64_t unit_ns_;
-	Value before_ = {}, written_ = {};
+	Value before_ = {};
+	std::optional<Value> written_ = {}; // nothing: nothing was lent
 };
 
 } // namespace bpfckpt::target

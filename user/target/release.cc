@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "user/target/frozen_tree_state.h"
+#include "user/target/loan_guard.h"
 #include "user/target/resume_timeout.h"
 #include "user/target/socket_timeout.h"
 #include "user/target/thread_stop.h"
@@ -61,24 +62,43 @@ static UniqueFd copy_descriptor(const FrozenProcess &process, const FrozenThread
 }
 
 // While all its kin are still stopped.
-static void resume_socket_wait(const FrozenProcess &process, FrozenThread &thread, int64_t remaining)
+static void resume_socket_wait(const FrozenProcess &process, FrozenThread &thread, int64_t remaining, LoanGuard &guard)
 {
 	const images::InterruptedSyscall &call = thread.syscall->message;
 	UniqueFd copy = copy_descriptor(process, thread, static_cast<int>(call.args(0)));
-	auto shortened = ShortenedSocketTimeout::apply(copy.get(), call.nr(), remaining);
-	if (shortened)
-		resume_with(process, thread, remaining, [&] { shortened->put_back(copy.get()); });
+	auto timeout = ShortenedSocketTimeout::of(copy.get(), call.nr());
+	if (!timeout)
+		return;
+	std::function<void()> put_back = [&] { timeout->put_back(); };
+	LoanGuard::Hold hold(guard, put_back);
+	if (timeout->shorten(remaining))
+		resume_with(process, thread, remaining, put_back);
 }
 
-// A timeout in memory. That of select(2) and its kin stays shortened, as they leave it.
-static void resume_timed_wait(const FrozenProcess &process, FrozenThread &thread, int64_t remaining)
+// A timeout in memory.
+static void resume_timed_wait(const FrozenProcess &process, FrozenThread &thread, int64_t remaining, LoanGuard &guard)
 {
-	auto change = ShortenedTimeout::apply(thread.tid, *thread.syscall, remaining);
-	if (change.temporary())
-		resume_with(process, thread, remaining, [&] { change.put_back(thread.tid); });
+	auto timeout = ShortenedTimeout::of(thread.tid, *thread.syscall);
+	if (!timeout)
+		return;
+	// By the process, should the thread have ended meanwhile.
+	std::function<void()> put_back = [&] {
+		if (!timeout->put_back(thread.tid))
+			(void)timeout->put_back(process.pid);
+	};
+	LoanGuard::Hold hold(guard, put_back);
+	if (timeout->shorten(thread.tid, remaining))
+		resume_with(process, thread, remaining, put_back);
 }
 
-static void resume_timeout(const FrozenProcess &process, FrozenThread &thread)
+// That of select(2) and its kin stays shortened, as they leave it.
+static void shorten_for_good(const FrozenThread &thread, int64_t remaining)
+{
+	if (auto timeout = ShortenedTimeout::of(thread.tid, *thread.syscall))
+		(void)timeout->shorten(thread.tid, remaining);
+}
+
+static void resume_timeout(const FrozenProcess &process, FrozenThread &thread, LoanGuard *guard)
 {
 	const InterruptedSyscall &call = *thread.syscall;
 	int64_t remaining = call.message.deadline_ns() - now_on(call.message.clock());
@@ -86,9 +106,11 @@ static void resume_timeout(const FrozenProcess &process, FrozenThread &thread)
 		auto regs = call.resume_registers(thread.regs, remaining);
 		::ptrace(PTRACE_POKEUSER, thread.tid, offsetof(user_regs_struct, r10), regs.r10);
 	} else if (call.timeout == Timeout::kSocket) {
-		resume_socket_wait(process, thread, remaining);
+		resume_socket_wait(process, thread, remaining, *guard);
+	} else if (call.timeout_is_lent()) {
+		resume_timed_wait(process, thread, remaining, *guard);
 	} else if (call.timeout != Timeout::kNone) {
-		resume_timed_wait(process, thread, remaining);
+		shorten_for_good(thread, remaining);
 	}
 }
 
@@ -96,11 +118,15 @@ static void resume_timeout(const FrozenProcess &process, FrozenThread &thread)
 // takes its time until it is asleep, which the others must not wait for with a timeout that was measured before.
 void FrozenTree::State::resume_timeouts()
 {
+	std::optional<LoanGuard> guard;
 	for (bool alone : {true, false}) {
-		for_each_thread([alone](FrozenProcess &process, FrozenThread &thread) {
-			if (thread.in_stop && thread.syscall && thread.syscall->message.timed() &&
-			    thread.syscall->timeout_is_lent() == alone)
-				resume_timeout(process, thread);
+		for_each_thread([alone, &guard](FrozenProcess &process, FrozenThread &thread) {
+			if (!thread.in_stop || !thread.syscall || !thread.syscall->message.timed() ||
+			    thread.syscall->timeout_is_lent() != alone)
+				return;
+			if (alone && !guard)
+				guard.emplace();
+			resume_timeout(process, thread, alone ? &*guard : nullptr);
 		});
 	}
 }

@@ -63,16 +63,18 @@ static uint64_t address_of(pid_t tid, const InterruptedSyscall &syscall)
 	return address;
 }
 
-ShortenedTimeout ShortenedTimeout::apply(pid_t tid, const InterruptedSyscall &syscall, int64_t remaining_ns)
+std::optional<ShortenedTimeout> ShortenedTimeout::of(pid_t tid, const InterruptedSyscall &syscall)
 {
-	ShortenedTimeout change;
 	uint64_t address = address_of(tid, syscall);
 	if (!address)
-		return change;
-	change.place_ = LentTimespec::at(tid, address, syscall.timeout == Timeout::kTimevalUpdated ? 1000 : 1);
-	if (change.place_ && remaining_ns < change.place_->original_ns())
-		change.temporary_ = change.place_->lend(tid, remaining_ns) && syscall.timeout_is_lent();
-	return change;
+		return std::nullopt;
+	auto place = LentTimespec::at(tid, address, syscall.timeout == Timeout::kTimevalUpdated ? 1000 : 1);
+	return place ? std::optional(ShortenedTimeout(*place)) : std::nullopt;
+}
+
+bool ShortenedTimeout::shorten(pid_t tid, int64_t remaining_ns)
+{
+	return remaining_ns < place_.original_ns() && place_.lend(tid, remaining_ns);
 }
 
 void enter_again(pid_t pid, pid_t tid, int64_t remaining_ns, const std::function<void()> &put_back)
@@ -95,10 +97,9 @@ void enter_again(pid_t pid, pid_t tid, int64_t remaining_ns, const std::function
 		::ptrace(PTRACE_DETACH, tid, 0, static_cast<unsigned long>(signal_of(status)));
 }
 
-void ShortenedTimeout::put_back(pid_t tid) const
+bool ShortenedTimeout::put_back(pid_t tid) const
 {
-	if (place_)
-		(void)place_->give_back(tid);
+	return place_.give_back(tid);
 }
 
 } // namespace bpfckpt::target

@@ -25,16 +25,18 @@ void enter_again(pid_t pid, pid_t tid, int64_t remaining_ns, const std::function
 
 class ShortenedTimeout {
 public:
-	// Writes what remains; nothing if the call has no timeout in memory, or not more than what is there.
-	static ShortenedTimeout apply(pid_t tid, const InterruptedSyscall &syscall, int64_t remaining_ns);
+	// Nothing: the call has no timeout in memory.
+	static std::optional<ShortenedTimeout> of(pid_t tid, const InterruptedSyscall &syscall);
 
-	// Whether it has to be put back once the thread has entered the call again.
-	[[nodiscard]] bool temporary() const { return temporary_; }
-	void put_back(pid_t tid) const;
+	// Writes what remains. False: that is not less than what is there, or it could not be written.
+	[[nodiscard]] bool shorten(pid_t tid, int64_t remaining_ns);
+	// False: see LentTimespec::give_back().
+	[[nodiscard]] bool put_back(pid_t tid) const;
 
 private:
-	std::optional<LentTimespec> place_;
-	bool temporary_ = false;
+	explicit ShortenedTimeout(const LentTimespec &place) : place_(place) {}
+
+	LentTimespec place_;
 };
 
 } // namespace bpfckpt::target

@@ -33,25 +33,29 @@ int socket_timeout_of(uint32_t nr)
 	}
 }
 
-std::optional<ShortenedSocketTimeout> ShortenedSocketTimeout::apply(int fd, uint32_t nr, int64_t remaining_ns)
+std::optional<ShortenedSocketTimeout> ShortenedSocketTimeout::of(int fd, uint32_t nr)
 {
-	ShortenedSocketTimeout change;
-	change.option_ = socket_timeout_of(nr);
-	socklen_t size = sizeof(change.before_);
-	if (fd < 0 || !change.option_ || getsockopt(fd, SOL_SOCKET, change.option_, &change.before_, &size))
+	ShortenedSocketTimeout timeout;
+	timeout.fd_ = fd;
+	timeout.option_ = socket_timeout_of(nr);
+	socklen_t size = sizeof(timeout.before_);
+	if (fd < 0 || !timeout.option_ || getsockopt(fd, SOL_SOCKET, timeout.option_, &timeout.before_, &size))
 		return std::nullopt;
+	return timeout;
+}
+
+bool ShortenedSocketTimeout::shorten(int64_t remaining_ns) const
+{
 	// 0 would be no timeout at all.
 	int64_t us = std::max<int64_t>(remaining_ns / 1000, 1);
 	timeval after = {.tv_sec = us / 1'000'000, .tv_usec = us % 1'000'000};
-	int64_t before_us = change.before_.tv_sec * 1'000'000 + change.before_.tv_usec;
-	if (us >= before_us || setsockopt(fd, SOL_SOCKET, change.option_, &after, sizeof(after)))
-		return std::nullopt;
-	return change;
+	int64_t before_us = before_.tv_sec * 1'000'000 + before_.tv_usec;
+	return us < before_us && setsockopt(fd_, SOL_SOCKET, option_, &after, sizeof(after)) == 0;
 }
 
-void ShortenedSocketTimeout::put_back(int fd) const
+void ShortenedSocketTimeout::put_back() const
 {
-	setsockopt(fd, SOL_SOCKET, option_, &before_, sizeof(before_));
+	setsockopt(fd_, SOL_SOCKET, option_, &before_, sizeof(before_));
 }
 
 } // namespace bpfckpt::target

@@ -15,11 +15,15 @@ int socket_timeout_of(uint32_t nr);
 
 class ShortenedSocketTimeout {
 public:
-	// Nothing if `fd` is no socket, has no timeout, or not more than what remains.
-	static std::optional<ShortenedSocketTimeout> apply(int fd, uint32_t nr, int64_t remaining_ns);
-	void put_back(int fd) const;
+	// Of the call `nr` on the socket `fd`, which has to stay open. Nothing: it is no socket.
+	static std::optional<ShortenedSocketTimeout> of(int fd, uint32_t nr);
+
+	// False: what remains is not less than what it has, or the socket would not have it.
+	[[nodiscard]] bool shorten(int64_t remaining_ns) const;
+	void put_back() const;
 
 private:
+	int fd_ = -1;
 	int option_ = 0;
 	timeval before_ = {};
 };

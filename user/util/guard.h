@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-// The step of a restore that must not be left half done. A child that shares memory and descriptors with bpfckpt waits
+// A step that must not be left half done. A child that shares memory and descriptors with bpfckpt waits
 // beside it; when bpfckpt dies before commit(), it undoes what there is, afterwards it finishes the rest.
 //
 // It is told by the kernel, which clears a word of a dying thread (set_tid_address(2)) with its memory, long before it
@@ -16,7 +16,7 @@
 #include "user/util/mapping.h"
 #include "user/util/result.h"
 
-namespace bpfckpt::restore {
+namespace bpfckpt {
 
 class Guard {
 public:
@@ -53,4 +53,4 @@ private:
 	std::atomic<bool> committed_ = false;
 };
 
-} // namespace bpfckpt::restore
+} // namespace bpfckpt

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "user/restore/guard.h"
+#include "user/util/guard.h"
 
 #include <csignal>
 
@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-namespace bpfckpt::restore {
+namespace bpfckpt {
 
 static constexpr size_t kStack = 256 << 10;
 
@@ -33,7 +33,7 @@ static void set_and_wake(std::atomic<uint32_t> &word, uint32_t value)
 void Guard::watch()
 {
 	setsid();
-	prctl(PR_SET_NAME, "restore-guard");
+	prctl(PR_SET_NAME, "bpfckpt-guard");
 	prepared_ = work_.prepare();
 	set_and_wake(ready_, 1);
 	wait_while(waiting_, 1);
@@ -89,4 +89,4 @@ Guard::~Guard()
 	syscall(SYS_set_tid_address, nullptr);
 }
 
-} // namespace bpfckpt::restore
+} // namespace bpfckpt
