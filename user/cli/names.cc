@@ -2,7 +2,6 @@
 // Written out rather than taken from system headers: those of the build machine are older than the kernels we look at.
 #include "user/cli/names.h"
 
-#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
@@ -213,62 +212,6 @@ std::string signal_set(uint64_t mask)
 	for (uint64_t rest = most ? ~mask & kFull : mask; rest; rest &= rest - 1)
 		append(out, signal_name(static_cast<uint32_t>(std::countr_zero(rest)) + 1), ',');
 	return most ? "all but " + out : out;
-}
-
-std::string syscall_name(uint32_t nr)
-{
-	struct Call {
-		uint32_t nr;
-		const char *name;
-	};
-	static constexpr auto kCalls = std::to_array<Call>({
-		{0, "read"},
-		{1, "write"},
-		{7, "poll"},
-		{17, "pread64"},
-		{19, "readv"},
-		{20, "writev"},
-		{23, "select"},
-		{34, "pause"},
-		{35, "nanosleep"},
-		{42, "connect"},
-		{43, "accept"},
-		{44, "sendto"},
-		{45, "recvfrom"},
-		{46, "sendmsg"},
-		{47, "recvmsg"},
-		{61, "wait4"},
-		{65, "semop"},
-		{69, "msgsnd"},
-		{70, "msgrcv"},
-		{72, "fcntl"},
-		{73, "flock"},
-		{128, "rt_sigtimedwait"},
-		{130, "rt_sigsuspend"},
-		{202, "futex"},
-		{208, "io_getevents"},
-		{219, "restart_syscall"},
-		{220, "semtimedop"},
-		{230, "clock_nanosleep"},
-		{232, "epoll_wait"},
-		{242, "mq_timedsend"},
-		{243, "mq_timedreceive"},
-		{247, "waitid"},
-		{270, "pselect6"},
-		{271, "ppoll"},
-		{275, "splice"},
-		{281, "epoll_pwait"},
-		{288, "accept4"},
-		{299, "recvmmsg"},
-		{307, "sendmmsg"},
-		{333, "io_pgetevents"},
-		{426, "io_uring_enter"},
-		{441, "epoll_pwait2"},
-		{449, "futex_waitv"},
-		{455, "futex_wait"},
-	});
-	const auto *call = std::find_if(kCalls.begin(), kCalls.end(), [nr](const Call &c) { return c.nr == nr; });
-	return call == kCalls.end() ? fmt::format("syscall {}", nr) : call->name;
 }
 
 std::string clock_name(uint32_t clock)

@@ -19,7 +19,6 @@ std::string memfd_seals(uint32_t seals);            // "SEAL|SHRINK", of F_SEAL_
 std::string protection(uint32_t prot, bool shared); // "rw-p"
 std::string signal_name(uint32_t signal);           // "SIGTERM", "SIGRTMIN+2"
 std::string signal_set(uint64_t mask);              // bit n-1 is signal n
-std::string syscall_name(uint32_t nr);              // of x86-64: those that can block, else "syscall 12"
 std::string clock_name(uint32_t clock);             // "CLOCK_MONOTONIC"
 std::string scheduling_policy(uint32_t policy);     // "SCHED_OTHER"
 std::string capabilities(uint64_t set);             // "none", "all", "all but cap_x", "cap_x,cap_y"

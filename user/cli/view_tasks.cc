@@ -3,6 +3,7 @@
 
 #include "user/cli/names.h"
 #include "user/cli/view_parts.h"
+#include "user/target/syscall_name.h"
 
 namespace bpfckpt::cli {
 
@@ -23,7 +24,7 @@ std::string what_it_does(const Process &process, const Thread &thread)
 	if (!thread.has_syscall())
 		return process.state() == Process::STOPPED ? "stopped" : "";
 	const InterruptedSyscall &call = thread.syscall();
-	std::string text = syscall_name(call.nr());
+	std::string text = target::syscall_name(call.nr());
 	if (call.timed())
 		text += fmt::format(", {} left", human_duration(call.remaining_ns()));
 	return text;

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "user/memory/estimate.h"
@@ -65,15 +64,6 @@ static Result<> allocate(int file, uint64_t bytes)
 		.with_hint("free space on that file system, or choose another directory with -D");
 }
 
-// Every object without a path keeps a descriptor open until it is copied.
-static void raise_open_files_limit()
-{
-	rlimit limit = {};
-	getrlimit(RLIMIT_NOFILE, &limit);
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 // Of bpfckpt.
 static uint64_t resident_bytes()
 {
@@ -91,7 +81,6 @@ static uint64_t room_to_stage(size_t processes)
 
 Result<PageDump> PageDump::prepare(int pages_fd, std::span<const pid_t> pids)
 {
-	raise_open_files_limit();
 	auto state = std::make_unique<State>();
 	state->file = pages_fd;
 	uint64_t bytes = page_up(estimate_page_bytes(pids));

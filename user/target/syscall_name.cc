@@ -90,6 +90,8 @@ static constexpr Name kNames[] = {
 	NAME(mq_timedreceive),
 	NAME(mq_timedsend),
 	NAME(mremap),
+	NAME(msgrcv),
+	NAME(msgsnd),
 	NAME(msync),
 	NAME(munmap),
 	NAME(nanosleep),
@@ -123,6 +125,7 @@ static constexpr Name kNames[] = {
 	NAME(rt_sigaction),
 	NAME(rt_sigprocmask),
 	NAME(rt_sigqueueinfo),
+	NAME(rt_sigsuspend),
 	NAME(rt_sigtimedwait),
 	NAME(rt_tgsigqueueinfo),
 	NAME(sched_getaffinity),
@@ -180,6 +183,7 @@ static constexpr Name kNames[] = {
 	NAME(waitid),
 	NAME(write),
 	NAME(writev),
+	{455, "futex_wait"}, // v6.7
 };
 #undef NAME
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-// Names of the system calls that bpfckpt executes in tracees, for error messages.
+// Names of the system calls that bpfckpt executes in tracees, and of those in which programs wait.
 #pragma once
 
 #include <string>
