@@ -44,6 +44,17 @@ int64_t milliseconds_since(std::chrono::steady_clock::time_point start)
 	return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start).count();
 }
 
+io_uring_sqe read_by_worker(int fd, char *byte)
+{
+	io_uring_sqe read = {};
+	read.opcode = IORING_OP_READ;
+	read.flags = IOSQE_ASYNC;
+	read.fd = fd;
+	read.addr = reinterpret_cast<uint64_t>(byte);
+	read.len = 1;
+	return read;
+}
+
 // Is in a restartable sequence for ever.
 [[noreturn]] void spin(rseq *area)
 {
@@ -107,13 +118,7 @@ TEST(TargetUringTest, a_busy_worker_is_not_disturbed)
 	Child child([&](Shared &shared) {
 		RawRing ring;
 		char byte;
-		io_uring_sqe read = {};
-		read.opcode = IORING_OP_READ;
-		read.flags = IOSQE_ASYNC;
-		read.fd = fds[0];
-		read.addr = reinterpret_cast<uint64_t>(&byte);
-		read.len = 1;
-		ring.submit(read);
+		ring.submit(read_by_worker(fds[0], &byte));
 		shared.ready = true;
 		while (ring.enter(0, 1, IORING_ENTER_GETEVENTS) < 0)
 			shared.errors++;
@@ -140,6 +145,42 @@ TEST(TargetUringTest, a_busy_worker_is_not_disturbed)
 	ASSERT_TRUE(eventually([&] { return child->rounds == 1; }));
 	EXPECT_EQ(child->handled, 1) << "the request's result";
 	EXPECT_EQ(child->errors, 0);
+	::close(fds[0]);
+	::close(fds[1]);
+}
+
+TEST(TargetUringTest, a_thread_that_begins_as_a_worker_ends_is_stopped)
+{
+	int fds[2];
+	ASSERT_EQ(::pipe(fds), 0);
+	Child child([&](Shared &shared) {
+		std::thread([&] {
+			RawRing ring;
+			char byte;
+			ring.submit(read_by_worker(fds[0], &byte));
+			while (!shared.stop)
+				std::this_thread::sleep_for(1ms);
+		}).join();
+		std::thread counter([&] {
+			for (;;)
+				shared.rounds++;
+		});
+		counter.join();
+	});
+	auto threads = [&] { return list_threads(child.pid()).value_or(std::vector<pid_t>()).size(); };
+	ASSERT_TRUE(eventually([&] { return threads() == 3; }));
+	FreezeOptions options;
+	options.root = child.pid();
+	auto tree = FrozenTree::prepare(std::move(options));
+	ASSERT_OK(tree);
+	child->stop = true;
+	ASSERT_TRUE(eventually([&] { return child->rounds && threads() == 2; }));
+	ASSERT_OK(tree->freeze());
+	int64_t before = child->rounds;
+	std::this_thread::sleep_for(2ms);
+	EXPECT_EQ(child->rounds, before);
+	ASSERT_EQ(tree->processes()[0].threads.size(), 2u);
+	EXPECT_EQ(tree->processes()[0].threads[1].stop, FrozenThread::Stop::kTrapped);
 	::close(fds[0]);
 	::close(fds[1]);
 }

@@ -67,9 +67,7 @@ Result<> FrozenTree::State::seize_new()
 {
 	Result<> result;
 	for_each_thread([&](FrozenProcess &process, FrozenThread &thread) {
-		bool idle =
-			thread.stop == Stop::kWorker && options.worker_is_idle && options.worker_is_idle(thread.tid);
-		if (result && !thread.seized && (thread.stop == Stop::kRunning || idle))
+		if (result && !thread.seized && thread.stop == Stop::kRunning)
 			result = seize_one(process, &thread);
 	});
 	return result;
@@ -289,7 +287,6 @@ Result<> FrozenTree::State::stop_everything(Clock::time_point deadline)
 			TRY(options.before_interrupt());
 		TRY(interrupt_and_wait(images::Thread::USER, deadline));
 		TRY(interrupt_and_wait(images::Thread::IO_URING_SQ_THREAD, deadline));
-		TRY(interrupt_and_wait(images::Thread::IO_URING_WORKER, deadline));
 		if (recheck_stops(!lost_threads_)) {
 			recheck_stops(false);
 			changed = true;

@@ -69,11 +69,24 @@ Result<> FrozenTree::State::add_process(pid_t pid, const TaskStat &stat)
 	return {};
 }
 
+// Whoever is neither stopped nor about to be may end at any time, and another thread have its tid then. A leader stays.
+void FrozenTree::State::forget_unheld(FrozenProcess *process)
+{
+	std::erase_if(process->threads, [&](const FrozenThread &thread) {
+		bool held = thread.tid == process->pid ||
+			    (thread.stop != FrozenThread::Stop::kWorker && thread.stop != FrozenThread::Stop::kDead);
+		if (!held)
+			known_tids.erase(thread.tid);
+		return !held;
+	});
+}
+
 Result<size_t> FrozenTree::State::add_new_threads(FrozenProcess *process)
 {
 	if (process->zombie)
 		return 0;
-	// The count alone proves that a stopped process has no thread that we do not know.
+	forget_unheld(process);
+	// The count alone proves that a process has no thread that we do not know, if all that we know are held.
 	auto stat = read_task_stat(fmt::format("/proc/{}/stat", process->pid));
 	if (stat && stat->num_threads == process->threads.size())
 		return 0;

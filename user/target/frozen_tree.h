@@ -4,7 +4,7 @@
 // Stopped by PTRACE_SEIZE and PTRACE_INTERRUPT until no new thread or child appears. What the stop interrupted is made
 // invisible at once (interrupted_syscall.h), not at the thaw, so that the target goes on unharmed even if bpfckpt is
 // killed: the kernel then detaches everything by itself. No PTRACE_O_EXITKILL. All calls come from the one thread that
-// called freeze(): a tracer is a thread. A busy io-wq worker is never signalled (its request would end with -512).
+// called freeze(): a tracer is a thread. An io-wq worker is never signalled (its request would end with -512).
 #pragma once
 
 #include <chrono>
@@ -45,8 +45,6 @@ struct FreezeOptions {
 	// the thread's memory, 0 if it is not mapped there. Asked with deadline_of. Absent: such a wait starts its time
 	// anew.
 	std::function<uint64_t(pid_t tid, const images::InterruptedSyscall &call)> wait_argument_of;
-	// Whether an io-wq worker has nothing to do (io_worker.cur_work == NULL), so may be stopped. Absent: none is.
-	std::function<bool(pid_t tid)> worker_is_idle;
 };
 
 struct FrozenThread {

@@ -63,6 +63,7 @@ struct FrozenTree::State {
 	}
 
 private:
+	void forget_unheld(FrozenProcess *process);
 	Result<size_t> add_new_threads(FrozenProcess *process);
 	Result<size_t> add_new_children();
 	Result<> stop_everything(Clock::time_point deadline);
