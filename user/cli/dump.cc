@@ -274,6 +274,17 @@ Result<> Dump::write_memory(const images::Memory &memory)
 	return writer_->add(memory);
 }
 
+// Whoever was not stopped has changed what was read.
+static Result<> was_stopped(const images::Process &process, const images::Thread &thread)
+{
+	if (thread.role() != images::Thread::USER || process.state() == images::Process::ZOMBIE ||
+	    !thread.prstatus().empty())
+		return {};
+	return make_error(Code::kInternal, "thread {} ({}) was not stopped", thread.tid(), thread.comm())
+		.on(fmt::format("pid {} ({})", process.pid(), process.comm()))
+		.with_hint("it may have begun or ended meanwhile: try again");
+}
+
 // Whether the processes are what a reader accepts; and whether a thread is inside the vDSO.
 Result<bool> Dump::check_processes(const collect::WholeProcesses &processes) const
 {
@@ -284,11 +295,12 @@ Result<bool> Dump::check_processes(const collect::WholeProcesses &processes) con
 		vdsos[place.memory] = {place.start, place.end};
 	images::TaskValidator validator(document_);
 	bool inside = false;
-	TRY(check(processes.visit([&](const images::Process &process) { return validator.validate(process); },
-				  [&](const images::Process &process, const images::Thread &thread) {
-					  inside |= memory::is_inside(thread, vdsos[process.address_space()]);
-					  return validator.validate(thread);
-				  })));
+	TRY(processes.visit([&](const images::Process &process) { return check(validator.validate(process)); },
+			    [&](const images::Process &process, const images::Thread &thread) -> Result<> {
+				    inside |= memory::is_inside(thread, vdsos[process.address_space()]);
+				    Result<> stopped = was_stopped(process, thread);
+				    return stopped ? check(validator.validate(thread)) : stopped;
+			    }));
 	return inside;
 }
 
