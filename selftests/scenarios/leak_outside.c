@@ -1,24 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Shares something with a process that is no descendant any more: the first argument says what, pipe, socket, eventfd,
-// memory (shared anonymous), files (the fd table), lock (an open file with a flock) or flight (an eventfd on its way
-// between two sockets of the other process). The other process ends when this one does.
-#include "selftests/scenarios/scenario.h"
+// memory (shared anonymous), files (the fd table), lock (an open file with a flock), flight (an eventfd on its way
+// between two sockets of the other process), slot or request (an eventfd that here only a ring has). The other process
+// ends when this one does.
+#include "selftests/scenarios/uring_ring.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 static int ends[2] = {-1, -1};
 static int self;
@@ -91,9 +87,24 @@ static void fork_outsider(const char *what)
 	scenario_tell("outsider", "%d", outsider);
 }
 
+static void leave_to_ring(bool slot)
+{
+	static struct io_uring ring;
+
+	SCENARIO_REQUIRE(!io_uring_queue_init(4, &ring, 0), "%m");
+	if (slot) {
+		SCENARIO_REQUIRE(!io_uring_register_files(&ring, ends, 1), "%m");
+	} else {
+		io_uring_prep_poll_add(ring_sqe(&ring), ends[0], POLLIN);
+		ring_submit(&ring, 1);
+	}
+	close(ends[0]);
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "pipe";
+	bool slot = !strcmp(what, "slot"), in_ring = slot || !strcmp(what, "request");
 
 	in_flight = !strcmp(what, "flight");
 	scenario_init();
@@ -103,7 +114,7 @@ int main(int argc, char **argv)
 		SCENARIO_REQUIRE(pipe(ends) == 0, "errno %d", errno);
 	else if (!strcmp(what, "socket"))
 		SCENARIO_REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0, "errno %d", errno);
-	else if (!strcmp(what, "eventfd") || in_flight)
+	else if (!strcmp(what, "eventfd") || in_flight || in_ring)
 		SCENARIO_REQUIRE((ends[0] = eventfd(0, 0)) >= 0, "errno %d", errno);
 	else if (!strcmp(what, "lock"))
 		SCENARIO_REQUIRE((ends[0] = open("locked", O_CREAT | O_RDWR, 0600)) >= 0 && !flock(ends[0], LOCK_EX),
@@ -113,6 +124,8 @@ int main(int argc, char **argv)
 					 MAP_FAILED,
 				 "errno %d", errno);
 	fork_outsider(what);
+	if (in_ring)
+		leave_to_ring(slot);
 	if (ends[1] >= 0) { /* the outsider keeps ends[0], we keep ends[1] */
 		close(ends[0]);
 		ends[0] = ends[1];

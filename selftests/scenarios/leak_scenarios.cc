@@ -14,6 +14,9 @@ TEST_P(LeakKind, is_refused_with_both_sides_and_can_be_waived)
 	EXPECT_NE(refused.err.find("pid " + s.fact("outsider") + " (outsider)"), std::string::npos) << refused.err;
 	EXPECT_NE(refused.err.find("pid " + std::to_string(s.pid())), std::string::npos) << refused.err;
 	EXPECT_NE(refused.err.find("--leak all=ignore"), std::string::npos) << refused.err;
+	Output checked = bpfckpt({"check", "-t", std::to_string(s.pid())});
+	EXPECT_EQ(checked.exit, 3);
+	EXPECT_NE((checked.out + checked.err).find("(outsider)"), std::string::npos) << checked.out << checked.err;
 	s.dump({"-R", "--leak", "all=ignore"});
 	EXPECT_TRUE(s.check_target());
 	EXPECT_TRUE(s.go());
@@ -32,7 +35,8 @@ TEST(Leak, descriptors_on_their_way_between_sockets_of_others_are_counted)
 	EXPECT_TRUE(s.go());
 }
 
-INSTANTIATE_TEST_SUITE_P(Leak, LeakKind, testing::Values("pipe", "socket", "eventfd", "memory", "files", "lock"),
+INSTANTIATE_TEST_SUITE_P(Leak, LeakKind,
+			 testing::Values("pipe", "socket", "eventfd", "memory", "files", "lock", "slot", "request"),
 			 [](const auto &test) { return std::string(test.param); });
 
 } // namespace bpfckpt::selftests

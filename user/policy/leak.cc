@@ -28,6 +28,7 @@ struct Suspect {
 	std::string object;
 	std::string what;
 	bool certain = false; // the kernel's counts say so: it is a leak even if no holder is found
+	uint32_t hidden = 0;  // File.id of what no fd of the tree names
 };
 
 // What each process of the tree has, of which only leaks get words.
@@ -107,6 +108,32 @@ static std::unordered_set<uint64_t> locked_files(const iterators::FileReader &re
 	return files;
 }
 
+static std::string describe_ring(const images::Document &document, const images::Ring &ring)
+{
+	for (const images::Process &process : document.processes())
+		for (const images::FdEntry &fd : process.files())
+			if (fd.file() == ring.file())
+				return fmt::format("ring {} (fd {} of pid {} ({}))", ring.id(), fd.fd(), process.pid(),
+						   process.comm());
+	return fmt::format("ring {}", ring.id());
+}
+
+// What only a ring has.
+static std::string describe_hidden(const images::Document &document, uint32_t file)
+{
+	for (const images::Ring &ring : document.rings()) {
+		for (const images::FixedFile &fixed : ring.fixed_files())
+			if (fixed.file() == file)
+				return fmt::format("fixed file {} of {}", fixed.slot(), describe_ring(document, ring));
+		for (const images::Request &request : ring.in_flight())
+			if (request.file() == file || request.in_flight_file2() == file)
+				return "a request of " + describe_ring(document, ring);
+		if (ring.file() == file)
+			return fmt::format("ring {}", ring.id());
+	}
+	return fmt::format("file {}", file);
+}
+
 // Of a running tree a thread inside a system call may hold one more for that moment.
 static void suspect_files(const iterators::FileReader &reader, const collect::FdIndex &fds, const collect::Context &ctx,
 			  Suspects &suspects)
@@ -114,13 +141,15 @@ static void suspect_files(const iterators::FileReader &reader, const collect::Fd
 	KnownReferences known(ctx);
 	std::unordered_set<uint64_t> locked = locked_files(reader);
 	for (const file_record &record : reader.files()) {
+		uint32_t id = ctx.ids.files.find(record.file);
 		uint32_t slots = fds.slots_of(record.file);
-		if (slots == 0 || suspects.contains(record.inode) || record.count <= slots ||
+		uint32_t others = known.of(id);
+		uint32_t held = slots ? slots : std::min(others, 1u);
+		if (held == 0 || suspects.contains(record.inode) || record.count <= held ||
 		    (may_be_shared(iterators::kind_of(record)) && !locked.contains(record.file)))
 			continue;
-		uint32_t id = ctx.ids.files.find(record.file);
 		suspects[record.file] = {fds.describe(record.file, id), reader.path_of(record) + " is shared with",
-					 !ctx.live && record.count > slots + known.of(id)};
+					 !ctx.live && record.count > slots + others, slots ? 0 : id};
 	}
 }
 
@@ -295,7 +324,8 @@ Result<> find_leaks(iterators::FileReader &reader, std::span<const SharedObjects
 		if (names.empty() && suspect.certain)
 			names = "no open fd of any process (in flight in a socket, or closed meanwhile)";
 		if (!names.empty())
-			refuse(suspect.object, suspect.what, names);
+			refuse(suspect.hidden ? describe_hidden(*ctx.document, suspect.hidden) : suspect.object,
+			       suspect.what, names);
 	}
 	return {};
 }
