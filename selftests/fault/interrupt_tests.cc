@@ -7,6 +7,7 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "selftests/fault/fault_test.h"
 #include "selftests/fault/traced_command.h"
@@ -120,6 +121,80 @@ TEST_F(Fault, sigint_at_any_step_ends_the_dump_cleanly)
 		if (HasFailure())
 			break;
 	}
+}
+
+// All around what makes the checkpoint, and some before.
+static std::vector<unsigned> points_around(unsigned commit)
+{
+	constexpr unsigned kBefore = 40, kAfter = 15;
+	std::vector<unsigned> points;
+	for (unsigned point = 1; point + kBefore < commit; point += commit / kSpread)
+		points.push_back(point);
+	for (unsigned point = commit - std::min(commit, kBefore); point <= commit + kAfter; point++)
+		points.push_back(point);
+	return points;
+}
+
+TEST_F(Fault, sigint_before_the_commit_never_kills_the_target)
+{
+	// From the last look at signals to the commit: the manifest is opened, written and synced.
+	constexpr unsigned kTooLate = 10;
+	Scenario first;
+	SCENARIO_START(first, "fault/fault_memory", {"4"});
+	unsigned commit = run_traced(dump_command(first.pid(), first.new_image_dir(), {})).renames_at;
+	ASSERT_GT(commit, kTooLate);
+	for (unsigned point : points_around(commit)) {
+		SCOPED_TRACE("SIGINT at system call " + std::to_string(point) + ", commit at " +
+			     std::to_string(commit));
+		Scenario target;
+		SCENARIO_START(target, "fault/fault_memory", {"4"});
+		std::string dir = target.new_image_dir();
+		TracedOutput stopped = run_traced(dump_command(target.pid(), dir, {}), SIGINT, point);
+		EXPECT_EQ(is_checkpoint(dir), stopped.renames_at != 0) << stopped.exit << stopped.err;
+		if (stopped.renames_at) {
+			EXPECT_GE(point + kTooLate, stopped.renames_at) << "it was not heard";
+			EXPECT_NE(stopped.out.find("the tree was killed"), std::string::npos) << stopped.err;
+		} else {
+			EXPECT_NE(stopped.exit, 0);
+			expect_unharmed(target);
+		}
+		if (HasFailure())
+			break;
+	}
+}
+
+// As a shell starts it, with job control.
+static pid_t start_in_own_group(const Args &command)
+{
+	std::vector<char *> argv;
+	for (const std::string &word : command)
+		argv.push_back(const_cast<char *>(word.c_str()));
+	argv.push_back(nullptr);
+	pid_t pid = fork();
+	if (pid == 0) {
+		setpgid(0, 0);
+		close(STDERR_FILENO);
+		execv(argv[0], argv.data());
+		_exit(127);
+	}
+	setpgid(pid, pid);
+	return pid;
+}
+
+TEST_F(Fault, a_drain_is_ended_by_sigint)
+{
+	Scenario target;
+	SCENARIO_START(target, "uring_blocked_write");
+	std::string dir = target.new_image_dir();
+	pid_t dump = start_in_own_group(dump_command(target.pid(), dir, {"-R", "--drain-timeout", "40"}));
+	auto is_frozen = [&] { return status_field(target.pid(), "TracerPid") == std::to_string(dump); };
+	EXPECT_TRUE(eventually(is_frozen, milliseconds(10'000)));
+	kill(dump, SIGINT);
+	int status = 0;
+	EXPECT_TRUE(eventually([&] { return waitpid(dump, &status, WNOHANG) == dump; }, milliseconds(10'000)));
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) << status;
+	EXPECT_FALSE(is_checkpoint(dir));
+	expect_unharmed(target);
 }
 
 TEST_F(Fault, sigkill_at_random_times_leaves_a_busy_target_running)

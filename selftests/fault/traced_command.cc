@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,8 +40,15 @@ static bool enters(pid_t pid, const TracedCall &call)
 	       (call.first_argument == kAnyArgument || info.entry.args[0] == call.first_argument);
 }
 
+static bool enters(pid_t pid, long nr)
+{
+	__ptrace_syscall_info info = {};
+	return ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0 &&
+	       info.entry.nr == static_cast<uint64_t>(nr);
+}
+
 // Lets the tracee run to its end; counts entries, and signals at the one asked for. Returns its wait status.
-static int drive(pid_t pid, int signal, const std::function<bool()> &here, unsigned &syscalls)
+static int drive(pid_t pid, int signal, const std::function<bool()> &here, TracedOutput &result)
 {
 	int status = 0;
 	long deliver = 0;
@@ -59,7 +67,9 @@ static int drive(pid_t pid, int signal, const std::function<bool()> &here, unsig
 			continue;
 		}
 		if (entry) {
-			syscalls++;
+			result.syscalls++;
+			if (!result.renames_at && enters(pid, SYS_renameat2))
+				result.renames_at = result.syscalls;
 			if (signal && here())
 				kill(pid, signal);
 		}
@@ -78,7 +88,7 @@ static TracedOutput run(const Args &command, int signal, const std::function<boo
 	if (pid == 0)
 		become_tracee(argv.data(), out.get(), err.get());
 	TracedOutput result;
-	int status = drive(pid, signal, [&] { return here(pid, result.syscalls); }, result.syscalls);
+	int status = drive(pid, signal, [&] { return here(pid, result.syscalls); }, result);
 	result.exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	result.out = contents_of(out.get());
 	result.err = contents_of(err.get());

@@ -8,7 +8,8 @@
 namespace bpfckpt::selftests {
 
 struct TracedOutput : Output {
-	unsigned syscalls = 0; // entered by the command's first thread
+	unsigned syscalls = 0;   // entered by the command's first thread
+	unsigned renames_at = 0; // which of them is its first renameat2(2): of a dump, what makes the checkpoint
 };
 
 // A system call by its number and first argument, and the how-manyeth of them it is.

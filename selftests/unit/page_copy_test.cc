@@ -2,6 +2,7 @@
 // Copies of pages of a child of ours, which is stopped.
 #include "user/memory/page_copy.h"
 
+#include <atomic>
 #include <csignal>
 
 #include <fcntl.h>
@@ -104,6 +105,20 @@ TEST_F(PageCopyTest, what_is_staged_is_written_later)
 	EXPECT_EQ(first, std::byte{});
 	ASSERT_TRUE(copy.write_staged(out_.get()));
 	expect_pages(0, 16, 1024);
+}
+
+TEST_F(PageCopyTest, whoever_may_not_go_on_stops)
+{
+	copy_.add(copy_.add_process(child_), pages(16, kPages - 16));
+	std::atomic<int> asked = 0;
+	Result<> done = copy_.run(out_.get(), [&asked]() -> Result<> {
+		if (++asked > 2)
+			return Error(Code::kBusy, "interrupted");
+		return {};
+	});
+	ASSERT_FALSE(done);
+	EXPECT_EQ(done.error().message, "interrupted");
+	EXPECT_LT(asked, 8);
 }
 
 TEST_F(PageCopyTest, more_room_than_pages_is_no_matter)

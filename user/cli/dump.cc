@@ -159,7 +159,8 @@ Result<> Dump::read()
 	TRY(snapshot_->capture());
 	TRY(interrupt_.check());
 	Clock::time_point drain_start = Clock::now();
-	auto result = snapshot_->drain(options_.drain, drain_limit(), *tree_);
+	auto may_go_on = [this] { return interrupt_.check(); };
+	auto result = snapshot_->drain(options_.drain, drain_limit(), *tree_, may_go_on);
 	// What has not finished by then is a reason against restore, not against looking.
 	if (!result && !(options_.forensic && result.error().code == Code::kTimeout && tree_->frozen()))
 		return std::move(result).error();
@@ -178,7 +179,8 @@ Result<> Dump::read()
 		memory::PageDump::Parents parents;
 		for (const target::FrozenProcess &process : tree_->processes())
 			parents[process.pid] = process.ppid;
-		TRY(pages_->copy(snapshot_->vmas(), parents, snapshot_->shared_objects(), snapshot_->loose_pages()));
+		TRY(pages_->copy(snapshot_->vmas(), parents, snapshot_->shared_objects(), snapshot_->loose_pages(),
+				 may_go_on));
 	}
 	return interrupt_.check();
 }
@@ -270,6 +272,7 @@ Result<> Dump::write_memory(const images::Memory &memory)
 {
 	if (!writer_)
 		return {};
+	TRY(interrupt_.check());
 	TRY(check(memory_validator_.validate(memory, UINT64_MAX)));
 	return writer_->add(memory);
 }
@@ -311,20 +314,23 @@ Result<> Dump::write()
 	TRY(check(images::validate(document_, UINT64_MAX)));
 	collect::WholeProcesses processes = snapshot_->whole_processes(&*tree_, context_);
 	bool inside_vdso = TRY(check_processes(processes));
+	TRY(interrupt_.check());
 	TRY(writer_->add(document_, {.process = [&](images::Process &process) { processes.complete(process); },
 				     .thread =
 					     [&](const images::Process &process, images::Thread &thread) {
 						     processes.complete(process, thread);
 						     processes.add_extended_registers(thread);
 					     }}));
-	auto ask_barriers = [this]() -> Result<> {
+	// The last moment to be told to stop: barriers change rings for good, and then there is a checkpoint.
+	auto last = [this]() -> Result<> {
+		TRY(interrupt_.check());
 		if (options_.drain == uring::DrainMode::kNop)
 			stats_.barriers = TRY(collect::ask_barriers(document_, *tree_, drain_limit()));
 		return {};
 	};
 	images::Manifest described = manifest();
 	TRY(memory::save_vdso(inside_vdso, *described.mutable_vdso()));
-	images::Manifest written = TRY(writer_->commit(std::move(described), ask_barriers));
+	images::Manifest written = TRY(writer_->commit(std::move(described), last));
 	interrupt_.commit();
 	log_.steps("committed {} files to {}", written.files_size() + 1, options_.images_dir);
 	return {};

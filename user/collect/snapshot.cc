@@ -157,7 +157,7 @@ auto Snapshot::with_room(Step step) -> decltype(step())
 }
 
 Result<uring::DrainReport> Snapshot::drain(uring::DrainMode mode, std::chrono::milliseconds limit,
-					   target::FrozenTree &tree)
+					   target::FrozenTree &tree, const MayGoOn &may_go_on)
 {
 	std::vector<uint64_t> rings = ring_addresses();
 	if (rings.empty())
@@ -172,6 +172,7 @@ Result<uring::DrainReport> Snapshot::drain(uring::DrainMode mode, std::chrono::m
 				return is_disk(file_of(request, *rings_, *files_, *tasks_));
 			},
 		.run_errand = [&](const uring::Errand &errand) { return errands.run(errand); },
+		.may_go_on = may_go_on,
 	};
 	return with_room([&] { return uring::drain(*rings_, rings, *layout_, options); });
 }

@@ -59,7 +59,7 @@ public:
 	// Inside the freeze, after capture(): reads the rings again until nothing is in flight that cannot be submitted
 	// again, and nothing is missing. Errors: those of uring::drain().
 	Result<uring::DrainReport> drain(uring::DrainMode mode, std::chrono::milliseconds limit,
-					 target::FrozenTree &tree);
+					 target::FrozenTree &tree, const MayGoOn &may_go_on);
 
 	// Before the freeze, after capture(): loads what read_loose_pages() may need inside of it.
 	Result<> prepare_pages();

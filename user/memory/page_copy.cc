@@ -39,11 +39,13 @@ uint64_t PageCopy::add(Source source, Range range, bool forced)
 
 // Some kernels let nobody read through protections but the very thread that traces a process (fs/proc/base.c:
 // proc_mem_foll_force(), since v6.12), which is this one: what others cannot read is tried again here.
-Result<> PageCopy::run(int out)
+Result<> PageCopy::run(int out, const MayGoOn &may_go_on)
 {
 	const std::thread::id tracer = std::this_thread::get_id();
 	std::vector<Chunk> left;
 	TRY(queue_.run([&](const Chunk &chunk, std::span<std::byte> buffer) -> Result<> {
+		if (Result<> go_on = may_go_on(); !go_on)
+			return go_on;
 		Result<> done = copy_chunk(chunk, buffer, out);
 		if (done || !origins_[chunk.source].pid || std::this_thread::get_id() == tracer)
 			return done;
@@ -53,6 +55,7 @@ Result<> PageCopy::run(int out)
 	}));
 	std::vector<std::byte> buffer;
 	for (const Chunk &chunk : left) {
+		TRY(may_go_on());
 		buffer.resize(chunk.length);
 		TRY(copy_chunk(chunk, buffer, out));
 	}

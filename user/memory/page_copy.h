@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "user/memory/chunk_queue.h"
+#include "user/util/interrupt.h"
 #include "user/util/result.h"
 #include "user/util/unique_fd.h"
 
@@ -37,8 +38,9 @@ public:
 	// After the thaw: writes what run() left in memory, and gives it back. Errors: what write(2) says.
 	Result<> write_staged(int out);
 
-	// Copies what was planned. Errors: a page that cannot be read, by its address; what write(2) says.
-	Result<> run(int out);
+	// Copies what was planned. Errors: a page that cannot be read, by its address; what write(2) and may_go_on()
+	// say.
+	Result<> run(int out, const MayGoOn &may_go_on = may_always_go_on);
 
 private:
 	struct Origin {

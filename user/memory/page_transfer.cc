@@ -92,7 +92,7 @@ Result<PageDump> PageDump::prepare(int pages_fd, std::span<const pid_t> pids)
 }
 
 Result<> PageDump::copy(const iterators::VmaReader &vmas, const Parents &parents, std::span<const SharedObject> shared,
-			const LooseBytes &loose)
+			const LooseBytes &loose, const MayGoOn &may_go_on)
 {
 	std::unordered_map<pid_t, const AddressSpace *> by_pid;
 	std::unordered_set<pid_t> forks;
@@ -101,6 +101,7 @@ Result<> PageDump::copy(const iterators::VmaReader &vmas, const Parents &parents
 			forks.insert({pid, ppid});
 	const VmaRecords records = vmas.records();
 	for (const AddressSpace &space : records.spaces) {
+		TRY(may_go_on());
 		auto ppid = parents.find(space.pids.front());
 		auto parent = ppid == parents.end() ? by_pid.end() : by_pid.find(ppid->second);
 		TRY(state_->add_space(space, records, parent == by_pid.end() ? nullptr : parent->second,
@@ -121,7 +122,7 @@ Result<> PageDump::copy(const iterators::VmaReader &vmas, const Parents &parents
 		for (CopiedRun &run : result.runs)
 			run.offset += state_->loose_offset;
 	}
-	return state_->plan.run(state_->file);
+	return state_->plan.run(state_->file, may_go_on);
 }
 
 Result<> PageDump::finish()

@@ -19,6 +19,7 @@
 #include "iterators/vma_reader.h"
 #include "user/memory/range.h"
 #include "user/memory/shared_object.h"
+#include "user/util/interrupt.h"
 #include "user/util/result.h"
 
 namespace bpfckpt::memory {
@@ -64,7 +65,7 @@ public:
 	using Parents = std::unordered_map<pid_t, pid_t>;
 	// `loose`: pages that nothing of these has, read already.
 	Result<> copy(const iterators::VmaReader &vmas, const Parents &parents, std::span<const SharedObject> shared,
-		      const LooseBytes &loose);
+		      const LooseBytes &loose, const MayGoOn &may_go_on);
 	Result<> finish();
 
 	[[nodiscard]] std::span<const SpacePages> spaces() const;

@@ -335,6 +335,7 @@ Result<DrainReport> Drain::run(std::span<const uint64_t> rings)
 			break;
 		if (Clock::now() >= deadline)
 			return timed_out(found, options_.limit);
+		TRY(options_.may_go_on());
 		if (TRY(run_errands(found)))
 			continue;
 		std::this_thread::sleep_for(pause);

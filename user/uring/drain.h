@@ -15,6 +15,7 @@
 #include "iterators/uring_reader.h"
 #include "user/uring/drain_mode.h"
 #include "user/uring/workers.h"
+#include "user/util/interrupt.h"
 #include "user/util/result.h"
 
 namespace bpfckpt::uring {
@@ -34,6 +35,7 @@ struct DrainOptions {
 	IsDisk is_disk;
 	// Lets the thread do its work. False: it cannot; it is not asked again, and what is queued is judged as it is.
 	std::function<Result<bool>(const Errand &)> run_errand;
+	MayGoOn may_go_on = may_always_go_on;
 };
 
 // What one ring needed.
@@ -55,7 +57,7 @@ struct DrainReport {
 
 // Reads `rings` again until they are settled; the first look is at what the last run() read, which was for the same
 // rings. `layout` is loaded before the freeze.
-// Errors: kTimeout, naming the requests of each ring; those of UringReader::run() and of run_errand().
+// Errors: kTimeout, naming the requests of each ring; those of UringReader::run(), of run_errand() and of may_go_on().
 Result<DrainReport> drain(iterators::UringReader &reader, std::span<const uint64_t> rings,
 			  const iterators::KernelLayout &layout, const DrainOptions &options);
 

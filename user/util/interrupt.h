@@ -5,32 +5,41 @@
 
 #include <csignal>
 #include <ctime>
+#include <functional>
 
 #include "user/util/result.h"
 
 namespace bpfckpt {
+
+// Asked between the parts of what takes long, by any thread: its error ends that.
+using MayGoOn = std::function<Result<>()>;
+
+inline Result<> may_always_go_on()
+{
+	return {};
+}
 
 class InterruptGuard {
 public:
 	// For the calling thread and all that it starts.
 	InterruptGuard()
 	{
-		sigemptyset(&held_);
+		sigemptyset(&ending_);
 		for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT})
-			sigaddset(&held_, signal);
-		pthread_sigmask(SIG_BLOCK, &held_, &before_);
+			sigaddset(&ending_, signal);
+		pthread_sigmask(SIG_BLOCK, &ending_, &before_);
 	}
 	~InterruptGuard()
 	{
 		const timespec now = {};
-		while (too_late_ && interrupted() && sigtimedwait(&held_, nullptr, &now) > 0)
+		while (too_late_ && interrupted() && sigtimedwait(&ending_, nullptr, &now) > 0)
 			;
 		pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 	}
 	InterruptGuard(const InterruptGuard &) = delete;
 	InterruptGuard &operator=(const InterruptGuard &) = delete;
 
-	// Whether one of them waits to be delivered. It is delivered when the guard ends.
+	// Whether one that ends bpfckpt waits to be delivered. It is delivered when the guard ends.
 	[[nodiscard]] bool interrupted() const
 	{
 		sigset_t pending;
@@ -52,7 +61,7 @@ public:
 
 private:
 	bool too_late_ = false;
-	sigset_t held_;
+	sigset_t ending_;
 	sigset_t before_;
 };
 
