@@ -181,7 +181,7 @@ static pid_t start_in_own_group(const Args &command)
 	return pid;
 }
 
-TEST_F(Fault, a_drain_is_ended_by_sigint)
+TEST_F(Fault, a_drain_is_ended_by_sigint_and_not_stopped_by_sigtstp)
 {
 	Scenario target;
 	SCENARIO_START(target, "uring_blocked_write");
@@ -189,11 +189,28 @@ TEST_F(Fault, a_drain_is_ended_by_sigint)
 	pid_t dump = start_in_own_group(dump_command(target.pid(), dir, {"-R", "--drain-timeout", "40"}));
 	auto is_frozen = [&] { return status_field(target.pid(), "TracerPid") == std::to_string(dump); };
 	EXPECT_TRUE(eventually(is_frozen, milliseconds(10'000)));
+	kill(dump, SIGTSTP);
+	std::this_thread::sleep_for(milliseconds(50));
+	EXPECT_FALSE(status_field(dump, "State").starts_with('T'));
 	kill(dump, SIGINT);
 	int status = 0;
 	EXPECT_TRUE(eventually([&] { return waitpid(dump, &status, WNOHANG) == dump; }, milliseconds(10'000)));
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) << status;
 	EXPECT_FALSE(is_checkpoint(dir));
+	expect_unharmed(target);
+}
+
+TEST_F(Fault, a_log_that_nobody_reads_is_no_obstacle)
+{
+	Scenario target;
+	SCENARIO_START(target, "fault/fault_memory", {"4"});
+	std::string dir = target.new_image_dir();
+	std::string line;
+	for (const std::string &word : dump_command(target.pid(), dir, {"-R", "-vv"}))
+		line += word + " ";
+	Output done = run_command({"bash", "-c", "set -o pipefail; { " + line + "2>&1; } | head -n 1"});
+	EXPECT_EQ(done.exit, 0) << done.out << done.err;
+	EXPECT_TRUE(is_checkpoint(dir));
 	expect_unharmed(target);
 }
 

@@ -426,12 +426,12 @@ int run_dump(const DumpOptions &options)
 		return report_error(done.error());
 	}
 	const DumpStats &stats = dump.stats();
-	if (options.stats == StatsFormat::kJson)
-		fmt::print("{}", json_of(stats));
-	else
-		fmt::print("{}{}{}", summary_of(stats, options), accepted_of(stats),
-			   options.stats == StatsFormat::kText ? drains_of(stats) : "");
-	// While signals are held back: what is done is said.
+	std::string text = options.stats == StatsFormat::kJson
+				   ? json_of(stats)
+				   : summary_of(stats, options) + accepted_of(stats) +
+					     (options.stats == StatsFormat::kText ? drains_of(stats) : "");
+	// While signals are held back: what is done is said, if anybody listens.
+	std::fputs(text.c_str(), stdout);
 	std::fflush(stdout);
 	return 0;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-// InterruptGuard: SIGINT, SIGTERM, SIGHUP and SIGQUIT are held back while a target is stopped or a file half written,
-// and are asked for at the steps in between; so every undo runs as at any other error.
+// InterruptGuard: while a target is stopped or a file half written, no signal that people and shells send ends or stops
+// bpfckpt. SIGINT, SIGTERM, SIGHUP and SIGQUIT are held back and asked for at the steps in between, so that every undo
+// runs as at any other error; those of job control are held back until the end; who no longer reads what is printed
+// (SIGPIPE) is ignored.
 #pragma once
 
 #include <csignal>
@@ -27,13 +29,20 @@ public:
 		sigemptyset(&ending_);
 		for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT})
 			sigaddset(&ending_, signal);
-		pthread_sigmask(SIG_BLOCK, &ending_, &before_);
+		sigset_t held = ending_;
+		for (int signal : {SIGTSTP, SIGTTIN, SIGTTOU})
+			sigaddset(&held, signal);
+		pthread_sigmask(SIG_BLOCK, &held, &before_);
+		struct sigaction ignore = {};
+		ignore.sa_handler = SIG_IGN;
+		sigaction(SIGPIPE, &ignore, &pipe_before_);
 	}
 	~InterruptGuard()
 	{
 		const timespec now = {};
 		while (too_late_ && interrupted() && sigtimedwait(&ending_, nullptr, &now) > 0)
 			;
+		sigaction(SIGPIPE, &pipe_before_, nullptr);
 		pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 	}
 	InterruptGuard(const InterruptGuard &) = delete;
@@ -63,6 +72,7 @@ private:
 	bool too_late_ = false;
 	sigset_t ending_;
 	sigset_t before_;
+	struct sigaction pipe_before_;
 };
 
 } // namespace bpfckpt
