@@ -3,8 +3,10 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -187,6 +189,49 @@ TEST_F(Fault, file_whose_name_is_covered_by_a_mount)
 		EXPECT_EQ(bpfckpt({"check", "-t", std::to_string(target.pid())}).exit, kUnsupported);
 	}
 	expect_unharmed(target);
+}
+
+TEST_F(Fault, working_directory_on_a_file_system_that_the_tree_serves)
+{
+	Scenario target;
+	SCENARIO_START(target, "fault/fault_fuse");
+	Output dumped = run_command(dump_command(target.pid(), target.new_image_dir()));
+	expect_error(dumped, kUnsupported, "/dev/fuse");
+	EXPECT_EQ(dumped.err.find("working directory"), std::string::npos) << dumped.err;
+	expect_unharmed(target);
+	umount2((target.work_dir() + "/mount").c_str(), MNT_DETACH);
+}
+
+// Others may live there, too.
+TEST_F(Fault, working_directory_on_a_file_system_that_others_serve)
+{
+	Scenario server;
+	SCENARIO_START(server, "fault/fault_fuse");
+	std::string mount = server.work_dir() + "/mount";
+	for (bool covered : {false, true}) {
+		SCOPED_TRACE(covered);
+		pid_t pid = fork();
+		if (pid == 0) {
+			if (chdir((mount + "/sub").c_str()) == 0)
+				pause();
+			_exit(1);
+		}
+		std::error_code error;
+		auto lives_there = [&] {
+			return std::filesystem::read_symlink("/proc/" + std::to_string(pid) + "/cwd", error) ==
+			       mount + "/sub";
+		};
+		EXPECT_TRUE(eventually(lives_there, milliseconds(5000)));
+		std::optional<Tmpfs> cover;
+		if (covered)
+			cover.emplace(server.work_dir() + "/mount", "size=1m");
+		Output checked = bpfckpt({"check", "-t", std::to_string(pid)});
+		bool named = checked.out.find("its working directory is not the one") != std::string::npos;
+		EXPECT_EQ(named, covered) << checked.out << checked.err;
+		kill(pid, SIGKILL);
+		waitpid(pid, nullptr, 0);
+	}
+	umount2(mount.c_str(), MNT_DETACH);
 }
 
 TEST_F(Fault, target_that_executes_itself_during_dumps)

@@ -72,6 +72,38 @@ TEST(MountTableTest, nearest_mount_comes_first)
 	EXPECT_TRUE(table.paths_of(makedev(9, 9), "/").empty());
 }
 
+TEST(MountTableTest, way_to_a_path)
+{
+	auto table = collect::MountTable::parse("21 1 254:0 / / rw - ext4 /dev/vda rw\n"
+						"30 21 0:40 / /net rw shared:1 master:2 - fuse.sshfs host: rw\n"
+						"31 30 254:0 /x /net/disk rw - ext4 /dev/vda rw\n"
+						"32 21 0:41 / /mnt rw - tmpfs none rw\n"
+						"33 32 0:42 / /mnt/hidden rw - nfs4 host:/ rw\n"
+						"34 32 0:43 / /mnt rw - tmpfs none rw\n");
+	auto expect = [&table](const char *path, uint64_t mount, bool local) {
+		auto way = table.way_to(path);
+		EXPECT_EQ(way.mount, mount) << path;
+		EXPECT_EQ(way.local, local) << path;
+		EXPECT_EQ(table.is_local(path), local) << path;
+	};
+	expect("/", 21, true);
+	expect("/network", 21, true);
+	expect("/net", 30, false);
+	expect("/net/a", 30, false);
+	expect("/net/disk/a", 31, false);
+	expect("/mnt/hidden/a", 34, true);
+	EXPECT_EQ(table.way_to("/net/a").filesystem, "fuse.sshfs");
+}
+
+TEST(MountTableTest, of_a_root_that_is_no_mount_nothing_is_known)
+{
+	auto table = collect::MountTable::parse("30 21 0:40 / /net rw - nfs4 host: rw\n");
+	EXPECT_TRUE(table.is_local("/a"));
+	EXPECT_EQ(table.way_to("/a").mount, 0u);
+	EXPECT_FALSE(table.is_local("/net/a"));
+	EXPECT_EQ(collect::MountTable::parse("0 0 0:1 / / rw - ext4 a rw\n0 0 0:1 / / rw\n").way_to("/").mount, 0u);
+}
+
 TEST(MountTableTest, garbage_is_no_mount)
 {
 	EXPECT_TRUE(collect::MountTable::parse("\n x\n1 2 3 4 5\n1 2 a:b / /\n").paths_of(0, "/").empty());

@@ -127,7 +127,7 @@ TEST(Task, paths_of_a_process_and_of_none)
 	task_record tasks[3] = {};
 	tasks[0].pid = tasks[1].pid = tasks[1].tid = static_cast<unsigned>(getpid());
 	tasks[0].exit_state = 1; // of a thread that has exited nothing is asked
-	auto paths = read_process_paths(tasks);
+	auto paths = read_process_paths(tasks, MountTable::parse(""));
 	std::ranges::reverse(paths);
 	ASSERT_EQ(paths.size(), 2u);
 	EXPECT_FALSE(paths[0].cwd.empty());

@@ -2,7 +2,10 @@
 #include "user/collect/mount_table.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
+#include <cstdlib>
+#include <unordered_set>
 
 #include <sys/sysmacros.h>
 
@@ -34,6 +37,26 @@ static std::string_view next_word(std::string_view &line)
 	return word;
 }
 
+bool answers_by_itself(std::string_view filesystem)
+{
+	static constexpr std::array<std::string_view, 14> kLocal = {
+		"ext2", "ext3",    "ext4",  "xfs",   "btrfs",    "tmpfs", "devtmpfs",
+		"f2fs", "overlay", "ramfs", "erofs", "squashfs", "vfat",  "bcachefs",
+	};
+	return std::ranges::find(kLocal, filesystem) != kLocal.end();
+}
+
+// The type comes after the optional fields, which end with a hyphen.
+static std::string_view filesystem_of(std::string_view fields)
+{
+	constexpr std::string_view kEnd = " - ";
+	size_t end = fields.find(kEnd);
+	if (end == std::string_view::npos)
+		return {};
+	fields.remove_prefix(end + kEnd.size());
+	return next_word(fields);
+}
+
 MountTable MountTable::parse(std::string_view mountinfo)
 {
 	MountTable table;
@@ -41,16 +64,20 @@ MountTable MountTable::parse(std::string_view mountinfo)
 		size_t end = std::min(mountinfo.find('\n'), mountinfo.size());
 		std::string_view line = mountinfo.substr(0, end);
 		mountinfo.remove_prefix(std::min(end + 1, mountinfo.size()));
-		next_word(line); // id
-		next_word(line); // parent
+		uint64_t id = strtoull(std::string(next_word(line)).c_str(), nullptr, 10);
+		uint64_t parent = strtoull(std::string(next_word(line)).c_str(), nullptr, 10);
 		std::string numbers(next_word(line));
 		unsigned major = 0, minor = 0;
 		if (sscanf(numbers.c_str(), "%u:%u", &major, &minor) != 2)
 			continue;
 		std::string root = unescape(next_word(line));
 		std::string point = unescape(next_word(line));
-		table.mounts_.push_back({makedev(major, minor), std::move(root), std::move(point)});
+		std::string filesystem(filesystem_of(line));
+		bool local = answers_by_itself(filesystem);
+		table.mounts_.push_back({id, parent, makedev(major, minor), std::move(root), std::move(point),
+					 std::move(filesystem), local});
 	}
+	table.find_tops();
 	return table;
 }
 
@@ -62,6 +89,45 @@ Result<MountTable> MountTable::of_process(unsigned pid)
 static bool is_below(std::string_view path, std::string_view root)
 {
 	return root == "/" || (path.starts_with(root) && (path.size() == root.size() || path[root.size()] == '/'));
+}
+
+// The parent of a root is not in the table, or is the root itself: it gets parent 0.
+void MountTable::find_tops()
+{
+	std::unordered_set<uint64_t> ids;
+	for (const Mount &mount : mounts_)
+		ids.insert(mount.id);
+	for (Mount &mount : mounts_)
+		if (mount.parent == mount.id || !ids.contains(mount.parent))
+			mount.parent = 0;
+}
+
+// What covers a mount itself, or the first of its directories that the path comes to.
+const MountTable::Mount *MountTable::next_on(std::string_view path, uint64_t from) const
+{
+	const Mount *next = nullptr;
+	for (const Mount &mount : mounts_)
+		if (mount.parent == from && is_below(path, mount.point) &&
+		    (!next || mount.point.size() < next->point.size()))
+			next = &mount;
+	return next;
+}
+
+MountTable::Way MountTable::way_to(std::string_view path) const
+{
+	Way way;
+	size_t steps = 0;
+	for (const Mount *mount = next_on(path, 0); mount && mount->id && steps < mounts_.size(); steps++) {
+		way = {mount->id, mount->filesystem, way.local && mount->local};
+		mount = next_on(path, mount->id);
+	}
+	return way;
+}
+
+bool MountTable::is_local(std::string_view path) const
+{
+	auto asks = [path](const Mount &mount) { return !mount.local && is_below(path, mount.point); };
+	return std::ranges::none_of(mounts_, asks) || way_to(path).local;
 }
 
 static std::string join(std::string_view point, std::string_view rest)

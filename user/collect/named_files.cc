@@ -2,7 +2,6 @@
 #include "user/collect/named_files.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <string_view>
@@ -13,19 +12,10 @@
 
 namespace bpfckpt::collect {
 
-static bool answers_by_itself(const file_record &record)
-{
-	static constexpr std::array<std::string_view, 14> kLocal = {
-		"ext2", "ext3",    "ext4",  "xfs",   "btrfs",    "tmpfs", "devtmpfs",
-		"f2fs", "overlay", "ramfs", "erofs", "squashfs", "vfat",  "bcachefs",
-	};
-	std::string_view name(record.filesystem, strnlen(record.filesystem, sizeof(record.filesystem)));
-	return std::ranges::find(kLocal, name) != kLocal.end();
-}
-
 static bool is_named(const file_record &record)
 {
-	if (record.path_flags || !record.mount_id || !answers_by_itself(record))
+	std::string_view filesystem(record.filesystem, strnlen(record.filesystem, sizeof(record.filesystem)));
+	if (record.path_flags || !record.mount_id || !answers_by_itself(filesystem))
 		return false;
 	switch (iterators::kind_of(record)) {
 	case FILE_KIND_REGULAR:
@@ -52,14 +42,17 @@ static bool is_same(const iterators::FileReader &reader, const file_record &reco
 	return open.st_ino == found.st_ino && open.st_dev == found.st_dev;
 }
 
-void NamedFiles::look(const iterators::FileReader &reader)
+void NamedFiles::look(const iterators::FileReader &reader, const MountTable &mounts)
 {
 	astray_.clear();
 	for (const file_record &record : reader.files()) {
 		if (!is_named(record))
 			continue;
+		std::string path = reader.path_of(record);
 		struct stat found = {};
-		if (::lstat(reader.path_of(record).c_str(), &found) < 0)
+		if (!mounts.is_local(path))
+			continue;
+		if (::lstat(path.c_str(), &found) < 0)
 			astray_.push_back({record.file, errno});
 		else if (!is_same(reader, record, found))
 			astray_.push_back({record.file, 0});

@@ -8,6 +8,7 @@
 
 #include "iterators/file_reader.h"
 #include "user/collect/context.h"
+#include "user/collect/mount_table.h"
 
 namespace bpfckpt::collect {
 
@@ -15,7 +16,7 @@ class NamedFiles {
 public:
 	// While the tree is stopped: a name that is looked up later may have been changed by the tree itself. Only on
 	// file systems that answer without the help of a process, which might be one of those that are stopped.
-	void look(const iterators::FileReader &reader);
+	void look(const iterators::FileReader &reader, const MountTable &mounts);
 	void add_to(Context &context) const;
 
 private:

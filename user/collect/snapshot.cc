@@ -202,7 +202,7 @@ Result<> Snapshot::capture_once()
 	TRY(files_->run());
 	TRY(vmas_->run());
 	TRY(segments_.capture(vmas_->records()));
-	paths_ = read_process_paths(tasks_->tasks());
+	paths_ = read_process_paths(tasks_->tasks(), mounts_.now());
 	TRY(files_->describe_fds());
 	unlinked_ = Unlinked::capture(*files_);
 	socket_options_.capture(*files_);

@@ -26,6 +26,7 @@
 #include "user/collect/context.h"
 #include "user/collect/loose_pages.h"
 #include "user/collect/named_files.h"
+#include "user/collect/own_mounts.h"
 #include "user/collect/socket_options.h"
 #include "user/collect/sysv_shm.h"
 #include "user/collect/task.h"
@@ -69,7 +70,7 @@ public:
 	Result<> observe_rings();
 
 	// Inside the freeze, after capture(): whether names still lead to the files that are open.
-	void look_at_names() { names_.look(*files_); }
+	void look_at_names() { names_.look(*files_, mounts_.now()); }
 
 	// Inside the freeze, after capture() and drain(): the content of pages that neither a mapping nor a descriptor
 	// leads to. Where that cannot be done build() has findings.
@@ -134,6 +135,7 @@ private:
 	std::vector<ProcessPaths> paths_;
 	Unlinked unlinked_;
 	SocketOptions socket_options_;
+	OwnMounts mounts_;
 	NamedFiles names_;
 	SysvSegments segments_;
 	std::optional<iterators::KernelLayout> layout_;      // once there was a ring

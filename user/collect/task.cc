@@ -9,10 +9,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "user/collect/task_parts.h"
@@ -32,41 +31,50 @@ constexpr uint64_t kDumpableMask = 3;
 constexpr unsigned kDumpFilterShift = 2;
 constexpr uint64_t kDumpFilterMask = (1 << 9) - 1;
 
-static bool is_same(const struct stat &one, const struct stat &other)
+// Of what is there, as far as it is known without asking a server.
+static bool look_at(const std::string &path, struct statx &found)
 {
-	return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+	constexpr int kFlags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
+	return ::statx(AT_FDCWD, path.c_str(), kFlags, STATX_BASIC_STATS | STATX_MNT_ID, &found) == 0;
+}
+
+static bool is_same(const struct statx &one, const struct statx &other)
+{
+	return one.stx_ino == other.stx_ino && one.stx_dev_major == other.stx_dev_major &&
+	       one.stx_dev_minor == other.stx_dev_minor;
 }
 
 // A directory may have a name that ends like that.
-static void describe_deleted_cwd(unsigned tid, ProcessPaths &paths)
+static void describe_deleted_cwd(unsigned tid, const MountTable &mounts, ProcessPaths &paths)
 {
-	std::string path = fmt::format("/proc/{}/cwd", tid);
-	struct stat found = {};
-	struct stat named = {};
-	if (!paths.cwd.ends_with(kDeletedMark) || ::stat(path.c_str(), &found))
+	struct statx found = {};
+	struct statx named = {};
+	if (!paths.cwd.ends_with(kDeletedMark) || !look_at(fmt::format("/proc/{}/cwd", tid), found))
 		return;
-	paths.cwd_deleted = ::stat(paths.cwd.c_str(), &named) || !is_same(found, named);
-	struct statfs system = {};
-	paths.cwd_lost = ::statfs(path.c_str(), &system) || system.f_type == PROC_SUPER_MAGIC;
-	paths.cwd_mode = found.st_mode;
-	paths.cwd_uid = found.st_uid;
-	paths.cwd_gid = found.st_gid;
-	paths.cwd_device = found.st_dev;
-	paths.cwd_inode = found.st_ino;
+	MountTable::Way way = mounts.way_to(paths.cwd);
+	if (way.local)
+		paths.cwd_deleted = !look_at(paths.cwd, named) || !is_same(found, named);
+	else
+		paths.cwd_deleted = found.stx_nlink == 0;
+	paths.cwd_lost = way.filesystem == "proc";
+	paths.cwd_mode = found.stx_mode;
+	paths.cwd_uid = found.stx_uid;
+	paths.cwd_gid = found.stx_gid;
+	paths.cwd_device = makedev(found.stx_dev_major, found.stx_dev_minor);
+	paths.cwd_inode = found.stx_ino;
 }
 
-// Whether a directory of /proc/PID is not what its name leads to. Servers of network file systems are not asked.
-static bool is_astray(unsigned tid, const char *link, const std::string &name)
+// Whether a directory of /proc/PID is not what its name leads to.
+static bool is_astray(unsigned tid, const char *link, const std::string &name, const MountTable &mounts)
 {
-	constexpr unsigned kWanted = STATX_INO | STATX_MNT_ID;
-	constexpr int kFlags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
 	struct statx held = {};
 	struct statx named = {};
-	if (name.empty() || ::statx(AT_FDCWD, fmt::format("/proc/{}/{}", tid, link).c_str(), kFlags, kWanted, &held))
+	if (name.empty() || !look_at(fmt::format("/proc/{}/{}", tid, link), held))
 		return false;
-	return ::statx(AT_FDCWD, name.c_str(), kFlags, kWanted, &named) || held.stx_ino != named.stx_ino ||
-	       held.stx_dev_major != named.stx_dev_major || held.stx_dev_minor != named.stx_dev_minor ||
-	       held.stx_mnt_id != named.stx_mnt_id;
+	MountTable::Way way = mounts.way_to(name);
+	if (!way.local)
+		return way.mount && held.stx_mnt_id != way.mount;
+	return !look_at(name, named) || !is_same(held, named) || held.stx_mnt_id != named.stx_mnt_id;
 }
 
 // By the thread to ask: the leader, unless it has exited. /proc/TID is there for each, though not listed.
@@ -79,7 +87,7 @@ static std::map<unsigned, unsigned> threads_with_paths(std::span<const task_reco
 	return tids;
 }
 
-std::vector<ProcessPaths> read_process_paths(std::span<const task_record> tasks)
+std::vector<ProcessPaths> read_process_paths(std::span<const task_record> tasks, const MountTable &mounts)
 {
 	std::vector<ProcessPaths> result;
 	for (auto [pid, tid] : threads_with_paths(tasks)) {
@@ -91,9 +99,9 @@ std::vector<ProcessPaths> read_process_paths(std::span<const task_record> tasks)
 		paths.cwd = link("cwd");
 		paths.root = link("root");
 		paths.exe = link("exe");
-		describe_deleted_cwd(tid, paths);
-		paths.cwd_astray = !paths.cwd_deleted && is_astray(tid, "cwd", paths.cwd);
-		paths.root_astray = is_astray(tid, "root", paths.root);
+		describe_deleted_cwd(tid, mounts, paths);
+		paths.cwd_astray = !paths.cwd_deleted && is_astray(tid, "cwd", paths.cwd, mounts);
+		paths.root_astray = is_astray(tid, "root", paths.root, mounts);
 	}
 	return result;
 }

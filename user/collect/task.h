@@ -11,6 +11,7 @@
 
 #include "iterators/task_reader.h"
 #include "user/collect/context.h"
+#include "user/collect/mount_table.h"
 
 namespace bpfckpt::collect {
 
@@ -43,8 +44,9 @@ std::string affinity_of(std::span<const __u64> cpus, unsigned cpu_count);
 // Of those that bpfckpt itself is in: for Context.own_namespaces.
 std::unordered_set<uint64_t> own_namespaces();
 
-// Empty strings for what cannot be read; nothing of zombies. By pid.
-std::vector<ProcessPaths> read_process_paths(std::span<const task_record> tasks);
+// Empty strings for what cannot be read; nothing of zombies. By pid. `mounts`: bpfckpt's. No server is asked, which may
+// be a process that is stopped: of a name on its file system it is known in which mount it lies, no more.
+std::vector<ProcessPaths> read_process_paths(std::span<const task_record> tasks, const MountTable &mounts);
 
 // nullptr: a zombie. `paths`: by pid.
 const ProcessPaths *paths_of(std::span<const ProcessPaths> paths, uint32_t pid);
