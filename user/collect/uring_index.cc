@@ -39,7 +39,7 @@ UringIndex::UringIndex(const iterators::UringRecords &records_in, const iterator
 		tasks.emplace(record.tctx, &record);
 	for (const auto &record : records.attachments) {
 		tids.emplace(record.tctx, record.tid);
-		own_creds.insert(record.cred);
+		own_creds.emplace(record.tctx, record.cred);
 	}
 	for (const auto &record : records.requests)
 		running[record.tctx] += record.place == URING_PLACE_WQ_WORKER;

@@ -6,7 +6,6 @@
 #include <span>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "iterators/file_record.h"
@@ -51,8 +50,7 @@ struct UringIndex {
 	std::unordered_map<uint64_t, unsigned> mapped_buffers; // how many slots have it
 	// By struct io_uring_task: the thread that it belongs to; missing: it has left.
 	std::unordered_map<uint64_t, uint32_t> tids;
-	// struct cred of those threads.
-	std::unordered_set<uint64_t> own_creds;
+	std::unordered_map<uint64_t, uint64_t> own_creds; // of those threads: struct cred
 	// Requests that a worker of the thread (struct io_uring_task) executes now.
 	std::unordered_map<uint64_t, uint32_t> running;
 	std::unordered_map<uint64_t, const file_record *> files;

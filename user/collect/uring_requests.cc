@@ -105,16 +105,16 @@ std::optional<uint32_t> fixed_slot(const UringIndex &index, const uring_request_
 	return {};
 }
 
-// Nothing: it is no longer registered.
+// Nothing: it is no longer registered. 0 is the submitter: that of a ring with an SQ thread is among the personalities.
 std::optional<uint32_t> personality_of(const UringIndex &index, const uring_request_record &record)
 {
-	// io-wq sets the credentials, too: those are the thread's own. A personality that is the same makes no
-	// difference.
-	if (index.own_creds.contains(record.creds))
-		return 0;
 	for (const uring_personality_record *personality : UringIndex::of(index.personalities, record.ring))
 		if (personality->credentials.cred == record.creds)
 			return personality->id;
+	// io-wq sets the credentials, too: those are the thread's own.
+	auto own = index.own_creds.find(record.tctx);
+	if (own != index.own_creds.end() && own->second == record.creds)
+		return 0;
 	return {};
 }
 
