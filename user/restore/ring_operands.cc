@@ -209,6 +209,18 @@ void Operands::add(const Request &request, io_uring_sqe &sqe)
 		sqe.addr2 = put(request.sockaddr().data(), request.sockaddr().size());
 }
 
+std::vector<FutexWord> futex_words(const Request &request)
+{
+	std::vector<FutexWord> words;
+	if (!uring::waits_for_futex(request))
+		return words;
+	if (request.opcode() == images::IORING_OP_FUTEX_WAIT)
+		words.push_back({request.address(), static_cast<uint32_t>(request.fd()), request.address2()});
+	for (const images::FutexWaiter &one : request.futexes())
+		words.push_back({one.address(), one.flags(), one.value()});
+	return words;
+}
+
 // --- what is the program's -----------------------------------------------------------------------------------------
 
 Result<> Loans::write(const Word &word)
@@ -216,23 +228,14 @@ Result<> Loans::write(const Word &word)
 	return thread_.write(word.address, bytes_of(word.value).first(word.size));
 }
 
-Result<> Loans::lend(uint64_t address, uint32_t flags, uint64_t value)
+Result<> Loans::lend(const FutexWord &futex)
 {
-	Word word = {address, 1U << (flags & 3), value}, now = word; // FUTEX2_SIZE_MASK
-	TRY(thread_.read(address, std::as_writable_bytes(std::span(&now.value, 1)).first(word.size)));
-	if (now.value == value)
+	Word word = {futex.address, 1U << (futex.flags & 3), futex.value}, now = word; // FUTEX2_SIZE_MASK
+	TRY(thread_.read(word.address, std::as_writable_bytes(std::span(&now.value, 1)).first(word.size)));
+	if (now.value == word.value)
 		return {};
 	words_.push_back(now);
 	return write(word);
-}
-
-Result<> Loans::lend_futexes(const Request &request)
-{
-	if (request.opcode() == images::IORING_OP_FUTEX_WAIT)
-		TRY(lend(request.address(), static_cast<uint32_t>(request.fd()), request.address2()));
-	for (const images::FutexWaiter &one : request.futexes())
-		TRY(lend(one.address(), one.flags(), one.value()));
-	return {};
 }
 
 // The length of the name is what the program has there now: of the one at the submission the kernel keeps nothing but

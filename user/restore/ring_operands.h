@@ -24,6 +24,16 @@ struct ReceiveHeader {
 	msghdr content;
 };
 
+// What a wait for a futex found there when it was submitted.
+struct FutexWord {
+	uint64_t address;
+	uint32_t flags; // FUTEX2_*
+	uint64_t value;
+};
+
+// Those that must be found again; none of a wait that has not begun.
+[[nodiscard]] std::vector<FutexWord> futex_words(const images::Request &request);
+
 class Operands {
 public:
 	// At most what a request takes up.
@@ -57,7 +67,7 @@ class Loans {
 public:
 	explicit Loans(target::Tracee &thread) : thread_(thread) {}
 	// The value may have changed with nobody woken yet; a wait for what is there no longer would end at once.
-	Result<> lend_futexes(const images::Request &request);
+	Result<> lend(const FutexWord &futex);
 	Result<> lend(const ReceiveHeader &header);
 	// What the kernel has written meanwhile stays.
 	Result<> give_back();
@@ -73,7 +83,6 @@ private:
 		msghdr before;
 		msghdr lent;
 	};
-	Result<> lend(uint64_t address, uint32_t flags, uint64_t value);
 	Result<> give_back(const Header &header);
 	Result<> write(const Word &word);
 

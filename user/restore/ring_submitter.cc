@@ -163,6 +163,15 @@ bool Submitter::disagree(const Request &one, const Request &other) const
 	return one.open_limit() && other.open_limit() && one.open_limit() != other.open_limit();
 }
 
+// A word has one value at a time. It is aligned and has 32 bits (kernel/futex/futex.h: futex_flags_valid()).
+bool Submitter::finds_its_words(const Request &request) const
+{
+	return std::ranges::all_of(futex_words(request), [&](const FutexWord &futex) {
+		auto other = words_.find(futex.address);
+		return other == words_.end() || other->second == futex.value;
+	});
+}
+
 bool Submitter::fits(const uring::Chain &chain) const
 {
 	size_t operands = operand_size_, files = numbers_.size();
@@ -176,6 +185,8 @@ bool Submitter::fits(const uring::Chain &chain) const
 		if (may_disagree(*request) &&
 		    std::ranges::any_of(particular_, [&](const Request *other) { return disagree(*request, *other); }))
 			return false;
+		if (!finds_its_words(*request))
+			return false;
 	}
 	return taken_.size() + chain.size() <= ring_.image.sq_entries() && files <= kMostFiles &&
 	       operands <= mapping_size_;
@@ -187,6 +198,8 @@ void Submitter::take(const uring::Chain &chain)
 		taken_.push_back(request);
 		if (may_disagree(*request))
 			particular_.push_back(request);
+		for (const FutexWord &futex : futex_words(*request))
+			words_.emplace(futex.address, futex.value);
 		if (selects_buffer(*request))
 			selecting_.insert(request->buffer_group());
 		if (request->has_taken_buffer())
@@ -338,7 +351,8 @@ Result<> Submitter::submit_taken()
 	TRY(write_requests());
 	Loans loans(thread_);
 	for (const Request *request : taken_)
-		TRY(loans.lend_futexes(*request));
+		for (const FutexWord &futex : futex_words(*request))
+			TRY(loans.lend(futex));
 	for (const ReceiveHeader &header : operands_.receive_headers())
 		TRY(loans.lend(header));
 	std::vector<BufferLoan> buffers = TRY(lend_buffers());
@@ -351,6 +365,7 @@ Result<> Submitter::submit_taken()
 		TRY(ring.give_back(thread_, number_));
 	taken_.clear();
 	particular_.clear();
+	words_.clear();
 	selecting_.clear();
 	taking_.clear();
 	numbers_.clear();

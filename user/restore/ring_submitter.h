@@ -36,6 +36,7 @@ private:
 	[[nodiscard]] bool fits(const uring::Chain &chain) const;
 	// That one submission cannot be the same for.
 	[[nodiscard]] bool disagree(const images::Request &one, const images::Request &other) const;
+	[[nodiscard]] bool finds_its_words(const images::Request &request) const;
 	void take(const uring::Chain &chain);
 	Result<> submit_taken();
 	Result<> open_files();
@@ -63,6 +64,7 @@ private:
 	std::vector<const images::Request *> particular_; // of these, those that others may disagree with
 	std::unordered_set<uint32_t> selecting_;          // buffer groups of theirs
 	std::unordered_set<uint32_t> taking_;             // and of those that take a buffer
+	std::unordered_map<uint64_t, uint64_t> words_;    // futexes that they wait for: address, value
 	std::unordered_map<uint32_t, int> numbers_;       // File.id: descriptor in the thread's process
 	Operands operands_;
 	size_t operand_size_ = 0; // at most, with all that is taken

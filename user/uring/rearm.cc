@@ -329,7 +329,8 @@ std::string file_obstacle(const Request &request, const images::File *file)
 	return file ? "" : "its file is not known";
 }
 
-constexpr size_t kRanks = 7;
+constexpr size_t kRanks = 8;
+constexpr size_t kFutexRank = 4;
 
 // One with IOSQE_IO_DRAIN that waits has passed its drain, and passes again only as the first of all (before v6.16 what
 // comes later is not held back by it). Some timeouts count completions: they come before what may be told at once. Who
@@ -343,11 +344,13 @@ size_t rank_of(const Request &request)
 		return 1;
 	if (request.has_taken_buffer())
 		return 2;
+	if (waits_for_futex(request))
+		return kFutexRank;
 	if (has_worker(request))
-		return 4;
-	if (is_queued_work(request))
 		return 5;
-	return is_at(request, URING_PLACE_DEFERRED) ? 6 : 3;
+	if (is_queued_work(request))
+		return 6;
+	return is_at(request, URING_PLACE_DEFERRED) ? 7 : 3;
 }
 
 // Any other operation may have done a part of its work, of which nothing is known.
@@ -453,6 +456,11 @@ bool may_report_again(const Request &request)
 	       !(request.op_flags() & kPollLevel);
 }
 
+bool waits_for_futex(const Request &request)
+{
+	return is_at(request, URING_PLACE_FUTEX);
+}
+
 std::vector<Chain> waiting_chains(const images::Ring &ring)
 {
 	auto size = static_cast<size_t>(ring.in_flight_size());
@@ -470,6 +478,8 @@ std::vector<Chain> waiting_chains(const images::Ring &ring)
 		for (chain.push_back(request); request->link() && chain.size() < size; chain.push_back(request))
 			request = &ring.in_flight(static_cast<int>(request->link()) - 1);
 	}
+	// The ring's list has the newest first (io_uring/futex.c), who waits for one word is woken oldest first.
+	std::ranges::reverse(ranks[kFutexRank]);
 	std::vector<Chain> chains;
 	for (std::vector<Chain> &rank : ranks)
 		std::ranges::move(rank, std::back_inserter(chains));

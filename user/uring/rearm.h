@@ -29,6 +29,10 @@ namespace bpfckpt::uring {
 // The first.
 [[nodiscard]] bool has_worker(const images::Request &request);
 
+// It has found what it expects in all its words and waits to be woken. One that has not begun looks when its turn
+// comes.
+[[nodiscard]] bool waits_for_futex(const images::Request &request);
+
 // Linked requests, which go in one submission.
 using Chain = std::vector<const images::Request *>;
 
