@@ -20,17 +20,19 @@ struct {
 	__u64 stub; /* a node that is no request, 0: none */
 	__u32 offset;
 	__u32 place;
+	__u32 newest_first; /* the list is a stack */
 } walk;
 
 static long walk_step(__u32 index, void *unused)
 {
 	__u64 node = walk.cursor;
+	__u32 sequence = walk.newest_first ? ~index : index;
 
 	if (!node || node == walk.end || is_lost(node, index))
 		return 1;
 	if (node != walk.stub && !(walk.offset & INDIRECT)) {
 		/* The node lies in the request, of which there is a copy now. */
-		if (!emit_request(node - walk.offset, walk.place, index))
+		if (!emit_request(node - walk.offset, walk.place, sequence))
 			walk.cursor = kiocb_words[walk.offset / sizeof(__u64) % KIOCB_WORDS];
 		else
 			walk.cursor = read_u64(node);
@@ -38,7 +40,7 @@ static long walk_step(__u32 index, void *unused)
 	}
 	walk.cursor = read_u64(node);
 	if (node != walk.stub)
-		emit_request(read_u64(node + (walk.offset & ~INDIRECT)), walk.place, index);
+		emit_request(read_u64(node + (walk.offset & ~INDIRECT)), walk.place, sequence);
 	return 0;
 }
 
@@ -64,6 +66,13 @@ static __always_inline void walk_task_work(__u64 first, __u64 queue)
 	walk.stub = queue + OFFSET(struct mpscq, stub);
 	walk_requests(first, 0, KIOCB_TASK_WORK, URING_PLACE_TASK_WORK);
 	walk.stub = 0;
+}
+
+static __always_inline void walk_task_work_stack(__u64 first)
+{
+	walk.newest_first = 1;
+	walk_requests(first, 0, KIOCB_TASK_WORK, URING_PLACE_TASK_WORK);
+	walk.newest_first = 0;
 }
 
 static __always_inline void walk_list_head(__u64 head, __u32 offset, __u32 place)
@@ -137,7 +146,8 @@ static __always_inline void walk_completing(void)
 	if (bpf_core_field_exists(v72->work_head))
 		walk_task_work((__u64)BPF_CORE_READ(v72, work_head), ring + bpf_core_field_offset(v72->work_list));
 	else
-		walk_requests((__u64)BPF_CORE_READ(CTX, work_llist.first), 0, KIOCB_TASK_WORK, URING_PLACE_TASK_WORK);
+		walk_task_work_stack((__u64)BPF_CORE_READ(CTX, work_llist.first));
+	/* Already turned round, and older (io_uring/io_uring.c: __io_run_local_work()). */
 	if (bpf_core_field_exists(CTX->retry_llist))
 		walk_requests((__u64)BPF_CORE_READ(CTX, retry_llist.first), 0, KIOCB_TASK_WORK, URING_PLACE_TASK_WORK);
 	if (bpf_core_field_exists(CTX->fallback_llist))

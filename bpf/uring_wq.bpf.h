@@ -152,6 +152,5 @@ static __always_inline void walk_task(struct uring_task_record *record)
 	if (bpf_core_field_exists(v72->task_head))
 		walk_task_work((__u64)BPF_CORE_READ(v72, task_head), tctx + bpf_core_field_offset(v72->task_list));
 	else
-		walk_requests((__u64)BPF_CORE_READ(task_context, task_list.first), 0, KIOCB_TASK_WORK,
-			      URING_PLACE_TASK_WORK);
+		walk_task_work_stack((__u64)BPF_CORE_READ(task_context, task_list.first));
 }

@@ -266,7 +266,8 @@ struct uring_request_record {
 	__u16 buf_index;
 	__u8 opcode;
 	__u8 place;
-	__u32 sequence;                    /* position in its place, where the order means something */
+	__u32 sequence; /* position in its place, where the order means something; of task work the oldest has the
+			   lowest */
 	__u8 command[URING_COMMAND_BYTES]; /* struct io_cmd_data: struct io_sr_msg, struct io_rw ... */
 	__u32 worker_asleep;               /* with a worker: it waits interruptibly, on no CPU */
 	__u32 waited_for;  /* WAITID: the process or group (wait_opts.wo_pid); 0: all, or not visible here */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Messages that wait to be received or sent, a wait for a child, a chain of operations that begin later, and what a
-// drain holds back, a message of one ring to another: each happens once in each round. Headers, iovecs and paths are
+// drain holds back, messages of one ring to another: each happens once in each round. Headers, iovecs and paths are
 // overwritten as soon as the kernel has them. Arguments: flags of the ring.
 #include <fcntl.h>
 #include <poll.h>
@@ -26,12 +26,15 @@ enum {
 	DRAINED,
 	BEHIND,
 	SENDER,
-	MESSAGE,   /* of one ring to another, whose thread does not fetch it */
 	TIMED_OUT, /* DEFER_TASKRUN: its timeout has expired, and nobody has fetched that */
 	ITS_TIMEOUT,
 	LATE, /* DEFER_TASKRUN: received before the dump, and nobody has fetched the completion */
 	LAST,
 };
+
+/* Of a ring whose thread does not fetch what has come: first timeouts that have expired, then messages of another ring.
+ */
+#define LATE_ONES 6
 
 /* Newer than liburing 2.3. */
 #define OP_WAITID     50
@@ -52,6 +55,7 @@ static int send_pair[2], pipes[LAST][2], child_pipe[2] = {-1, -1};
 static pid_t child;
 static siginfo_t child_info;
 static char byte[LAST];
+static unsigned late_ones[LATE_ONES], usual[LATE_ONES];
 
 static void submit(struct io_uring *to, struct io_uring_sqe *sqe, int what, int count)
 {
@@ -248,34 +252,68 @@ static void check_drained(void)
 	arm_drained();
 }
 
-static void send_message(void)
+static void wait_a_while(void)
 {
-	struct io_uring_sqe *sqe = ring_sqe(&ring);
+	struct timespec while_it_expires = {.tv_nsec = 10 * 1000 * 1000};
 
-	io_uring_prep_msg_ring(sqe, receiver.ring_fd, 17, MESSAGE, 0);
-	submit(&ring, sqe, SENDER, 1);
-	ring_expect_result(&ring, SENDER, 0);
+	nanosleep(&while_it_expires, NULL);
 }
 
-static void check_message(void)
+static void send_late_ones(void)
 {
-	ring_expect_result(&receiver, MESSAGE, 17);
-	ring_expect_nothing(&receiver, "one message");
-	send_message();
+	struct __kernel_timespec soon = {.tv_nsec = 1};
+
+	for (int i = 0; i < LATE_ONES / 2; i++) {
+		struct io_uring_sqe *sqe = ring_sqe(&receiver);
+
+		io_uring_prep_timeout(sqe, &soon, 0, 0);
+		submit(&receiver, sqe, i, 1);
+		wait_a_while();
+	}
+	for (int i = LATE_ONES / 2; i < LATE_ONES; i++) {
+		struct io_uring_sqe *sqe = ring_sqe(&ring);
+
+		io_uring_prep_msg_ring(sqe, receiver.ring_fd, 17, i, 0);
+		submit(&ring, sqe, SENDER, 1);
+		ring_expect_result(&ring, SENDER, 0);
+	}
+}
+
+static void fetch_late_ones(void)
+{
+	int timeouts = 0, messages = LATE_ONES / 2;
+
+	for (int i = 0; i < LATE_ONES; i++) {
+		struct io_uring_cqe *cqe = NULL;
+
+		SCENARIO_REQUIRE(!io_uring_wait_cqe(&receiver, &cqe) && cqe->user_data < LATE_ONES, "none");
+		SCENARIO_REQUIRE(cqe->res == -ETIME ? timeouts < LATE_ONES / 2 : messages < LATE_ONES, "%d", cqe->res);
+		late_ones[cqe->res == -ETIME ? timeouts++ : messages++] = (unsigned)cqe->user_data;
+		io_uring_cqe_seen(&receiver, cqe);
+	}
+	ring_expect_nothing(&receiver, "each is told once");
+}
+
+/* Those of each kind in the order in which the kernel gives them to a program that is not dumped. */
+static void check_late_ones(void)
+{
+	fetch_late_ones();
+	for (int i = 0; i < LATE_ONES; i++)
+		SCENARIO_CHECK(late_ones[i] == usual[i], "%d: %u, not %u", i, late_ones[i], usual[i]);
+	send_late_ones();
 }
 
 /* Nobody fetches it: the timer's work is queued. */
 static void arm_timed_out(void)
 {
 	struct __kernel_timespec soon = {.tv_nsec = 1};
-	struct timespec while_it_expires = {.tv_nsec = 10 * 1000 * 1000};
 	struct io_uring_sqe *sqe = ring_sqe(&ring);
 
 	io_uring_prep_read(sqe, pipes[TIMED_OUT][0], &byte[TIMED_OUT], 1, 0);
 	sqe = next_of_chain(sqe, TIMED_OUT);
 	io_uring_prep_link_timeout(sqe, &soon, 0);
 	submit(&ring, sqe, ITS_TIMEOUT, 2);
-	nanosleep(&while_it_expires, NULL);
+	wait_a_while();
 }
 
 static void check_left_alone(void)
@@ -309,7 +347,7 @@ static void check(int round)
 	check_waitid();
 	check_chain();
 	check_drained();
-	check_message();
+	check_late_ones();
 	ring_expect_nothing(&ring, "after the round");
 	if (flags & DEFER_TASKRUN)
 		leave_alone();
@@ -331,7 +369,10 @@ static void set_up(void)
 	arm_waitid();
 	arm_chain();
 	arm_drained();
-	send_message();
+	send_late_ones();
+	fetch_late_ones();
+	memcpy(usual, late_ones, sizeof(usual));
+	send_late_ones();
 	if (flags & DEFER_TASKRUN) {
 		arm_receive(&late, LATE);
 		leave_alone();

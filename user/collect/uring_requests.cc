@@ -320,11 +320,7 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 
 void Collector::add_messages(images::Ring &ring)
 {
-	// The list is a stack: the newest comes first.
-	auto records = UringIndex::of(index_.requests, record_.ring);
-	for (const auto *record : std::views::reverse(records)) {
-		if (!uring::is_message(*record))
-			continue;
+	for (const auto *record : uring::messages(UringIndex::of(index_.requests, record_.ring))) {
 		images::Cqe *cqe = ring.add_messages();
 		cqe->set_user_data(record->user_data);
 		cqe->set_res(record->res);

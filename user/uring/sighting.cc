@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/uring/sighting.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <iterator>
 #include <unordered_map>
 
 #include "images/opcode.pb.h"
@@ -40,6 +42,18 @@ bool is_queued(const uring_request_record &record)
 	return record.place == URING_PLACE_TASK_WORK || record.place == URING_PLACE_FALLBACK;
 }
 
+// The others stay where they are.
+void sort_queued(std::vector<Sighting> &sightings)
+{
+	std::vector<Sighting> queued;
+	std::ranges::copy_if(sightings, std::back_inserter(queued), &Sighting::queued);
+	std::ranges::stable_sort(queued, {}, &Sighting::sequence);
+	auto next = queued.begin();
+	for (Sighting &sighting : sightings)
+		if (sighting.queued)
+			sighting = *next++;
+}
+
 } // namespace
 
 const char *name_of_place(uint32_t place)
@@ -72,8 +86,18 @@ std::vector<Sighting> sightings(std::span<const uring_request_record *const> rec
 		if (is_queued(*record)) {
 			sighting.queued = true;
 			sighting.work = record->task_work;
+			sighting.sequence = record->sequence;
 		}
 	}
+	sort_queued(result);
+	return result;
+}
+
+std::vector<const uring_request_record *> messages(std::span<const uring_request_record *const> records)
+{
+	std::vector<const uring_request_record *> result;
+	std::ranges::copy_if(records, std::back_inserter(result), [](const auto *one) { return is_message(*one); });
+	std::ranges::stable_sort(result, {}, &uring_request_record::sequence);
 	return result;
 }
 
