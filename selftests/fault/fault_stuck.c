@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // A thread that no stop reaches: it writes to a pipe from a page that a userfaultfd has yet to fill, so the kernel
 // takes the fault within write(2), and retries it for as long as no fatal signal comes (mm/memory.c,
-// fault_signal_pending()). The round fills the page.
+// fault_signal_pending()). The round fills the page. Another waits with a timeout meanwhile, which must not begin anew.
 #include "selftests/scenarios/scenario.h"
 
 #include <errno.h>
@@ -10,21 +10,43 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { kPage = 4096 };
+enum { kPage = 4096, kWaitMs = 3000 };
 
 static char *page;
 static int uffd, ends[2];
 static atomic_int written;
-static pthread_t thread;
+static pthread_t thread, sleeper;
+static long long slept_ms;
 
 static void *write_page(void *unused)
 {
 	written = (int)write(ends[1], page, 1);
+	return unused;
+}
+
+static long long milliseconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+static void *sleep_for_a_while(void *unused)
+{
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event event;
+	long long begin = milliseconds_now();
+
+	SCENARIO_CHECK(!epoll_wait(epoll, &event, 1, kWaitMs), "epoll_wait: %m");
+	slept_ms = milliseconds_now() - begin;
 	return unused;
 }
 
@@ -36,6 +58,8 @@ static void check(int round)
 		return;
 	SCENARIO_CHECK(!ioctl(uffd, UFFDIO_ZEROPAGE, &zero), "UFFDIO_ZEROPAGE: %m");
 	SCENARIO_CHECK(!pthread_join(thread, NULL) && written == 1, "write gave %d", written);
+	SCENARIO_CHECK(!pthread_join(sleeper, NULL) && slept_ms < kWaitMs + 500, "a wait of %d ms took %lld", kWaitMs,
+		       slept_ms);
 }
 
 int main(void)
@@ -54,5 +78,7 @@ int main(void)
 	// The fault has been taken when the userfaultfd has an event to read.
 	struct uffd_msg message;
 	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(read(uffd, &message, sizeof(message)) == sizeof(message), 5), "no fault");
+	SCENARIO_REQUIRE(!pthread_create(&sleeper, NULL, sleep_for_a_while, NULL), "thread");
+	usleep(100000);
 	return scenario_main(check);
 }

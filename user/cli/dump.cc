@@ -86,6 +86,7 @@ private:
 	std::optional<collect::Snapshot> snapshot_;
 	std::optional<iterators::SleeperReader> sleepers_;
 	std::optional<target::SleepDeadlines> deadlines_;
+	bool captured_ = false; // in the freeze
 	std::optional<images::DirectoryWriter> writer_;
 	std::optional<memory::PageDump> pages_;
 	std::optional<collect::Contents> contents_;
@@ -95,9 +96,11 @@ private:
 	std::optional<target::FrozenTree> tree_;
 };
 
-// Asked once the records of the stopped tasks are there.
+// The records are those of the stopped tasks; after a freeze that has failed there are none yet.
 std::optional<target::SleepDeadline> Dump::deadline_of(pid_t tid)
 {
+	if (!deadlines_ && !captured_)
+		(void)snapshot_->capture_tasks();
 	if (!deadlines_)
 		deadlines_ = target::sleep_deadlines(sleepers_->sleepers(), snapshot_->tasks().tasks());
 	auto found = deadlines_->find(static_cast<uint32_t>(tid));
@@ -157,6 +160,7 @@ Result<> Dump::freeze()
 Result<> Dump::read()
 {
 	TRY(snapshot_->capture());
+	captured_ = true;
 	TRY(interrupt_.check());
 	Clock::time_point drain_start = Clock::now();
 	auto may_go_on = [this] { return interrupt_.check(); };

@@ -57,6 +57,8 @@ public:
 	// Reads everything. A map that turns out too small is made larger and the sequence is run again: run it once on
 	// the live tree, so that this does not happen inside the freeze.
 	Result<> capture();
+	// Of that only what tasks() tells.
+	Result<> capture_tasks() { return tasks_->run(); }
 	// Inside the freeze, after capture(): reads the rings again until nothing is in flight that cannot be submitted
 	// again, and nothing is missing. Errors: those of uring::drain().
 	Result<uring::DrainReport> drain(uring::DrainMode mode, std::chrono::milliseconds limit,

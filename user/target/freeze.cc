@@ -310,7 +310,13 @@ Result<> FrozenTree::State::stop_everything(Clock::time_point deadline)
 	return {};
 }
 
-// Only who is stopped can be detached.
+void FrozenTree::State::note_time()
+{
+	for (uint32_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI})
+		time_at_freeze[clock] = now_on(clock);
+}
+
+// Only who is stopped can be detached, and wait for what remains of its time.
 void FrozenTree::State::abandon()
 {
 	abandoned_ = true;
@@ -323,6 +329,9 @@ void FrozenTree::State::abandon()
 		if (thread.seized && thread.tid && !thread.in_stop)
 			(void)wait_until_stopped(&process, &thread, deadline);
 	});
+	note_time();
+	resolve_deadlines();
+	resume_timeouts();
 	release();
 }
 
@@ -352,8 +361,7 @@ Result<> FrozenTree::State::freeze()
 	}
 	ticks.stop();
 	frozen = true;
-	for (uint32_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI})
-		time_at_freeze[clock] = now_on(clock);
+	note_time();
 	stats.processes = processes.size();
 	stats.threads = known_tids.size();
 	stats.freeze = Clock::now() - frozen_at;

@@ -67,6 +67,7 @@ private:
 	Result<size_t> add_new_threads(FrozenProcess *process);
 	Result<size_t> add_new_children();
 	Result<> stop_everything(Clock::time_point deadline);
+	void note_time();
 	void abandon();
 	Result<> seize_one(const FrozenProcess &process, FrozenThread *thread);
 	Result<> seize_new();
