@@ -19,6 +19,7 @@ namespace bpfckpt::selftests {
 constexpr int kGone = 1;
 constexpr int kUsage = 2;
 constexpr int kUnsupported = 3;
+constexpr int kPermission = 4;
 constexpr int kTimeout = 7;
 
 static std::string unused_dir()
@@ -188,6 +189,22 @@ TEST_F(Fault, file_whose_name_is_covered_by_a_mount)
 			     same_name ? "leads to another file" : "leads nowhere");
 		EXPECT_EQ(bpfckpt({"check", "-t", std::to_string(target.pid())}).exit, kUnsupported);
 	}
+	expect_unharmed(target);
+}
+
+TEST_F(Fault, who_may_not_end_the_tree_is_told_before)
+{
+	Scenario target;
+	SCENARIO_START(target, "fault/fault_other_user");
+	auto dump = [&](const Args &options) {
+		Args command{"setpriv", "--bounding-set=-kill"};
+		Args rest = dump_command(target.pid(), target.new_image_dir(), options);
+		command.insert(command.end(), rest.begin(), rest.end());
+		return run_command(command);
+	};
+	for (const Args &options : {Args(), Args{"-s"}})
+		expect_error(dump(options), kPermission, "CAP_KILL");
+	EXPECT_EQ(dump({"-R"}).exit, 0);
 	expect_unharmed(target);
 }
 

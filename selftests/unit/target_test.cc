@@ -9,7 +9,9 @@
 #include <set>
 #include <thread>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -20,6 +22,7 @@
 
 #include "selftests/unit/child.h"
 #include "user/target/tree_scan.h"
+#include "user/util/io.h"
 
 namespace bpfckpt::target {
 
@@ -374,6 +377,60 @@ TEST(TargetTest, left_stopped_it_waits_for_sigcont_and_notices_nothing)
 	::kill(child.pid(), SIGCONT);
 	EXPECT_TRUE(eventually([&] { return child.state() == 'S'; }));
 	EXPECT_EQ(child->rounds, 0);
+}
+
+// Forks the first process of a new PID namespace, which has a child of its own.
+static void start_namespace(Shared &shared)
+{
+	if (::unshare(CLONE_NEWPID))
+		::_exit(1);
+	pid_t first = ::fork();
+	if (first == 0) {
+		if (::fork() == 0)
+			for (;;)
+				::pause();
+		shared.ready = true;
+		for (;;)
+			::pause();
+	}
+	shared.handled = first;
+	::pause();
+}
+
+TEST(TargetTest, a_pid_namespace_within_the_tree_ends_with_it)
+{
+	Child child(start_namespace);
+	ASSERT_TRUE(eventually([&] { return child->ready && child->handled; }));
+	auto tree = prepare(child.pid());
+	ASSERT_OK(tree);
+	ASSERT_EQ(tree->processes().size(), 3u);
+	ASSERT_OK(tree->freeze());
+	ASSERT_OK(tree->kill());
+}
+
+// The first process of a namespace waits until all others of it are gone, of which one is a child of ours.
+TEST(TargetTest, what_does_not_exit_is_not_waited_for_without_limit)
+{
+	Child child(start_namespace);
+	ASSERT_TRUE(eventually([&] { return child->ready && child->handled; }));
+	UniqueFd own = open_at(AT_FDCWD, "/proc/self/ns/pid", O_RDONLY).value();
+	UniqueFd ns = open_at(AT_FDCWD, fmt::format("/proc/{}/ns/pid", child->handled.load()), O_RDONLY).value();
+	ASSERT_EQ(::setns(ns.get(), CLONE_NEWPID), 0);
+	pid_t member = ::fork();
+	if (member == 0)
+		for (;;)
+			::pause();
+	ASSERT_EQ(::setns(own.get(), CLONE_NEWPID), 0);
+	FreezeOptions options;
+	options.root = child.pid();
+	options.exit_within = 100ms;
+	auto tree = FrozenTree::prepare(std::move(options));
+	ASSERT_OK(tree);
+	ASSERT_OK(tree->freeze());
+	Result<> killed = tree->kill();
+	ASSERT_FALSE(killed);
+	EXPECT_EQ(killed.error().code, Code::kTimeout);
+	::waitpid(member, nullptr, 0);
 }
 
 TEST(TargetTest, a_signal_that_comes_while_frozen_interrupts_as_ever)

@@ -112,6 +112,7 @@ Result<> Dump::prepare()
 	target::FreezeOptions freeze;
 	freeze.root = options_.pid;
 	freeze.timeout = duration_cast<nanoseconds>(std::chrono::duration<double>(options_.timeout_seconds));
+	freeze.to_signal = !options_.leave_running && !options_.dry_run;
 	freeze.cancelled = [this] { return interrupt_.interrupted(); };
 	freeze.before_interrupt = [this] { return sleepers_->run(); };
 	freeze.deadline_of = [this](pid_t tid) { return deadline_of(tid); };

@@ -354,6 +354,8 @@ Result<> FrozenTree::State::freeze()
 	auto stopped = stop_everything(frozen_at + options.timeout);
 	if (stopped)
 		stopped = check_root();
+	if (stopped && changed)
+		stopped = check_may_signal();
 	if (!stopped) {
 		abandon();
 		ticks.stop();

@@ -187,6 +187,7 @@ Result<FrozenTree> FrozenTree::prepare(FreezeOptions options)
 		return make_error(Code::kGone, "no such process").on(fmt::format("pid {}", state->options.root));
 	TRY(state->add_new_tasks());
 	TRY(state->wait_for_vforks());
+	TRY(state->check_may_signal());
 	// Threads may be added meanwhile; more room than this is taken in the freeze.
 	size_t threads = state->known_tids.size();
 	TRY(state->xstates.reserve(threads + threads / 16 + 4));

@@ -32,6 +32,10 @@ namespace bpfckpt::target {
 struct FreezeOptions {
 	pid_t root = 0;
 	std::chrono::nanoseconds timeout = std::chrono::seconds(10);
+	// kill() or leave_stopped() is to come: a process that may not be sent signals is refused before.
+	bool to_signal = false;
+	// How long killed processes may take to exit: freeing terabytes of memory takes its time.
+	std::chrono::nanoseconds exit_within = std::chrono::seconds(60);
 	// Asked at least every 10 ms while freeze() waits; true ends it with kBusy and everything released.
 	std::function<bool()> cancelled;
 	// Runs in freeze(), once, between SEIZE and INTERRUPT: the last moment at which the threads still sleep.
@@ -92,18 +96,19 @@ class FrozenTree {
 public:
 	// Everything that can be done while the tree runs: finds it, opens pidfds, checks that it may be traced,
 	// allocates. Errors: kGone, kUsage (ourselves, an ancestor, a kernel thread, a thread ID), kUnsupported (in
-	// another PID namespace, or traced; names the tracer), kPermission.
+	// another PID namespace, or traced; names the tracer), kPermission (also one of CAP_KILL, with to_signal).
 	static Result<FrozenTree> prepare(FreezeOptions options);
 
 	// Returns with every thread stopped, or with an error and everything released. Errors: kTimeout (names the
-	// thread, its state and where it sits), kGone (the root exited), kBusy (cancelled), kUnsupported (traced).
+	// thread, its state and where it sits), kGone (the root exited), kBusy (cancelled), kUnsupported (traced),
+	// kPermission.
 	Result<> freeze();
 
 	// The target goes on. Idempotent; the destructor does it too.
 	Result<> thaw();
 	// SIGKILL to all; returns once all have exited. Errors: kTimeout.
 	Result<> kill();
-	// As after SIGSTOP: released from ptrace, stopped until SIGCONT.
+	// As after SIGSTOP: released from ptrace, stopped until SIGCONT. On an error all is as before.
 	Result<> leave_stopped();
 
 	// Fills tid, role, prstatus, syscall, signal_mask. Also after the end of the freeze.

@@ -34,11 +34,13 @@ struct FrozenTree::State {
 	// Adds the tasks that /proc shows and we do not know; says how many.
 	Result<size_t> add_new_tasks();
 	Result<> wait_for_vforks();
+	Result<> check_may_signal() const;
 	Result<> freeze();
 	Result<> check_root();
 	Result<> thaw();
 	Result<> kill();
 	Result<> leave_stopped();
+	bool reap_killed(const FrozenThread &thread, Clock::time_point deadline);
 	void release();
 	void give_up(FrozenThread &thread);
 	void resolve_deadlines();

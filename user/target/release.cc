@@ -2,6 +2,7 @@
 // The ways out of the freeze: thaw, kill, stay stopped.
 #include <csignal>
 #include <ranges>
+#include <span>
 
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -18,13 +19,6 @@
 namespace bpfckpt::target {
 
 using Timeout = InterruptedSyscall::Timeout;
-
-namespace {
-
-// How long killed processes may take to exit: freeing terabytes of memory takes its time.
-constexpr auto kExitWithin = std::chrono::seconds(60);
-
-} // namespace
 
 void FrozenTree::State::resolve_deadlines()
 {
@@ -159,44 +153,87 @@ Result<> FrozenTree::State::thaw()
 	return {};
 }
 
+static Result<> send(const FrozenProcess &process, int signal)
+{
+	Result<> sent = process.zombie ? Result<>() : process.ref.signal(signal);
+	if (sent || sent.error().code == Code::kGone)
+		return {};
+	return std::move(sent).error().with_hint(
+		"CAP_KILL is missing: run bpfckpt as root, or leave the tree running (-R)");
+}
+
+Result<> FrozenTree::State::check_may_signal() const
+{
+	for (const FrozenProcess &process : processes)
+		if (options.to_signal)
+			TRY(send(process, 0));
+	return {};
+}
+
 Result<> FrozenTree::State::leave_stopped()
 {
 	if (!frozen)
 		return {};
 	// Queued while all are still held, so that none gets back to user mode first.
-	for (FrozenProcess &process : processes)
-		if (!process.zombie && !process.group_stopped)
-			TRY(process.ref.signal(SIGSTOP));
+	for (size_t i = 0; i < processes.size(); i++) {
+		Result<> sent = processes[i].group_stopped ? Result<>() : send(processes[i], SIGSTOP);
+		if (sent)
+			continue;
+		// Which takes what is queued back (kernel/signal.c: prepare_signal()).
+		for (const FrozenProcess &earlier : std::span(processes).first(i))
+			if (!earlier.group_stopped)
+				(void)send(earlier, SIGCONT);
+		return sent;
+	}
 	frozen = false;
 	release();
 	return {};
+}
+
+// Whether it has ended by then.
+bool FrozenTree::State::reap_killed(const FrozenThread &thread, Clock::time_point deadline)
+{
+	for (;;) {
+		int status;
+		if (::waitpid(thread.tid, &status, __WALL) == thread.tid) {
+			if (!WIFSTOPPED(status))
+				return true;
+		} else if (errno != EINTR) {
+			return true;
+		} else if (Clock::now() >= deadline) {
+			return false;
+		}
+	}
 }
 
 Result<> FrozenTree::State::kill()
 {
 	if (!frozen)
 		return {};
+	TRY(check_may_signal());
+	WaitTicks ticks = TRY(WaitTicks::create());
 	resolve_deadlines();
 	Result<> result;
 	for (FrozenProcess &process : processes)
-		if (auto sent = process.ref.signal(SIGKILL); !sent && sent.error().code != Code::kGone && result)
+		if (auto sent = send(process, SIGKILL); !sent && result)
 			result = std::move(sent);
 	if (!result)
 		return result;
 	frozen = false;
-	// A tracee's parent hears of its end when its tracer has; a leader's end is told last.
-	for (FrozenProcess &process : processes) {
+	ticks.start();
+	auto deadline = Clock::now() + options.exit_within;
+	// A tracee's parent hears of its end when its tracer has; a leader's end is told last. The first process of a
+	// PID namespace waits for all others of it (kernel/pid_namespace.c: zap_pid_ns_processes()): children first.
+	for (FrozenProcess &process : processes | std::views::reverse) {
 		for (FrozenThread &thread : process.threads | std::views::reverse) {
-			int status;
-			while (thread.seized && ::waitpid(thread.tid, &status, __WALL) == thread.tid &&
-			       WIFSTOPPED(status))
-				;
-			thread.seized = thread.in_stop = false;
+			if (thread.seized && reap_killed(thread, deadline))
+				thread.seized = thread.in_stop = false;
 		}
 	}
+	ticks.stop();
 	release();
 	for (FrozenProcess &process : processes)
-		TRY(process.ref.wait_for_exit(Clock::now() + kExitWithin));
+		TRY(process.ref.wait_for_exit(deadline));
 	return {};
 }
 
