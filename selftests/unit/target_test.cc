@@ -433,6 +433,38 @@ TEST(TargetTest, what_does_not_exit_is_not_waited_for_without_limit)
 	::waitpid(member, nullptr, 0);
 }
 
+TEST(TargetTest, a_parent_hears_of_an_end_during_the_freeze_at_the_thaw)
+{
+	Child parent([](Shared &shared) {
+		pid_t child = ::fork();
+		if (child == 0) {
+			std::thread([] { ::pause(); }).detach();
+			for (;;)
+				::pause();
+		}
+		shared.handled = child;
+		shared.ready = true;
+		::waitpid(child, nullptr, 0);
+		shared.rounds = 1;
+		::pause();
+	});
+	ASSERT_TRUE(eventually([&] { return parent->ready.load(); }));
+	auto child = static_cast<pid_t>(parent->handled.load());
+	ASSERT_TRUE(eventually([&] { return list_threads(child).value_or(std::vector<pid_t>()).size() == 2; }));
+	auto tree = prepare(child);
+	ASSERT_OK(tree);
+	ASSERT_OK(tree->freeze());
+	::kill(child, SIGKILL);
+	ASSERT_TRUE(eventually([&] {
+		return std::ranges::all_of(tree->tids(), [child](pid_t tid) {
+			auto stat = read_thread_stat(child, tid);
+			return stat && stat->dead();
+		});
+	}));
+	ASSERT_OK(tree->thaw());
+	EXPECT_TRUE(eventually([&] { return parent->rounds == 1; })) << "while the tracer is there";
+}
+
 TEST(TargetTest, a_signal_that_comes_while_frozen_interrupts_as_ever)
 {
 	Child child(epoll_with_handler);

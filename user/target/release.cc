@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // The ways out of the freeze: thaw, kill, stay stopped.
+#include <algorithm>
 #include <csignal>
 #include <ranges>
 #include <span>
@@ -128,15 +129,18 @@ void FrozenTree::State::resume_timeouts()
 // Those that cannot be detached because they never stopped are let go by the kernel when bpfckpt exits.
 void FrozenTree::State::release()
 {
-	for_each_thread([](FrozenProcess &, FrozenThread &thread) {
-		if (thread.seized)
-			detach(thread.tid);
+	std::vector<pid_t> ended;
+	for_each_thread([&ended](FrozenProcess &, FrozenThread &thread) {
+		if (thread.seized && !detach(thread.tid))
+			ended.push_back(thread.tid);
 		thread.seized = thread.in_stop = false;
 	});
+	// A leader's end is told after that of its threads.
+	std::ranges::for_each(ended | std::views::reverse, take_end);
 	// Children whose parents died, so that they are nobody's descendants any more.
 	for (pid_t child : auto_attached)
 		if (!known_tids.contains(child) && ::waitpid(child, nullptr, __WALL | WNOHANG) == child)
-			detach(child);
+			(void)detach(child);
 	auto_attached.clear();
 }
 

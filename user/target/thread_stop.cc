@@ -153,9 +153,16 @@ void go_on_until_exec(pid_t tid, int wait_options)
 	::ptrace(PTRACE_CONT, tid, 0, static_cast<unsigned long>(event ? 0 : WSTOPSIG(status)));
 }
 
-void detach(pid_t tid)
+bool detach(pid_t tid)
 {
-	::ptrace(PTRACE_DETACH, tid, 0, 0);
+	return ::ptrace(PTRACE_DETACH, tid, 0, 0) == 0 || errno != ESRCH;
+}
+
+void take_end(pid_t tid)
+{
+	int status;
+	if (::waitpid(tid, &status, __WALL | WNOHANG) == tid && WIFSTOPPED(status))
+		(void)detach(tid);
 }
 
 } // namespace bpfckpt::target

@@ -51,7 +51,10 @@ Result<ThreadStop> wait_for_stop(pid_t tid);
 // Takes one report of a seized thread, if there is one (WNOHANG) or when there is (0), and lets the thread run to its
 // execve(2), where it stops.
 void go_on_until_exec(pid_t tid, int wait_options);
-// Without effect on a thread that is gone.
-void detach(pid_t tid);
+// False: it is not stopped any more; killed, most likely.
+bool detach(pid_t tid);
+// Takes the end of a thread that was killed in its stop, which its parent hears of only then (kernel/ptrace.c:
+// __ptrace_detach()).
+void take_end(pid_t tid);
 
 } // namespace bpfckpt::target
