@@ -113,7 +113,8 @@ Result<> IterLink::run() const
 		ssize_t got = ::read(fd.get(), byte, sizeof(byte));
 		if (got == 0)
 			return {};
-		if (got < 0 && errno == EINTR)
+		// EAGAIN: a million objects have gone by without output (kernel/bpf/bpf_iter.c: bpf_seq_read()).
+		if (got < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (got < 0)
 			return errno_error(errno, "BPF iterator failed");

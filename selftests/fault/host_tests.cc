@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // The machine is in the way: no room, no permission, no capability, a directory that will not do.
+#include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
 #include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "selftests/fault/fault_test.h"
 #include "selftests/scenarios/process.h"
@@ -56,6 +62,50 @@ TEST_F(Fault, a_soft_limit_of_descriptors_is_no_obstacle)
 	command.insert(command.end(), dump.begin(), dump.end());
 	EXPECT_EQ(run_command(command).exit, 0);
 	expect_unharmed(target);
+}
+
+// A process with that many, of one file.
+static pid_t hold_descriptors(int count)
+{
+	pid_t pid = fork();
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	rlimit limit = {};
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = limit.rlim_max = std::max<rlim_t>(limit.rlim_max, static_cast<rlim_t>(count) + 100);
+	int fd = setrlimit(RLIMIT_NOFILE, &limit) ? -1 : 0;
+	while (fd >= 0 && fd < count)
+		fd = dup(0);
+	raise(fd < 0 ? SIGKILL : SIGSTOP);
+	_exit(0);
+}
+
+// The kernel interrupts a pass over more than that (kernel/bpf/bpf_iter.c: MAX_ITER_OBJECTS).
+TEST_F(Fault, a_million_descriptors_on_the_system_are_no_obstacle)
+{
+	constexpr int kEach = 19'000, kProcesses = 56;
+	std::vector<pid_t> holders(kProcesses);
+	std::ranges::generate(holders, [] { return hold_descriptors(kEach); });
+	auto stopped = [](pid_t pid) {
+		int status = 0;
+		return waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status);
+	};
+	bool all = std::ranges::count_if(holders, stopped) == kProcesses;
+	if (all) {
+		Scenario target;
+		SCENARIO_START(target, "harness_idle");
+		Output dumped = run_command(dump_command(target.pid(), target.new_image_dir()));
+		EXPECT_EQ(dumped.exit, 0) << dumped.err;
+		EXPECT_EQ(bpfckpt({"check", "-t", std::to_string(target.pid())}).exit, 0);
+		expect_unharmed(target);
+	}
+	for (pid_t pid : holders) {
+		kill(pid, SIGKILL);
+		waitpid(pid, nullptr, 0);
+	}
+	if (!all)
+		GTEST_SKIP() << "no room for a million descriptors";
 }
 
 TEST_F(Fault, directory_that_is_not_empty_is_left_alone)
