@@ -80,6 +80,8 @@ enum {
 	OP_WRITEV = 2,
 	OP_SENDMSG = 9,
 	OP_RECVMSG = 10,
+	OP_TIMEOUT = 11,
+	OP_LINK_TIMEOUT = 15,
 	OP_OPENAT = 18,
 	OP_STATX = 21,
 	OP_READ = 22,
@@ -320,6 +322,15 @@ static __always_inline __u32 waited_for(struct io_kiocb *request)
 	return number_of(BPF_CORE_READ(wait, wo.wo_pid));
 }
 
+static __always_inline __u32 timer_clock(struct io_kiocb *request)
+{
+	struct io_timeout_data *data = request->async_data;
+
+	if (!data || (request->opcode != OP_TIMEOUT && request->opcode != OP_LINK_TIMEOUT))
+		return 0;
+	return BPF_CORE_READ(data, timer.base, clockid);
+}
+
 /* The kiocb starts with its command, and that with the file: include/linux/io_uring_types.h, struct io_cmd_data. */
 static __always_inline void emit_fields(struct uring_request_record *record, struct io_kiocb *request)
 {
@@ -388,6 +399,8 @@ __noinline int emit_request(__u64 address, __u32 place, __u32 sequence)
 	look_at_submitter(request);
 	record->exited_from = submitter_exited_from;
 	record->waited_for = request->opcode == OP_WAITID ? waited_for(request) : 0;
+	record->timer_clock = timer_clock(request);
+	record->pad = 0;
 	emit_fields(record, request);
 	if (record->link || place == URING_PLACE_WQ_WORKER)
 		leads_on = 1;

@@ -272,8 +272,10 @@ struct uring_request_record {
 	__u32 worker_asleep;               /* with a worker: it waits interruptibly, on no CPU */
 	__u32 waited_for;  /* WAITID: the process or group (wait_opts.wo_pid); 0: all, or not visible here */
 	__u64 exited_from; /* its thread has exited: the struct signal_struct, which it keeps from being freed */
+	__u32 timer_clock; /* TIMEOUT, LINK_TIMEOUT: clockid_t that its timer runs on */
+	__u32 pad;
 };
-RECORD_LAYOUT(uring_request_record, 216, exited_from, 208);
+RECORD_LAYOUT(uring_request_record, 224, timer_clock, 216);
 
 /* Memory that a request points to. */
 enum uring_blob_kind {

@@ -585,6 +585,10 @@ struct io_timeout {
 	struct list_head list;
 };
 
+struct io_timeout_data {
+	struct hrtimer timer;
+};
+
 /* kernel/exit.h, v6.7 */
 struct wait_opts {
 	struct pid *wo_pid;

@@ -131,6 +131,11 @@ TEST(UringRearm, children_that_stop_go_on_or_are_named_by_a_descriptor)
 	run_refusal("uring_children", "it waits for a child to stop that is stopped", {}, {"refused"});
 }
 
+TEST(UringRearm, timeouts_that_updates_have_given_in_another_way)
+{
+	run_scenario("uring_timeout_updates");
+}
+
 TEST(UringRearm, futex_waits_that_have_found_different_values)
 {
 	run_scenario("uring_futexes");

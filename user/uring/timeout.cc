@@ -2,6 +2,8 @@
 // TIMEOUT, LINK_TIMEOUT, TIMEOUT_REMOVE (io_uring/timeout.c: struct io_timeout, struct io_timeout_data).
 #include <ctime>
 
+#include <limits>
+
 #include "user/uring/decode.h"
 
 namespace bpfckpt::uring {
@@ -16,11 +18,16 @@ static uint32_t clock_of(uint32_t flags)
 	return flags & IORING_TIMEOUT_REALTIME && flags & IORING_TIMEOUT_ABS ? CLOCK_REALTIME : CLOCK_MONOTONIC;
 }
 
+// As a ktime_t, in which what is too long is for ever (include/linux/ktime.h: ktime_set()).
 static int64_t nanoseconds(const iterators::KernelObject &data)
 {
+	constexpr int64_t kForEver = std::numeric_limits<int64_t>::max();
 	if (data.has("time")) // 7.2: one ktime_t
 		return static_cast<int64_t>(data.get("time"));
-	return static_cast<int64_t>(data.get("ts.tv_sec") * 1'000'000'000 + data.get("ts.tv_nsec"));
+	auto seconds = static_cast<int64_t>(data.get("ts.tv_sec"));
+	if (seconds >= kForEver / 1'000'000'000)
+		return kForEver;
+	return seconds * 1'000'000'000 + static_cast<int64_t>(data.get("ts.tv_nsec"));
 }
 
 // It is on no list any more, and not because it is still to be started.
@@ -30,6 +37,25 @@ static bool has_fired(const RequestSource &source)
 	return (place == URING_PLACE_TASK_WORK || place == URING_PLACE_FALLBACK) && !source.is_to_be_issued();
 }
 
+// What was passed last, at the submission or by an update, which leaves the flags, and of a linked one also the time
+// (io_timeout_update(), io_linked_timeout_update()). On the other clocks the deadline of a linked one is the same
+// either way.
+static bool is_absolute(const uring_request_record &record, uint32_t flags, int64_t time, int64_t deadline)
+{
+	if (record.opcode == images::IORING_OP_TIMEOUT || time == deadline)
+		return time == deadline;
+	return flags & IORING_TIMEOUT_REALTIME ? record.timer_clock == CLOCK_REALTIME : flags & IORING_TIMEOUT_ABS;
+}
+
+// Those that a submission takes which is to end at the same time.
+static uint32_t flags_of_armed(const uring_request_record &record, uint32_t flags, bool absolute)
+{
+	if (!absolute)
+		return flags & ~IORING_TIMEOUT_ABS;
+	bool linked = record.opcode == images::IORING_OP_LINK_TIMEOUT;
+	return (linked ? flags & ~kTimeoutMultishot : flags) | IORING_TIMEOUT_ABS; // which do not go together
+}
+
 std::string decode_timeout(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
 	auto timeout = source.command("io_timeout");
@@ -37,9 +63,6 @@ std::string decode_timeout(const RequestSource &source, images::Request &request
 	auto flags = static_cast<uint32_t>(data.get("flags"));
 
 	sqe.len = 1; // of one timespec, whose place restore chooses
-	sqe.timeout_flags = flags;
-	request.set_op_flags(flags);
-	request.set_clock_id(clock_of(flags));
 	request.set_timeout_ns(nanoseconds(data));
 	// A linked one takes the flag, and expires once.
 	request.set_multishot(sqe.opcode == images::IORING_OP_TIMEOUT && flags & kTimeoutMultishot);
@@ -48,11 +71,23 @@ std::string decode_timeout(const RequestSource &source, images::Request &request
 		request.set_repeats(static_cast<uint32_t>(timeout.get("repeats")));
 
 	bool armed = source.record->place == URING_PLACE_TIMEOUT || source.record->place == URING_PLACE_LINK_TIMEOUT;
-	if (armed)
-		request.set_remaining_ns(static_cast<int64_t>(data.get("timer._softexpires") -
-							      static_cast<uint64_t>(source.now(request.clock_id()))));
-	else
+	if (armed) {
+		auto deadline = static_cast<int64_t>(data.get("timer._softexpires"));
+		bool absolute = is_absolute(*source.record, flags, request.timeout_ns(), deadline);
+		if (absolute && request.multishot())
+			return "it repeats, and its next time was changed to one of the clock";
+		if (absolute)
+			request.set_timeout_ns(deadline);
+		flags = flags_of_armed(*source.record, flags, absolute);
+		request.set_remaining_ns(deadline - source.now(clock_of(flags)));
+	} else {
 		request.set_remaining_ns(has_fired(source) ? 0 : request.timeout_ns());
+		if (request.remaining_ns() <= 0) // whatever the deadline was
+			flags &= ~IORING_TIMEOUT_ABS;
+	}
+	sqe.timeout_flags = flags;
+	request.set_op_flags(flags);
+	request.set_clock_id(clock_of(flags));
 
 	auto count = static_cast<uint32_t>(timeout.get("off"));
 	if (request.multishot())
