@@ -3,6 +3,9 @@
 #include <cstdlib>
 #include <ctime>
 
+#include <set>
+#include <string>
+
 #include "selftests/scenarios/driver.h"
 
 namespace bpfckpt::selftests {
@@ -194,6 +197,19 @@ TEST(UringRestore, workers_keep_their_limits_and_cpus)
 		verify();
 		ASSERT_TRUE(scenario.go());
 	}
+}
+
+TEST(UringRestore, workers_of_an_sq_thread_have_cpus_of_their_own)
+{
+	ScenarioOptions options;
+	options.verify = [](const Json &document) {
+		std::multiset<std::string> masks;
+		for (const Json &ring : document["rings"])
+			for (const Json &task : ring["tasks"])
+				masks.insert(task["affinity"]);
+		EXPECT_EQ(masks, (std::multiset<std::string>{"AQ==", "Ag==", "Ag=="}));
+	};
+	run_scenario("uring_affinity", options);
 }
 
 TEST(UringRestore, rings_of_several_processes)

@@ -39,8 +39,7 @@ private:
 	Result<> find_plugs();
 	Result<> map_all(SyscallBatch &batch);
 	Result<> register_indexes(const images::Thread &thread, target::Tracee &tracee);
-	Result<> set_worker_cpus(const images::Thread &thread, target::Tracee &tracee);
-	Result<> set_worker_limits(const images::Thread &thread, target::Tracee &tracee);
+	Result<> set_workers(const images::Thread &thread, target::Tracee &tracee);
 	void use_ring(SyscallBatch &batch, const images::Thread &thread, int number) const;
 
 	Member &member_;
@@ -143,29 +142,23 @@ Result<> RingMapper::register_indexes(const images::Thread &thread, target::Trac
 	return batch.run(tracee);
 }
 
-// CPUs of a thread's io-wq workers that are not simply all, with a ring through which it can set them.
-struct WorkerCpus {
+// What a thread's io-wq workers have that they do not get by themselves, and a ring that the thread may use.
+struct Workers {
+	std::optional<std::array<uint32_t, 2>> limits;
+	const std::string *cpus = nullptr;
 	const images::Ring *ring = nullptr;
-	const std::string *mask = nullptr;
 };
 
-bool is_every_cpu(const std::string &mask)
+Workers workers_of(const images::Document &document, const images::Process &process, const images::Thread &thread)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_CONF);
-	for (long cpu = 0; cpu < cpus; cpu++)
-		if (static_cast<size_t>(cpu / 8) >= mask.size() || !(mask[static_cast<size_t>(cpu / 8)] >> cpu % 8 & 1))
-			return false;
-	return true;
-}
-
-WorkerCpus worker_cpus_of(const images::Document &document, const images::Thread &thread)
-{
+	Workers workers;
+	workers.limits = uring::limits_to_set(document, process, thread.tid());
 	for (const images::Ring &ring : document.rings())
-		for (const images::TaskContext &task : ring.tasks())
-			if (task.tid() == thread.tid() && !task.affinity().empty() && !is_every_cpu(task.affinity()) &&
-			    uring::may_register(ring, thread))
-				return {&ring, &task.affinity()};
-	return {};
+		if (!workers.cpus)
+			workers.cpus = uring::cpus_to_set(ring, thread.tid());
+	if (workers.limits || workers.cpus)
+		workers.ring = uring::ring_to_register(document, thread);
+	return workers;
 }
 
 // A thread has workers once it uses a ring: registering it for a moment is the use that leaves nothing behind.
@@ -180,35 +173,26 @@ void RingMapper::use_ring(SyscallBatch &batch, const images::Thread &thread, int
 	batch.add(SYS_io_uring_register, number, IORING_UNREGISTER_RING_FDS, batch.value(update), 1);
 }
 
-// Through a ring of bpfckpt's own: it changes nothing of the program's, and does not count as one that the thread uses.
-Result<> RingMapper::set_worker_limits(const images::Thread &thread, target::Tracee &tracee)
+// Through a ring of bpfckpt's own: it changes nothing of the program's, does not count as one that the thread uses, and
+// has no SQ thread, whose workers it would be about (io_uring/register.c: __io_register_iowq_aff()).
+Result<> RingMapper::set_workers(const images::Thread &thread, target::Tracee &tracee)
 {
-	auto limits = uring::limits_to_set(*plan_.document, *member_.image, thread.tid());
-	const images::Ring *ring = uring::ring_to_register(*plan_.document, thread);
-	if (!limits || !ring)
+	Workers workers = workers_of(*plan_.document, *member_.image, thread);
+	if (!workers.ring)
 		return {};
 	io_uring_params params = {};
 	UniqueFd own(static_cast<int>(syscall(SYS_io_uring_setup, 1, &params)));
 	int number = static_cast<int>(descriptors_.size()) + 1;
 	SyscallBatch batch;
-	use_ring(batch, thread, descriptors_.at(ring->file()));
+	use_ring(batch, thread, descriptors_.at(workers.ring->file()));
 	batch.add(SYS_pidfd_getfd, kToolNumber, own.get(), 0);
-	batch.add(SYS_io_uring_register, number, IORING_REGISTER_IOWQ_MAX_WORKERS, batch.exchange(*limits),
-		  limits->size());
+	if (workers.cpus)
+		batch.add(SYS_io_uring_register, number, IORING_REGISTER_IOWQ_AFF,
+			  batch.data(std::as_bytes(std::span(*workers.cpus))), workers.cpus->size());
+	if (workers.limits)
+		batch.add(SYS_io_uring_register, number, IORING_REGISTER_IOWQ_MAX_WORKERS,
+			  batch.exchange(*workers.limits), workers.limits->size());
 	batch.add(SYS_close, number);
-	return batch.run(tracee);
-}
-
-Result<> RingMapper::set_worker_cpus(const images::Thread &thread, target::Tracee &tracee)
-{
-	WorkerCpus cpus = worker_cpus_of(*plan_.document, thread);
-	if (!cpus.ring)
-		return {};
-	int number = descriptors_.at(cpus.ring->file());
-	SyscallBatch batch;
-	use_ring(batch, thread, number);
-	batch.add(SYS_io_uring_register, number, IORING_REGISTER_IOWQ_AFF,
-		  batch.data(std::as_bytes(std::span(*cpus.mask))), cpus.mask->size());
 	return batch.run(tracee);
 }
 
@@ -223,12 +207,8 @@ Result<> RingMapper::run()
 		for (const images::RegisteredRing &ring : thread->registered_rings())
 			TRY(descriptor(batch, ring.file()));
 	for (auto &[thread, tracee] : member_.all_threads())
-		if (WorkerCpus cpus = worker_cpus_of(*plan_.document, *thread); cpus.ring)
-			TRY(descriptor(batch, cpus.ring->file()));
-	for (auto &[thread, tracee] : member_.all_threads())
-		if (const images::Ring *ring = uring::ring_to_register(*plan_.document, *thread);
-		    ring && uring::limits_to_set(*plan_.document, *member_.image, thread->tid()))
-			TRY(descriptor(batch, ring->file()));
+		if (Workers workers = workers_of(*plan_.document, *member_.image, *thread); workers.ring)
+			TRY(descriptor(batch, workers.ring->file()));
 	if (!vmas_.empty())
 		TRY(map_all(batch));
 	if (descriptors_.empty())
@@ -241,8 +221,7 @@ Result<> RingMapper::run()
 				.on(name_of(*member_.image));
 	for (auto &[thread, tracee] : member_.all_threads()) {
 		TRY(register_indexes(*thread, *tracee));
-		TRY(set_worker_cpus(*thread, *tracee));
-		TRY(set_worker_limits(*thread, *tracee));
+		TRY(set_workers(*thread, *tracee));
 	}
 	SyscallBatch last;
 	last.add(SYS_close_range, 0, ~0U, 0);

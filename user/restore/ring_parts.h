@@ -68,7 +68,7 @@ Result<> register_files(const NewRing &ring, const OpenFiles &files);
 Result<> register_region(const NewRing &ring);
 Result<> register_napi(const NewRing &ring);
 Result<> register_personalities(const NewRing &ring);
-// io-wq's limits for all threads that use the ring.
+// io-wq's limits for all threads that use the ring, and the CPUs of the workers of its SQ thread.
 Result<> register_worker_limits(const NewRing &ring);
 Result<> register_restrictions(const NewRing &ring);
 // Last: what is posted before must not signal it.

@@ -10,6 +10,7 @@
 #include "user/restore/credentials.h"
 #include "user/restore/ring_parts.h"
 #include "user/target/stub_process.h"
+#include "user/uring/worker_limits.h"
 #include "user/util/io.h"
 #include "user/util/uring_abi.h"
 
@@ -225,8 +226,22 @@ Result<> register_personalities(const NewRing &ring)
 
 // --- workers -------------------------------------------------------------------------------------------------------
 
+// Of a ring with an SQ thread it is this one's workers that it sets (io_uring/register.c: __io_register_iowq_aff()).
+static Result<> register_sq_thread_cpus(const NewRing &ring)
+{
+	const std::string *cpus =
+		ring.has_sq_thread() ? uring::cpus_to_set(ring.image, ring.image.sq_thread().tid()) : nullptr;
+	if (!cpus)
+		return {};
+	SyscallBatch batch;
+	batch.add(SYS_io_uring_register, ring.number, IORING_REGISTER_IOWQ_AFF,
+		  batch.data(std::as_bytes(std::span(*cpus))), cpus->size());
+	return batch.run(ring.maker);
+}
+
 Result<> register_worker_limits(const NewRing &ring)
 {
+	TRY(register_sq_thread_cpus(ring));
 	std::array<uint32_t, 2> limits = {ring.image.bounded_limit(), ring.image.unbounded_limit()};
 	if (!limits[0] && !limits[1])
 		return {};

@@ -25,6 +25,15 @@ uint32_t default_unbounded(const images::Process &process)
 	return 0;
 }
 
+bool is_every_cpu(const std::string &mask)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	for (long cpu = 0; cpu < cpus; cpu++)
+		if (static_cast<size_t>(cpu / 8) >= mask.size() || !(mask[static_cast<size_t>(cpu / 8)] >> cpu % 8 & 1))
+			return false;
+	return true;
+}
+
 } // namespace
 
 std::optional<std::array<uint32_t, 2>> limits_to_set(const images::Document &document, const images::Process &process,
@@ -46,6 +55,14 @@ std::optional<std::array<uint32_t, 2>> limits_to_set(const images::Document &doc
 	if (!found || as_it_comes)
 		return std::nullopt;
 	return std::array{found->bounded_max(), found->unbounded_max() == unbounded ? 0 : found->unbounded_max()};
+}
+
+const std::string *cpus_to_set(const images::Ring &ring, uint32_t tid)
+{
+	for (const images::TaskContext &task : ring.tasks())
+		if (task.tid() == tid && !task.affinity().empty() && !is_every_cpu(task.affinity()))
+			return &task.affinity();
+	return nullptr;
 }
 
 } // namespace bpfckpt::uring

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "images/document.pb.h"
 
@@ -15,5 +16,9 @@ namespace bpfckpt::uring {
 // Those of a thread, unless each ring that it uses would give it the same by itself. 0: what it has by default.
 [[nodiscard]] std::optional<std::array<uint32_t, 2>> limits_to_set(const images::Document &document,
 								   const images::Process &process, uint32_t tid);
+
+// CPUs of the workers of a thread, or of an SQ thread, that uses the ring (struct io_wq.cpu_mask), as Thread.affinity;
+// nullptr: simply all, or it does not use it.
+[[nodiscard]] const std::string *cpus_to_set(const images::Ring &ring, uint32_t tid);
 
 } // namespace bpfckpt::uring
