@@ -74,6 +74,7 @@ std::vector<RebasedRing> rebase_rings(Plan &plan, images::Document &document, co
 	if (options.rebase == uring::Rebase::kNone)
 		return rebased;
 	std::vector<RingStep *> slowest;
+	slowest.reserve(plan.ring_steps.size());
 	for (RingStep &step : plan.ring_steps)
 		slowest.push_back(&step);
 	std::ranges::stable_sort(slowest, std::ranges::greater(),

@@ -71,7 +71,6 @@ bool returns_plain_eintr(const user_regs_struct &regs)
 	case SYS_accept:
 	case SYS_accept4:
 	case SYS_connect:
-		return true;
 	case SYS_fallocate: // of shmem, before v6.11 (mm/shmem.c: shmem_fallocate())
 		return true;
 	case SYS_io_uring_enter:

@@ -93,20 +93,29 @@ static void shorten_for_good(const FrozenThread &thread, int64_t remaining)
 		(void)timeout->shorten(thread.tid, remaining);
 }
 
-static void resume_timeout(const FrozenProcess &process, FrozenThread &thread, LoanGuard *guard)
+static int64_t remaining_of(const FrozenThread &thread)
+{
+	const images::InterruptedSyscall &call = thread.syscall->message;
+	return call.deadline_ns() - now_on(call.clock());
+}
+
+static void resume_timeout(const FrozenThread &thread)
 {
 	const InterruptedSyscall &call = *thread.syscall;
-	int64_t remaining = call.message.deadline_ns() - now_on(call.message.clock());
 	if (call.timeout == Timeout::kMillisecondsR10) {
-		auto regs = call.resume_registers(thread.regs, remaining);
+		auto regs = call.resume_registers(thread.regs, remaining_of(thread));
 		::ptrace(PTRACE_POKEUSER, thread.tid, offsetof(user_regs_struct, r10), regs.r10);
-	} else if (call.timeout == Timeout::kSocket) {
-		resume_socket_wait(process, thread, remaining, *guard);
-	} else if (call.timeout_is_lent()) {
-		resume_timed_wait(process, thread, remaining, *guard);
 	} else if (call.timeout != Timeout::kNone) {
-		shorten_for_good(thread, remaining);
+		shorten_for_good(thread, remaining_of(thread));
 	}
+}
+
+static void resume_lent_timeout(const FrozenProcess &process, FrozenThread &thread, LoanGuard &guard)
+{
+	if (thread.syscall->timeout == Timeout::kSocket)
+		resume_socket_wait(process, thread, remaining_of(thread), guard);
+	else
+		resume_timed_wait(process, thread, remaining_of(thread), guard);
 }
 
 // Timed calls that the kernel would start anew get what remains by now. First those that are let go one by one: each
@@ -119,9 +128,10 @@ void FrozenTree::State::resume_timeouts()
 			if (!thread.in_stop || !thread.syscall || !thread.syscall->message.timed() ||
 			    thread.syscall->timeout_is_lent() != alone)
 				return;
-			if (alone && !guard)
-				guard.emplace();
-			resume_timeout(process, thread, alone ? &*guard : nullptr);
+			if (alone)
+				resume_lent_timeout(process, thread, guard ? *guard : guard.emplace());
+			else
+				resume_timeout(thread);
 		});
 	}
 }
