@@ -251,6 +251,19 @@ TEST_F(Fault, working_directory_on_a_file_system_that_others_serve)
 	umount2(mount.c_str(), MNT_DETACH);
 }
 
+// Between the look for processes and the freeze a child may lose its parent, and become somebody else's.
+TEST_F(Fault, target_whose_processes_leave_their_children)
+{
+	Scenario target;
+	SCENARIO_START(target, "fault/fault_orphans");
+	for (int i = 0; i < 30 && !HasFailure(); i++) {
+		SCOPED_TRACE("dump " + std::to_string(i));
+		Output dumped = run_command(dump_command(target.pid(), target.new_image_dir()));
+		EXPECT_TRUE(dumped.exit == 0 || dumped.exit == 1) << dumped.exit << dumped.err;
+		expect_unharmed(target);
+	}
+}
+
 TEST_F(Fault, target_that_executes_itself_during_dumps)
 {
 	Scenario target;

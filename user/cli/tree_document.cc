@@ -79,6 +79,19 @@ Result<> refuse_unsupported_tasks(const collect::WholeProcesses &processes, Find
 		});
 }
 
+// A tree that contradicts itself was not whole: somebody whose parent ended as it was looked for, for example.
+Result<> add_tree_obstacles(collect::Context &context)
+{
+	for (Error &obstacle : restore::find_tree_obstacles(*context.document)) {
+		if (obstacle.code == Code::kCorrupt)
+			return Error(Code::kBusy, "the tree has changed while it was looked at")
+				.with_hint("try again")
+				.because(std::move(obstacle));
+		context.findings.push_back(std::move(obstacle));
+	}
+	return {};
+}
+
 std::vector<policy::SharedObjects> shared_objects(const iterators::TaskReader &tasks)
 {
 	std::vector<policy::SharedObjects> tree;
@@ -110,8 +123,7 @@ Result<> build_tree_document(collect::Snapshot &snapshot, const policy::Options 
 		frozen.contents->add_to(context);
 	uring::accept_inexact(options.inexact, *context.document);
 	std::ranges::move(uring::check_rings(*context.document), std::back_inserter(context.findings));
-	for (Error &obstacle : restore::find_tree_obstacles(*context.document))
-		context.findings.push_back(std::move(obstacle));
+	TRY(add_tree_obstacles(context));
 	TRY(refuse_unsupported_tasks(snapshot.whole_processes(frozen.tree, context), context.findings));
 	policy::refuse_unsupported_memory(*context.document, context.findings);
 	policy::refuse_unsupported_files(*context.document, options, context.findings);
