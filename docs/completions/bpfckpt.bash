@@ -48,7 +48,7 @@ _bpfckpt() {
 	esac
 	local candidates
 	case ${words[1]} in
-	check) candidates='-t --tree --json --tcp-established --allow-inexact --ghost-limit' ;;
+	check) candidates='-t --tree --json --tcp-established --allow-inexact --ghost-limit --leak' ;;
 	inspect) candidates="-t --tree $sections --watch" ;;
 	dump)
 		candidates='-t --tree -D --images-dir -W --work-dir -o --log-file -v --verbose -R --leave-running -s --leave-stopped'

@@ -40,7 +40,7 @@ complete -c bpfckpt -n $dump -s W -l work-dir -x -a '(__fish_complete_directorie
 complete -c bpfckpt -n $dump -l drain -x -a 'auto observe nop enter off' -d 'How rings come to rest'
 complete -c bpfckpt -n $dump -l drain-timeout -x -d 'Limit for bounded requests'
 complete -c bpfckpt -n $dump -l forensic -d 'Write all that can be read'
-complete -c bpfckpt -n $dump -l leak -x -a 'all=ignore' -d 'What is shared with processes outside'
+complete -c bpfckpt -n '__fish_seen_subcommand_from check dump' -l leak -x -a 'all=ignore' -d 'What is shared with processes outside'
 complete -c bpfckpt -n $log -l stats -x -a 'text json' -d 'Print figures'
 complete -c bpfckpt -n $restore -s d -l restore-detached -d 'Return as soon as the tree runs'
 complete -c bpfckpt -n $restore -l pidfile -r -F -d 'Write the PID of the root'

@@ -17,6 +17,8 @@ TEST_P(LeakKind, is_refused_with_both_sides_and_can_be_waived)
 	Output checked = bpfckpt({"check", "-t", std::to_string(s.pid())});
 	EXPECT_EQ(checked.exit, 3);
 	EXPECT_NE((checked.out + checked.err).find("(outsider)"), std::string::npos) << checked.out << checked.err;
+	checked = bpfckpt({"check", "-t", std::to_string(s.pid()), "--leak", "all=ignore"});
+	EXPECT_EQ(checked.exit, 0) << checked.out << checked.err;
 	s.dump({"-R", "--leak", "all=ignore"});
 	EXPECT_TRUE(s.check_target());
 	EXPECT_TRUE(s.go());

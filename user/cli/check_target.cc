@@ -34,6 +34,7 @@ Result<Findings> find_obstacles(const CheckTargetOptions &options)
 	context.document = &document;
 	context.live = true;
 	policy::Options policy = {.tcp_established = options.tcp_established,
+				  .leak_ignore_all = options.ignore_leaks,
 				  .inexact = options.inexact,
 				  .ghost_limit = options.ghost_limit};
 	TRY(build_tree_document(snapshot, policy, {}, context));

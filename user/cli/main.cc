@@ -64,6 +64,14 @@ CLI::Option *add_inexact(CLI::App *app, std::vector<std::string> &kinds, const s
 		->type_name("KIND");
 }
 
+CLI::Option *add_leak(CLI::App *app, bool &ignore, const std::string &what)
+{
+	return app->add_option_function<std::string>(
+			  "--leak", [&ignore](const std::string &) { ignore = true; }, what)
+		->check(one_of({"all=ignore"}))
+		->type_name("KIND=POLICY");
+}
+
 CLI::Option *add_pid(CLI::App *app, pid_t &pid, const std::string &what)
 {
 	return app->add_option("-t,--tree", pid, what)->check(process_id())->type_name("PID");
@@ -93,6 +101,7 @@ void add_check(CLI::App &app, Command &command, CheckTargetOptions &options)
 		->needs("--tree");
 	add_inexact(check, options.inexact, "Ask as for a dump with --allow-inexact")->needs("--tree");
 	add_ghost_limit(check, options.ghost_limit)->needs("--tree");
+	add_leak(check, options.ignore_leaks, "Ask as for a dump with --leak: all=ignore")->needs("--tree");
 	check->footer("Examples:\n"
 		      "  bpfckpt check                 what this kernel has, and what depends on it\n"
 		      "  bpfckpt check -t 4242         what stands in the way of dumping process 4242\n");
@@ -169,11 +178,7 @@ void add_dump(CLI::App &app, Command &command, DumpOptions &options)
 	add_ghost_limit(dump, options.ghost_limit);
 	dump->add_flag("--forensic", options.forensic,
 		       "Write all that can be read even where restore cannot rebuild it");
-	dump->add_option_function<std::string>(
-		    "--leak", [&options](const std::string &) { options.ignore_leaks = true; },
-		    "all=ignore: do not refuse what is shared with processes outside")
-		->check(one_of({"all=ignore"}))
-		->type_name("KIND=POLICY");
+	add_leak(dump, options.ignore_leaks, "all=ignore: do not refuse what is shared with processes outside");
 	add_stats(dump, options.stats, "Print figures of the dump to standard output: text or json");
 	dump->add_flag("--dry-run", options.dry_run, "Stop, read and check everything, write nothing, let it go on");
 	dump->footer("Examples:\n"

@@ -36,6 +36,7 @@ struct CheckTargetOptions {
 	pid_t pid = 0;
 	bool json = false;
 	bool tcp_established = false;
+	bool ignore_leaks = false;
 	std::vector<std::string> inexact; // --allow-inexact
 	uint64_t ghost_limit = policy::kGhostLimit;
 };
