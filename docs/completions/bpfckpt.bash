@@ -62,7 +62,7 @@ _bpfckpt() {
 		fi
 		;;
 	restore)
-		candidates='-D --images-dir -d --restore-detached --pidfile -s --leave-stopped -o --log-file --dry-run --trust-images --timer-id-limit --ring-counter-budget --rebase-counters --cpu-cap'
+		candidates='-D --images-dir -d --restore-detached --pidfile -s --leave-stopped -W --work-dir -o --log-file --dry-run --trust-images --timer-id-limit --ring-counter-budget --rebase-counters --cpu-cap'
 		candidates+=' -v --verbose --timeout --stats'
 		;;
 	esac

@@ -195,6 +195,22 @@ TEST_F(FaultRestore, two_trees_at_once_both_succeed)
 	end_tree();
 }
 
+TEST_F(FaultRestore, the_log_has_the_steps_and_what_failed)
+{
+	ASSERT_TRUE(dumped("harness_idle"));
+	std::string log = fs::path(dir_).parent_path() / "restore.log";
+	Args where{"-W", fs::path(log).parent_path(), "-o", "restore.log"};
+	Args restore = command(where);
+	Args failing{"setpriv", "--bounding-set=-setgid"};
+	failing.insert(failing.end(), restore.begin(), restore.end());
+	EXPECT_EQ(run_command(failing).exit, 4);
+	EXPECT_NE(slurp(log).find("failed: "), std::string::npos) << slurp(log);
+	EXPECT_EQ(run_command(restore).exit, 0);
+	EXPECT_NE(slurp(log).find("images are verified"), std::string::npos) << slurp(log);
+	EXPECT_EQ(slurp(log).find("failed: "), std::string::npos) << slurp(log);
+	end_tree();
+}
+
 TEST_F(FaultRestore, missing_capabilities_are_named_before_anything_is_made)
 {
 	ASSERT_TRUE(dumped("harness_idle"));

@@ -18,6 +18,7 @@
 #include "iterators/kernel_btf.h"
 #include "iterators/sleeper_reader.h"
 #include "user/cli/dump_stats.h"
+#include "user/cli/log_file.h"
 #include "user/cli/report.h"
 #include "user/cli/tree_document.h"
 #include "user/memory/vdso.h"
@@ -391,15 +392,6 @@ std::string summary_of(const DumpStats &stats, const DumpOptions &options)
 			   static_cast<double>(stats.frozen.count()) / 1e6, fate_of_tree(options));
 }
 
-Result<Log> open_log(const DumpOptions &options)
-{
-	if (options.log_file.empty())
-		return Log(options.verbosity);
-	bool relative = options.log_file.front() != '/' && !options.work_dir.empty();
-	std::string path = relative ? options.work_dir + "/" + options.log_file : options.log_file;
-	return Log::to_file(path, std::max(options.verbosity, static_cast<int>(Log::kSteps)));
-}
-
 Result<> check_options(const DumpOptions &options)
 {
 	if (options.images_dir.empty() && !options.dry_run)
@@ -419,7 +411,7 @@ int run_dump(const DumpOptions &options)
 {
 	if (Result<> checked = check_options(options); !checked)
 		return report_error(checked.error());
-	Result<Log> log = open_log(options);
+	Result<Log> log = open_log(options.log);
 	if (!log)
 		return report_error(log.error());
 	Dump dump(options, *log);

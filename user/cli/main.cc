@@ -86,10 +86,14 @@ void add_sections(CLI::App *app, Sections &sections)
 	app->add_flag("--memory", sections.memory, "Address spaces");
 }
 
-void add_verbosity(CLI::App *app, int &level)
+void add_log(CLI::App *app, LogOptions &log)
 {
+	app->add_option("-W,--work-dir", log.work_dir, "Where a relative log path starts")
+		->check(file_name())
+		->type_name("DIR");
+	app->add_option("-o,--log-file", log.file, "Log to this file")->check(file_name())->type_name("FILE");
 	// -v, -vv, and CRIU's -vN (split_verbosity() below).
-	app->add_flag("-v,--verbose", level, "Log the steps; repeat, or give a level as -vN, for more");
+	app->add_flag("-v,--verbose", log.verbosity, "Log the steps; repeat, or give a level as -vN, for more");
 }
 
 void add_check(CLI::App &app, Command &command, CheckTargetOptions &options)
@@ -162,11 +166,7 @@ void add_dump(CLI::App &app, Command &command, DumpOptions &options)
 			 "Where the images go: a directory that is empty or to be made")
 		->check(file_name())
 		->type_name("DIR");
-	dump->add_option("-W,--work-dir", options.work_dir, "Where a relative log path starts")
-		->check(file_name())
-		->type_name("DIR");
-	dump->add_option("-o,--log-file", options.log_file, "Log to this file")->check(file_name())->type_name("FILE");
-	add_verbosity(dump, options.verbosity);
+	add_log(dump, options.log);
 	auto *running = dump->add_flag("-R,--leave-running", options.leave_running, "Let the tree go on afterwards");
 	dump->add_flag("-s,--leave-stopped", options.leave_stopped, "Leave the tree stopped (SIGSTOP) afterwards")
 		->excludes(running);
@@ -213,9 +213,6 @@ void add_restore(CLI::App &app, Command &command, RestoreOptions &options)
 		->check(file_name())
 		->type_name("FILE");
 	restore->add_flag("-s,--leave-stopped", options.leave_stopped, "Leave the tree stopped (SIGSTOP)");
-	restore->add_option("-o,--log-file", options.log_file, "Log to this file")
-		->check(file_name())
-		->type_name("FILE");
 	restore->add_flag("--dry-run", options.dry_run, "Print what would be made and stop there");
 	restore->add_flag("--trust-images", options.trust_images, "Accept images that others own or can write");
 	restore->add_option("--timer-id-limit", options.machine.timer_id_limit,
@@ -231,7 +228,7 @@ void add_restore(CLI::App &app, Command &command, RestoreOptions &options)
 	// For tests: as if the kernel were older than 6.15.
 	restore->add_flag("--count-timer-ids", options.machine.count_timer_ids)->group("");
 	add_stats(restore, options.stats, "Print figures of the restore to standard output: text or json");
-	add_verbosity(restore, options.verbosity);
+	add_log(restore, options.log);
 	add_duration(restore, "--timeout", options.timeout_seconds, "Limit for the whole restore");
 	add_duration(restore, "--ring-counter-budget", options.machine.ring_counter_seconds,
 		     "Limit for bringing the counters of rings to where they were");

@@ -41,14 +41,18 @@ struct CheckTargetOptions {
 	uint64_t ghost_limit = policy::kGhostLimit;
 };
 
+struct LogOptions {
+	std::string work_dir; // where a relative path starts; empty: the working directory
+	std::string file;     // empty: standard error
+	int verbosity = 0;
+};
+
 enum class StatsFormat { kNone, kText, kJson };
 
 struct DumpOptions {
 	pid_t pid = 0;
 	std::string images_dir;
-	std::string work_dir; // where a relative log path starts; empty: the working directory
-	std::string log_file;
-	int verbosity = 0;
+	LogOptions log;
 	bool leave_running = false;
 	bool leave_stopped = false;
 	bool dry_run = false;

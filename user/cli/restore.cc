@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "images/directory_reader.h"
+#include "user/cli/log_file.h"
 #include "user/cli/report.h"
 #include "user/restore/build.h"
-#include "user/util/log.h"
 
 namespace bpfckpt::cli {
 
@@ -104,10 +104,8 @@ static Result<> print_stats(const RestoreOptions &options, const restore::Plan &
 	std::quick_exit(0);
 }
 
-static Result<int> restore_tree(const RestoreOptions &options)
+static Result<int> restore_tree(const RestoreOptions &options, const Log &log)
 {
-	Log log = options.log_file.empty() ? Log(options.verbosity)
-					   : TRY(Log::to_file(options.log_file, options.verbosity));
 	if (options.detached && !options.dry_run && getpid() == 1)
 		return Error(Code::kUsage, "the first process of a PID namespace takes all others with it when it ends")
 			.on("-d")
@@ -124,8 +122,10 @@ static Result<int> restore_tree(const RestoreOptions &options)
 		log.steps("ring {}: SQ head {} in place of {}, CQ tail {} in place of {}", was.ring->id(),
 			  was.ring->sq_head(), was.sq_head, was.ring->cq_tail(), was.cq_tail);
 	restore::check_machine(plan, options.machine, findings);
-	if (!findings.empty())
+	if (!findings.empty()) {
+		log.steps("failed: {} cannot be restored", options.images_dir);
 		return report_findings(fmt::format("{} cannot be restored", options.images_dir), findings);
+	}
 	double verify_ms = milliseconds_since(start);
 	if (options.dry_run) {
 		TRY(options.stats == StatsFormat::kJson ? print_stats(options, plan, {}, verify_ms, 0)
@@ -178,8 +178,14 @@ int run_restore(const RestoreOptions &options)
 {
 	keep_freed_memory();
 	expect_signals();
-	Result<int> status = restore_tree(options);
-	return status ? *status : report_error(status.error());
+	Result<Log> log = open_log(options.log);
+	if (!log)
+		return report_error(log.error());
+	Result<int> status = restore_tree(options, *log);
+	if (status)
+		return *status;
+	log->steps("failed: {}", status.error().message);
+	return report_error(status.error());
 }
 
 } // namespace bpfckpt::cli

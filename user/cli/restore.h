@@ -11,8 +11,7 @@ namespace bpfckpt::cli {
 struct RestoreOptions {
 	std::string images_dir;
 	std::string pidfile;
-	std::string log_file;
-	int verbosity = 0;
+	LogOptions log;
 	bool detached = false;
 	bool leave_stopped = false;
 	bool dry_run = false;
