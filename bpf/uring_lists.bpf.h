@@ -20,7 +20,7 @@ struct {
 	__u64 stub; /* a node that is no request, 0: none */
 	__u32 offset;
 	__u32 place;
-	__u32 newest_first; /* the list is a stack */
+	__u32 newest_first; /* the list is a stack, and turned round before it is run */
 } walk;
 
 static long walk_step(__u32 index, void *unused)
@@ -68,9 +68,13 @@ static __always_inline void walk_task_work(__u64 first, __u64 queue)
 	walk.stub = 0;
 }
 
+/*
+ * Run newest first before commit "io_uring: maintain ordering for DEFER_TASKRUN tw list", in v6.5. That cannot be seen;
+ * struct io_tw_state is of v6.4.
+ */
 static __always_inline void walk_task_work_stack(__u64 first)
 {
-	walk.newest_first = 1;
+	walk.newest_first = bpf_core_type_exists(struct io_tw_state);
 	walk_requests(first, 0, KIOCB_TASK_WORK, URING_PLACE_TASK_WORK);
 	walk.newest_first = 0;
 }

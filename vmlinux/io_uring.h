@@ -589,6 +589,11 @@ struct io_timeout_data {
 	struct hrtimer timer;
 };
 
+/* v6.4 */
+struct io_tw_state {
+	char existence_matters;
+};
+
 /* kernel/exit.h, v6.7 */
 struct wait_opts {
 	struct pid *wo_pid;

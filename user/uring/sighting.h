@@ -17,7 +17,7 @@ struct Sighting {
 	const uring_request_record *record = nullptr; // in the place that says most
 	bool queued = false;                          // it is in a list of task work, too
 	uint64_t work = 0;                            // the function queued there
-	uint32_t sequence = 0;                        // in that list: the oldest has the lowest
+	uint32_t sequence = 0;                        // in that list: what is run first has the lowest
 };
 
 // "armed poll", "io-wq worker" ...: Request.where
@@ -33,14 +33,14 @@ inline bool is_message(const uring_request_record &record)
 	return record.place == URING_PLACE_TASK_WORK && !record.tctx;
 }
 
-// These, oldest first.
+// These, as they are run.
 std::vector<const uring_request_record *> messages(std::span<const uring_request_record *const> records);
 
 // A zero-copy send has a second request for its notification, from its preparation on (io_uring/net.c:
 // io_send_zc_prep()), which is on no list. Its address; 0: it is no such send, or has sent what it had.
 [[nodiscard]] uint64_t notification_of(const uring_request_record &record, const iterators::KernelLayout &layout);
 
-// All but messages, in the order of first sight, but those in task work oldest first. The records are those of one
+// All but messages, in the order of first sight, but those in task work as they are run. The records are those of one
 // ring.
 std::vector<Sighting> sightings(std::span<const uring_request_record *const> records);
 

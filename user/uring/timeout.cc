@@ -37,14 +37,16 @@ static bool has_fired(const RequestSource &source)
 	return (place == URING_PLACE_TASK_WORK || place == URING_PLACE_FALLBACK) && !source.is_to_be_issued();
 }
 
-// What was passed last, at the submission or by an update, which leaves the flags, and of a linked one also the time
-// (io_timeout_update(), io_linked_timeout_update()). On the other clocks the deadline of a linked one is the same
-// either way.
-static bool is_absolute(const uring_request_record &record, uint32_t flags, int64_t time, int64_t deadline)
+// How it was passed last, at the submission or by an update. That leaves the flags, and the time but of a TIMEOUT since
+// v6.4, as which it repeats (io_timeout_update(), io_linked_timeout_update()). Where only the flags are left to tell,
+// the deadline is the same either way.
+static bool is_absolute(const RequestSource &source, uint32_t flags, int64_t time, int64_t deadline)
 {
-	if (record.opcode == images::IORING_OP_TIMEOUT || time == deadline)
-		return time == deadline;
-	return flags & IORING_TIMEOUT_REALTIME ? record.timer_clock == CLOCK_REALTIME : flags & IORING_TIMEOUT_ABS;
+	const uring_request_record &record = *source.record;
+	if (flags & IORING_TIMEOUT_REALTIME)
+		return record.timer_clock == CLOCK_REALTIME;
+	bool is_told = record.opcode == images::IORING_OP_TIMEOUT && source.command("io_timeout").has("repeats");
+	return time == deadline || (!is_told && flags & IORING_TIMEOUT_ABS);
 }
 
 // Those that a submission takes which is to end at the same time.
@@ -73,7 +75,7 @@ std::string decode_timeout(const RequestSource &source, images::Request &request
 	bool armed = source.record->place == URING_PLACE_TIMEOUT || source.record->place == URING_PLACE_LINK_TIMEOUT;
 	if (armed) {
 		auto deadline = static_cast<int64_t>(data.get("timer._softexpires"));
-		bool absolute = is_absolute(*source.record, flags, request.timeout_ns(), deadline);
+		bool absolute = is_absolute(source, flags, request.timeout_ns(), deadline);
 		if (absolute && request.multishot())
 			return "it repeats, and its next time was changed to one of the clock";
 		if (absolute)
