@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // IORING_OP_WAITID for children that stop, that go on, that a descriptor names which is another file by now, and that
-// are of the program's own group: each is told once, of the right child. argv[1] "refused": one that waits for a child
+// are of the program's own group: each is told once, of the right child. So are waits by a descriptor and for the group
+// that begin later, behind a read. argv[1] "refused": one that waits for a child
 // to stop which is stopped already.
 #include <signal.h>
 #include <stdlib.h>
@@ -13,11 +14,13 @@
 #define OP_WAITID     50
 #define WAIT_BY_PIDFD 3 /* P_PIDFD */
 
-enum { STOPS = 1, GOES_ON, BY_DESCRIPTOR, OF_GROUP, KINDS, CANCEL };
+enum { STOPS = 1, GOES_ON, BY_DESCRIPTOR, OF_GROUP, LATER_BY_DESCRIPTOR, LATER_OF_GROUP, KINDS, READ };
 
 static struct io_uring ring;
 static pid_t children[KINDS];
 static siginfo_t infos[KINDS];
+static int pipes[KINDS][2], descriptor = -1;
+static char byte;
 
 static pid_t start(int own_group)
 {
@@ -43,7 +46,12 @@ static void stop(pid_t pid)
 	SCENARIO_REQUIRE(!kill(pid, SIGSTOP) && waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status), "%m");
 }
 
-static void submit_wait(int what, int type, int number, unsigned options)
+static bool is_of_group(int what)
+{
+	return what == OF_GROUP || what == LATER_OF_GROUP;
+}
+
+static void prepare_wait(int what, int type, int number, unsigned options)
 {
 	struct io_uring_sqe *sqe = ring_sqe(&ring);
 
@@ -51,7 +59,23 @@ static void submit_wait(int what, int type, int number, unsigned options)
 	sqe->file_index = options;
 	sqe->user_data = (unsigned long long)what;
 	memset(&infos[what], 0, sizeof(infos[what]));
+}
+
+static void submit_wait(int what, int type, int number, unsigned options)
+{
+	prepare_wait(what, type, number, options);
 	ring_submit(&ring, 1);
+}
+
+static void submit_later(int what, int type, int number)
+{
+	struct io_uring_sqe *sqe = ring_sqe(&ring);
+
+	io_uring_prep_read(sqe, pipes[what][0], &byte, 1, 0);
+	sqe->flags |= IOSQE_IO_LINK;
+	sqe->user_data = READ;
+	prepare_wait(what, type, number, WEXITED);
+	ring_submit(&ring, 2);
 }
 
 static void wait_by_descriptor(void)
@@ -71,6 +95,10 @@ static void arm_all(void)
 	submit_wait(GOES_ON, P_PID, children[GOES_ON], WCONTINUED);
 	wait_by_descriptor();
 	submit_wait(OF_GROUP, P_PGID, 0, WEXITED);
+	close(descriptor);
+	descriptor = (int)syscall(SYS_pidfd_open, children[LATER_BY_DESCRIPTOR], 0);
+	submit_later(LATER_BY_DESCRIPTOR, WAIT_BY_PIDFD, descriptor);
+	submit_later(LATER_OF_GROUP, P_PGID, 0);
 }
 
 static void expect(int what, int code, int status)
@@ -95,10 +123,14 @@ static void check(int round)
 	expect(GOES_ON, CLD_CONTINUED, SIGCONT);
 	stop(children[GOES_ON]);
 	ring_expect_nothing(&ring, "no stop is waited for");
-	for (int what = BY_DESCRIPTOR; what <= OF_GROUP; what++) {
+	for (int what = BY_DESCRIPTOR; what < KINDS; what++) {
+		if (what >= LATER_BY_DESCRIPTOR) {
+			put(pipes[what][1], "x");
+			ring_expect_result(&ring, READ, 1);
+		}
 		SCENARIO_CHECK(!kill(children[what], SIGKILL), "%m");
 		expect(what, CLD_KILLED, SIGKILL);
-		children[what] = start(what == BY_DESCRIPTOR);
+		children[what] = start(!is_of_group(what));
 	}
 	arm_all();
 }
@@ -123,8 +155,10 @@ int main(int argc, char **argv)
 		set_up_refused();
 		return scenario_main(check);
 	}
-	for (int what = STOPS; what < KINDS; what++)
-		children[what] = start(what != OF_GROUP);
+	for (int what = STOPS; what < KINDS; what++) {
+		children[what] = start(!is_of_group(what));
+		SCENARIO_REQUIRE(!pipe(pipes[what]), "%m");
+	}
 	stop(children[GOES_ON]);
 	arm_all();
 	return scenario_main(check);

@@ -63,6 +63,13 @@ std::string decode_futex_vector(const RequestSource &source, images::Request &re
 	return {};
 }
 
+// Who that is, the kernel looks up when the wait begins (io_uring/waitid.c: io_waitid()).
+static bool has_not_looked_up(const uring_request_record &record)
+{
+	return record.place == URING_PLACE_LINK || record.place == URING_PLACE_DEFERRED ||
+	       record.place == URING_PLACE_WQ_QUEUE || record.place == URING_PLACE_WQ_HASHED;
+}
+
 std::string decode_waitid(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
 	auto wait = source.command("io_waitid");
@@ -71,17 +78,18 @@ std::string decode_waitid(const RequestSource &source, images::Request &request,
 	// Its number may be another process's by now, or the group that of another time (kernel/exit.c:
 	// kernel_waitid_prepare()): what it waits for is told by what the kernel has made of it.
 	bool by_descriptor = sqe.len == P_PIDFD, own_group = sqe.len == P_PGID && !sqe.fd;
+	bool looked_up = (by_descriptor || own_group) && !has_not_looked_up(*source.record);
 	request.set_length(sqe.len);
 	request.set_fd(sqe.fd);
-	if (by_descriptor)
-		sqe.len = P_PID;
-	if (by_descriptor || own_group)
+	if (looked_up)
 		sqe.fd = static_cast<int>(source.record->waited_for);
+	if (looked_up && by_descriptor)
+		sqe.len = P_PID;
 	sqe.file_index = static_cast<uint32_t>(wait.get("options"));
 	sqe.addr2 = wait.get("infop");
 	request.set_op_flags(sqe.file_index);
 	request.set_address2(sqe.addr2);
-	if ((by_descriptor || own_group) && !sqe.fd)
+	if (looked_up && !sqe.fd)
 		return "what it waits for is not visible here";
 	return {};
 }
