@@ -152,7 +152,7 @@ static __always_inline void walk_param_region(void)
 		return;
 	if (BPF_CORE_READ(CTX, param_region.flags) & 2) /* IO_REGION_F_USER_PROVIDED */
 		walk_user_region(ring, URING_REGION_PARAM, BPF_CORE_READ(CTX, param_region.pages), pages);
-	else
+	else if (pages <= URING_MOST_REGION_PAGES)
 		walk_region(ring, URING_REGION_PARAM, (__u64)BPF_CORE_READ(CTX, param_region.ptr),
 			    pages * URING_PAGE_BYTES);
 }

@@ -313,6 +313,9 @@ enum uring_region {
 	URING_REGION_PARAM,   /* IORING_REGISTER_MEM_REGION */
 };
 
+/* Memory of the kernel as large as this is taken over (256 MiB): larger regions are not read, and refused. */
+#define URING_MOST_REGION_PAGES (1 << 16)
+
 /* Memory as found: `index` counts within the region. */
 struct uring_page_record {
 	__u64 owner;  /* struct io_ring_ctx; of URING_REGION_BUFFERS struct io_buffer_list */

@@ -121,6 +121,16 @@ TEST(UringRegion, a_mapping_without_its_beginning_is_refused_by_name)
 	run_refusal("uring_region", "the beginning is no longer mapped", {}, {"kernel cut"});
 }
 
+TEST(UringRegion, registered_memory_that_is_too_large_is_refused_and_not_read)
+{
+	Scenario scenario;
+	SCENARIO_START(scenario, "uring_region", {"kernel large"});
+	DumpResult refused = scenario.dump({"-R"}, 3);
+	EXPECT_NE(refused.err.find("a memory region of 76800 pages"), std::string::npos) << refused.err;
+	EXPECT_LT(refused.max_rss_kb, 200 << 10);
+	ASSERT_TRUE(scenario.go());
+}
+
 TEST(UringRegion, busy_polling_is_set_again)
 {
 	run_scenario("uring_region", {.args = {"napi"}, .verify = [](const Json &document) {

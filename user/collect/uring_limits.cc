@@ -68,10 +68,9 @@ void refuse_setup(const uring_ring_record &record, Refusals &refusals)
 	if (record.napi_mode != kNapiOff && record.napi_mode != kNapiDynamic)
 		refusals.add("it polls network queues by their numbers (IO_URING_NAPI_TRACKING_STATIC)",
 			     "let it find them by the sockets in use (IO_URING_NAPI_TRACKING_DYNAMIC)");
-	constexpr uint32_t kMostRegionPages = 1 << 16; // 256 MiB
-	if (record.param_region_npages > kMostRegionPages)
+	if (record.param_region_npages > URING_MOST_REGION_PAGES)
 		refusals.add(fmt::format("a memory region of {} pages is registered with it, {} are taken over",
-					 record.param_region_npages, kMostRegionPages),
+					 record.param_region_npages, URING_MOST_REGION_PAGES),
 			     "register a smaller one");
 	if (record.state & URING_DRAIN_NEXT)
 		refusals.add("its next request waits for all before it, because a chain did (IOSQE_IO_DRAIN)",
