@@ -118,12 +118,21 @@ std::optional<uint32_t> personality_of(const UringIndex &index, const uring_requ
 	return {};
 }
 
-// The buffer that a request holds is still the one in its slot. Before 6.13 it has no node to compare.
+// Before 6.13 there are no nodes: reads and writes are prepared with the buffer itself (io_uring/rw.c).
+bool keeps_buffer(const uring::RequestSource &source)
+{
+	if (source.layout->request_flag("REQ_F_BUF_NODE"))
+		return source.has_flag("REQ_F_BUF_NODE");
+	return source.record->opcode == images::IORING_OP_READ_FIXED ||
+	       source.record->opcode == images::IORING_OP_WRITE_FIXED;
+}
+
+// The buffer that a request holds is still the one in its slot.
 bool has_its_buffer(const UringIndex &index, const uring_request_record &record)
 {
 	auto buffers = UringIndex::of(index.buffers, record.ring);
 	return std::ranges::any_of(buffers, [&](const uring_buffer_record *buffer) {
-		return buffer->node == record.buffer && buffer->slot == record.buf_index;
+		return (buffer->node ? buffer->node : buffer->imu) == record.buffer && buffer->slot == record.buf_index;
 	});
 }
 
@@ -312,7 +321,7 @@ void Collector::add(const uring::Sighting &sighting, images::Request &request)
 		obstacle = "it has just timed out, and others are linked to it";
 	if (obstacle.empty() && !personality && !request.exited()) // nobody works with them any more
 		obstacle = "the credentials that it was submitted with are no longer registered";
-	if (obstacle.empty() && source.has_flag("REQ_F_BUF_NODE") && !has_its_buffer(index_, record))
+	if (obstacle.empty() && keeps_buffer(source) && !has_its_buffer(index_, record))
 		obstacle = "the registered buffer that it was submitted with has been replaced";
 	uring::classify(source, sighting, source.work, index_.workers.is_bounded(record), obstacle, request);
 	request.set_obstacle(obstacle);
