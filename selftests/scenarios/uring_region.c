@@ -46,7 +46,7 @@ static void register_region(void)
 		SCENARIO_REQUIRE(0, "register a region: %m");
 	}
 	if (!of_user)
-		memory = mmap(NULL, REGION_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, ring.ring_fd, MAP_REGION);
+		memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, ring.ring_fd, MAP_REGION);
 	SCENARIO_REQUIRE(memory != MAP_FAILED, "%m");
 }
 
