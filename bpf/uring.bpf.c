@@ -234,6 +234,8 @@ static long ring_step(__u32 index, void *unused)
 	bpf_loop(URING_MAX_STEPS, group_step, NULL, 0);
 	if (bpf_core_field_exists(((struct io_ring_ctx___v61 *)ring)->io_bl))
 		bpf_loop(64, old_group_step, NULL, 0);
+	if (has_waiting_tag())
+		record->state |= URING_TAG_WAITS;
 	if (truncated)
 		record->state |= URING_TRUNCATED;
 	return 0;

@@ -101,6 +101,80 @@ static __always_inline void walk_files(void)
 	bpf_loop(URING_MAX_STEPS, file_step, NULL, 0);
 }
 
+/* --- tags that wait -------------------------------------------------------------------------------------------------
+ */
+
+struct {
+	__u64 cursor;
+	__u64 end;
+	__u64 offset; /* of the list in a node */
+	__u64 put, puts_end;
+	__u32 found;
+} tags;
+
+static long put_step(__u32 index, void *unused)
+{
+	struct io_rsrc_put *put = (void *)(tags.put - bpf_core_field_offset(struct io_rsrc_put___v61, list));
+
+	if (!tags.put || tags.put == tags.puts_end)
+		return 1;
+	tags.found |= BPF_CORE_READ(put, tag) != 0;
+	tags.put = read_u64(tags.put);
+	return 0;
+}
+
+static __always_inline void look_at_node(__u64 address)
+{
+	struct io_rsrc_node___v612 *v612 = (void *)address;
+	struct io_rsrc_node___v61 *v61 = (void *)address;
+
+	if (bpf_core_field_exists(v612->item)) {
+		tags.found |= !BPF_CORE_READ(v612, empty) && BPF_CORE_READ(v612, item.tag);
+	} else if (bpf_core_field_exists(v61->rsrc_list)) {
+		tags.puts_end = address + bpf_core_field_offset(v61->rsrc_list);
+		tags.put = read_u64(tags.puts_end);
+		bpf_loop(URING_MAX_STEPS, put_step, NULL, 0);
+	}
+}
+
+static long node_step(__u32 index, void *unused)
+{
+	__u64 node = tags.cursor;
+
+	if (!node || node == tags.end || is_lost(node, index))
+		return 1;
+	tags.cursor = read_u64(node);
+	look_at_node(node - tags.offset);
+	return 0;
+}
+
+static __always_inline void walk_nodes(__u64 first, __u64 end, __u64 offset)
+{
+	tags.cursor = first;
+	tags.end = end;
+	tags.offset = offset;
+	if (bpf_loop(URING_MAX_STEPS, node_step, NULL, 0) == URING_MAX_STEPS)
+		truncated = 1;
+}
+
+/* Those of what is put away only when what was submitted before has ended: since v6.13 each request holds its own. */
+static __always_inline __u32 has_waiting_tag(void)
+{
+	struct io_ring_ctx___v612 *v612 = (void *)ring;
+	struct io_ring_ctx___v61 *v61 = (void *)ring;
+	__u64 head;
+
+	tags.found = 0;
+	if (bpf_core_field_exists(v612->rsrc_ref_list)) {
+		head = ring + bpf_core_field_offset(v612->rsrc_ref_list);
+		walk_nodes(read_u64(head), head, bpf_core_field_offset(struct io_rsrc_node___v612, node));
+	}
+	if (bpf_core_field_exists(v61->rsrc_put_llist)) /* a second later */
+		walk_nodes(read_u64(ring + bpf_core_field_offset(v61->rsrc_put_llist)), 0,
+			   bpf_core_field_offset(struct io_rsrc_node___v61, llist));
+	return tags.found;
+}
+
 /* --- registered buffers ---------------------------------------------------------------------------------------------
  */
 

@@ -48,6 +48,7 @@ enum {
 	URING_TRUNCATED = 1 << 11, /* a list was longer than the walk goes: counts are lower bounds */
 	URING_REG_RESTRICTED = 1 << 12,
 	URING_CQ_WAIT_ARG = 1 << 13,
+	URING_TAG_WAITS = 1 << 14, /* the tag of something that is no longer registered, on v6.12 and older */
 };
 
 struct uring_ring_record {

@@ -198,6 +198,28 @@ struct io_rsrc_data___v612 {
 	__u64 **tags;
 };
 
+struct io_rsrc_put {
+	__u64 tag;
+};
+
+/* v6.4 to v6.12: what is put away when all that was submitted before has ended, one for each node */
+struct io_rsrc_node___v612 {
+	_Bool empty;
+	struct list_head node;
+	struct io_rsrc_put item;
+};
+
+/* v6.1: several */
+struct io_rsrc_node___v61 {
+	struct list_head node;
+	struct list_head rsrc_list;
+	struct llist_node llist;
+};
+
+struct io_rsrc_put___v61 {
+	struct list_head list;
+};
+
 struct io_mapped_ubuf {
 	__u64 ubuf;
 	unsigned int len;
@@ -384,11 +406,13 @@ struct io_ring_ctx___v612 {
 	struct page **sqe_pages;
 	unsigned short n_ring_pages;
 	unsigned short n_sqe_pages;
+	struct list_head rsrc_ref_list;
 };
 
 /* v6.1: the first 64 buffer groups are an array */
 struct io_ring_ctx___v61 {
 	struct io_buffer_list *io_bl;
+	struct llist_head rsrc_put_llist;
 	unsigned int locked_free_nr;
 };
 

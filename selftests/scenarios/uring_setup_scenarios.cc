@@ -139,6 +139,10 @@ TEST_P(UringRefused, by_name)
 INSTANTIATE_TEST_SUITE_P(Uring, UringRefused,
 			 testing::Values(RefusedRing{"ia32", "it was set up by a 32-bit program"},
 					 RefusedRing{"dead", "the only thread that may submit to it has exited"},
+					 RefusedRing{"replaced",
+						     "the registered buffer that it was submitted with has been "
+						     "replaced"},
+					 RefusedRing{"tag", "the tag of a replaced resource is still to be told"},
 					 RefusedRing{"mixed", "it has SQEs of two sizes"},
 					 RefusedRing{"command", "IORING_OP_URING_CMD"}),
 			 [](const auto &ring) { return std::string(ring.param.state); });

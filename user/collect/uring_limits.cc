@@ -72,6 +72,9 @@ void refuse_setup(const uring_ring_record &record, Refusals &refusals)
 		refusals.add(fmt::format("a memory region of {} pages is registered with it, {} are taken over",
 					 record.param_region_npages, URING_MOST_REGION_PAGES),
 			     "register a smaller one");
+	if (record.state & URING_TAG_WAITS)
+		refusals.add("the tag of a replaced resource is still to be told",
+			     "let what was submitted before it was replaced end");
 	if (record.state & URING_DRAIN_NEXT)
 		refusals.add("its next request waits for all before it, because a chain did (IOSQE_IO_DRAIN)",
 			     "set IOSQE_IO_DRAIN on the first request of a chain");
