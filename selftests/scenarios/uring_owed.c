@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Rings without an array of submissions, which newer libraries set up wherever they can, that owe completions: more
-// requests have gone in than completions have come out. argv[1] says where these are: "overflow": in the list of what
-// did not fit; "deferred": they wait for the thread to come for them. A read waits as well.
+// requests have gone in than completions have come out. argv[1] says where these are: "overflow", and "sqpoll" in a ring
+// with a submission thread: in the list of what did not fit; "deferred": they wait for the thread to come for them. A
+// read waits as well.
 #include <stdlib.h>
 #include <time.h>
 
@@ -134,12 +135,22 @@ static void expect_expired(void)
 	let_expire();
 }
 
-static void set_up_overflow(void)
+static void set_up_list(unsigned flags)
 {
-	set_up(0);
+	set_up(flags);
 	find_out_whether_it_injects();
 	post_many();
 	round_of = read_many;
+}
+
+static void set_up_overflow(void)
+{
+	set_up_list(0);
+}
+
+static void set_up_sqpoll(void)
+{
+	set_up_list(IORING_SETUP_SQPOLL);
 }
 
 static void set_up_deferred(void)
@@ -159,6 +170,7 @@ int main(int argc, char **argv)
 {
 	static const struct scenario_state states[] = {
 		{"overflow", set_up_overflow},
+		{"sqpoll", set_up_sqpoll},
 		{"deferred", set_up_deferred},
 	};
 

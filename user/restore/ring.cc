@@ -284,12 +284,15 @@ Result<> RingBuilder::post_completed()
 			return {};
 		return messenger.post(cqe);
 	};
-	for (const images::Request &request : ring_.image.in_flight())
-		if (uring::owes_completion(request))
-			TRY(post(completion_of(request)));
-	// Of other rings, for an issuer that has not come for them.
+	// Of other rings, for an issuer that has not come for them: they are told at once when it does, the others when
+	// all are done (io_uring/msg_ring.c: io_msg_tw_complete()). Up to 6.12 they are requests.
 	for (const images::Cqe &message : ring_.image.messages())
 		TRY(post(message));
+	for (bool messages : {true, false})
+		for (const images::Request &request : ring_.image.in_flight())
+			if (uring::owes_completion(request) &&
+			    (request.opcode() == images::IORING_OP_MSG_RING) == messages)
+				TRY(post(completion_of(request)));
 	if (ring_.owed)
 		return make_error(Code::kInternal, "has still {} completions to make", ring_.owed).on(ring_.name());
 	return owed.close();
