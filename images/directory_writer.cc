@@ -266,7 +266,7 @@ struct DirectoryWriter::State {
 			return make_error(Code::kUsage, "the directory is not empty")
 				.on(path)
 				.with_hint("give a directory that does not exist yet");
-		return make_private();
+		return created_directory ? Result<>() : make_private();
 	}
 
 	Result<> create_record_files()

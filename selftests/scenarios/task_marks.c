@@ -9,12 +9,14 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/sem.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int semaphores = -1;
@@ -161,6 +163,29 @@ static void unshare_children_in_thread(void)
 	start_thread_that(unshare_children);
 }
 
+/* A child does: the program itself needs its own. */
+static void enter_directory_of_the_gone(void)
+{
+	char path[32], byte;
+	int ends[2];
+	pid_t gone = fork();
+
+	if (!gone)
+		for (;;)
+			pause();
+	snprintf(path, sizeof(path), "/proc/%d", gone);
+	SCENARIO_REQUIRE(gone > 0 && !pipe(ends), "%m");
+	if (!fork()) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (!chdir(path) && write(ends[1], "", 1) == 1)
+			for (;;)
+				pause();
+		_exit(1);
+	}
+	SCENARIO_REQUIRE(read(ends[0], &byte, 1) == 1, "no child is there");
+	SCENARIO_REQUIRE(!kill(gone, SIGKILL) && waitpid(gone, NULL, 0) == gone, "%m");
+}
+
 /* A mount that is in no mount namespace. The scenario's own files are reached by ".", which it still is. */
 static void enter_detached_mount(void)
 {
@@ -201,6 +226,7 @@ static const struct scenario_state states[] = {
 	{"landlock_thread", enter_landlock_in_thread},
 	{"children", unshare_children_in_thread},
 	{"detached_directory", enter_detached_mount},
+	{"gone_directory", enter_directory_of_the_gone},
 	{"detached_root", make_detached_root},
 	{"keyring", make_keyring},
 	{"sem_undo", owe_semaphore},

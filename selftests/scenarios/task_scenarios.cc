@@ -361,7 +361,8 @@ INSTANTIATE_TEST_SUITE_P(Task, TaskRefused,
 					 Refused{"landlock_thread", "is in a Landlock domain"},
 					 Refused{"children", "is in another pid_for_children namespace"},
 					 Refused{"detached_directory", "its working directory is not the one that"},
-					 Refused{"detached_root", "its root directory is not the one that"}),
+					 Refused{"detached_root", "its root directory is not the one that"},
+					 Refused{"gone_directory", "is that of a process that is gone"}),
 			 [](const auto &test) { return std::string(test.param.state); });
 
 TEST(Task, another_security_label_is_refused)

@@ -76,8 +76,12 @@ static void check(int round)
 int main(void)
 {
 	scenario_init();
-	if (sysconf(_SC_NPROCESSORS_ONLN) < RINGS)
-		scenario_skip("one processor");
+	cpu_set_t cpus;
+
+	SCENARIO_REQUIRE(!sched_getaffinity(0, sizeof(cpus), &cpus), "%m");
+	for (int cpu = 0; cpu < RINGS; cpu++)
+		if (!CPU_ISSET(cpu, &cpus))
+			scenario_skip("processor %d is not for us", cpu);
 	SCENARIO_REQUIRE(!io_uring_queue_init(4, &rings[OF_SQ_THREAD], IORING_SETUP_SQPOLL), "%m");
 	SCENARIO_REQUIRE(!io_uring_queue_init(4, &rings[OWN], 0), "%m");
 	for (int which = 0; which < RINGS; which++) {

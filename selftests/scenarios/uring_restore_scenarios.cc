@@ -120,7 +120,7 @@ TEST(UringRestore, a_ring_without_sq_array)
 // Nothing takes the head of such a queue beyond the completions but the requests whose completions these are.
 TEST(UringRestore, completions_that_a_ring_without_sq_array_owes)
 {
-	for (const char *where : {"overflow", "sqpoll", "deferred"}) {
+	for (const char *where : {"overflow", "sqpoll", "mixed", "deferred"}) {
 		SCOPED_TRACE(where);
 		run_scenario("uring_owed", {.args = {where}});
 	}

@@ -58,9 +58,10 @@ TEST(InterruptedSyscallTest, our_eintr_becomes_erestartnohand)
 
 TEST(InterruptedSyscallTest, of_registrations_those_that_wait)
 {
-	for (auto [opcode, waits] : {std::pair(24, true), {1, true}, {3, true}, {0, false}, {33, false}}) {
+	for (auto [opcode, waits] :
+	     {std::pair(24U, true), {1, true}, {3, true}, {24U | 1U << 31, true}, {0, false}, {33, false}}) {
 		auto regs = stopped_in(SYS_io_uring_register, -EINTR);
-		regs.rsi = static_cast<unsigned long long>(opcode);
+		regs.rsi = opcode;
 		auto call = analyse_stop(regs, true);
 		ASSERT_TRUE(call);
 		EXPECT_EQ(call->fix, waits) << opcode;

@@ -279,6 +279,7 @@ Result<> Dump::write_memory(const images::Memory &memory)
 	if (!writer_)
 		return {};
 	TRY(interrupt_.check());
+	tree_->take_ends();
 	TRY(check(memory_validator_.validate(memory, UINT64_MAX)));
 	return writer_->add(memory);
 }
@@ -330,6 +331,7 @@ Result<> Dump::write()
 	// The last moment to be told to stop: barriers change rings for good, and then there is a checkpoint.
 	auto last = [this]() -> Result<> {
 		TRY(interrupt_.check());
+		tree_->take_ends();
 		if (options_.drain == uring::DrainMode::kNop)
 			stats_.barriers = TRY(collect::ask_barriers(document_, *tree_, drain_limit()));
 		return {};

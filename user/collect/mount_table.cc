@@ -46,6 +46,17 @@ bool answers_by_itself(std::string_view filesystem)
 	return std::ranges::find(kLocal, filesystem) != kLocal.end();
 }
 
+// The kernel's own, and others that need no more than a device: nobody who is stopped is asked for a name.
+static bool needs_no_process(std::string_view filesystem)
+{
+	static constexpr std::array<std::string_view, 22> kMore = {
+		"proc",    "sysfs",    "cgroup",   "cgroup2", "devpts", "debugfs", "tracefs", "securityfs",
+		"bpf",     "configfs", "efivarfs", "mqueue",  "rootfs", "pstore",  "exfat",   "hugetlbfs",
+		"iso9660", "udf",      "ntfs3",    "zfs",     "jfs",    "nilfs2",
+	};
+	return answers_by_itself(filesystem) || std::ranges::find(kMore, filesystem) != kMore.end();
+}
+
 // The type comes after the optional fields, which end with a hyphen.
 static std::string_view filesystem_of(std::string_view fields)
 {
@@ -73,7 +84,7 @@ MountTable MountTable::parse(std::string_view mountinfo)
 		std::string root = unescape(next_word(line));
 		std::string point = unescape(next_word(line));
 		std::string filesystem(filesystem_of(line));
-		bool local = answers_by_itself(filesystem);
+		bool local = needs_no_process(filesystem);
 		table.mounts_.push_back({id, parent, makedev(major, minor), std::move(root), std::move(point),
 					 std::move(filesystem), local});
 	}

@@ -28,7 +28,7 @@ public:
 	struct Way {
 		uint64_t mount = 0; // as statx(2) tells it (STATX_MNT_ID); 0: none of the table
 		std::string_view filesystem;
-		bool local = true; // all file systems on the way answer by themselves
+		bool local = true; // all file systems on the way do so, or are the kernel's own
 	};
 	// What the lookup of an absolute path without symbolic links goes through, and ends in. As long as the table.
 	[[nodiscard]] Way way_to(std::string_view path) const;

@@ -72,8 +72,9 @@ static bool is_astray(unsigned tid, const char *link, const std::string &name, c
 	if (name.empty() || !look_at(fmt::format("/proc/{}/{}", tid, link), held))
 		return false;
 	MountTable::Way way = mounts.way_to(name);
+	// A name with that mark may be its own, or what is left of another: only the server knows.
 	if (!way.local)
-		return way.mount && held.stx_mnt_id != way.mount;
+		return name.ends_with(kDeletedMark) || (way.mount && held.stx_mnt_id != way.mount);
 	return !look_at(name, named) || !is_same(held, named) || held.stx_mnt_id != named.stx_mnt_id;
 }
 

@@ -145,7 +145,8 @@ uint32_t submitted_flags(const uring::RequestSource &source, bool linked)
 		flags &= ~static_cast<uint32_t>(IOSQE_IO_LINK | IOSQE_IO_HARDLINK);
 	bool punted = is_punted(record);
 	// Armed on poll, or held back by a drain: it may be the kernel that marked it so.
-	if (!punted && record.place != URING_PLACE_LINK)
+	bool drained = flags & IOSQE_IO_DRAIN;
+	if (!punted && record.place != URING_PLACE_LINK && (drained || !source.is_to_be_issued()))
 		flags &= ~static_cast<uint32_t>(IOSQE_ASYNC);
 	return flags;
 }

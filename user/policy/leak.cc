@@ -67,33 +67,39 @@ namespace {
 // holds none; a request that uses a registered file may hold none of its own.
 class KnownReferences {
 public:
-	explicit KnownReferences(const collect::Context &ctx) : count_(ctx.mappings_of_file)
+	explicit KnownReferences(const collect::Context &ctx) : mappings_(ctx.mappings_of_file)
 	{
 		for (const images::Process &process : ctx.document->processes())
 			for (const images::Thread &thread : process.threads())
 				for (const images::RegisteredRing &ring : thread.registered_rings())
-					count_[ring.file()]++;
+					by_rings_[ring.file()]++;
 		for (const images::Ring &ring : ctx.document->rings())
 			add(ring);
 	}
-	[[nodiscard]] uint32_t of(uint32_t file) const
-	{
-		auto it = count_.find(file);
-		return it == count_.end() ? 0 : it->second;
-	}
+	[[nodiscard]] uint32_t of(uint32_t file) const { return by_rings(file) + find(mappings_, file); }
+	// Slots, requests, registered descriptors.
+	[[nodiscard]] uint32_t by_rings(uint32_t file) const { return find(by_rings_, file); }
 
 private:
+	using Counts = std::unordered_map<uint32_t, uint32_t>;
+
+	static uint32_t find(const Counts &counts, uint32_t file)
+	{
+		auto it = counts.find(file);
+		return it == counts.end() ? 0 : it->second;
+	}
 	void add(const images::Ring &ring)
 	{
 		for (const images::FixedFile &fixed : ring.fixed_files())
-			count_[fixed.file()]++;
+			by_rings_[fixed.file()]++;
 		for (const images::Request &request : ring.in_flight()) {
-			count_[request.file()]++;
-			count_[request.in_flight_file2()]++;
+			by_rings_[request.file()]++;
+			by_rings_[request.in_flight_file2()]++;
 		}
 	}
 
-	std::unordered_map<uint32_t, uint32_t> count_;
+	const Counts &mappings_;
+	Counts by_rings_;
 };
 
 } // namespace
@@ -143,13 +149,12 @@ static void suspect_files(const iterators::FileReader &reader, const collect::Fd
 	for (const file_record &record : reader.files()) {
 		uint32_t id = ctx.ids.files.find(record.file);
 		uint32_t slots = fds.slots_of(record.file);
-		uint32_t others = known.of(id);
-		uint32_t held = slots ? slots : std::min(others, 1u);
+		uint32_t held = slots ? slots : std::min(known.by_rings(id), 1u);
 		if (held == 0 || suspects.contains(record.inode) || record.count <= held ||
 		    (may_be_shared(iterators::kind_of(record)) && !locked.contains(record.file)))
 			continue;
 		suspects[record.file] = {fds.describe(record.file, id), reader.path_of(record) + " is shared with",
-					 !ctx.live && record.count > slots + others, slots ? 0 : id};
+					 !ctx.live && record.count > slots + known.of(id), slots ? 0 : id};
 	}
 }
 

@@ -209,11 +209,10 @@ Result<> CounterPump::overflow()
 {
 	constexpr int kDeferredAtOnce = 16;
 	for (int i = 0; i < ring_.image.overflow_size(); i++) {
-		if (TRY(owed_.post(ring_.image.overflow(i)))) {
+		if (TRY(owed_.post(ring_.image.overflow(i))))
 			submissions_++;
-			continue;
-		}
-		TRY(messenger_.post(ring_.image.overflow(i)));
+		else
+			TRY(messenger_.post(ring_.image.overflow(i)));
 		if (i % kDeferredAtOnce == kDeferredAtOnce - 1 || i == ring_.image.overflow_size() - 1)
 			TRY(take_posted(0));
 	}

@@ -146,11 +146,8 @@ static void check_layout(const images::Ring &ring, const io_uring_params &own, F
 
 static bool has_completion_with_flags(const images::Ring &ring)
 {
-	auto has_flags = [](const images::Cqe &cqe) { return cqe.flags() != 0; };
-	return std::ranges::any_of(ring.overflow(), has_flags) || std::ranges::any_of(ring.messages(), has_flags) ||
-	       std::ranges::any_of(ring.in_flight(), [](const images::Request &request) {
-		       return request.class_() == images::Request::COMPLETED && request.completion_flags();
-	       });
+	uring::OwedCompletions owed = uring::owed_completions(ring);
+	return owed.plain < owed.all;
 }
 
 static bool has_completion_with_result(const images::Ring &ring)

@@ -39,6 +39,9 @@ Result<bool> OwedPoster::post(const images::Cqe &cqe)
 	request.set_sqe(&sqe, sizeof(sqe));
 	uring::Chain chain = {&request};
 	const uring::Chain *only = &chain;
+	// What was sent as a message before comes before it.
+	if (ring_.image.flags() & IORING_SETUP_DEFER_TASKRUN)
+		TRY(submitter_->run_deferred());
 	TRY(submitter_->submit(std::span(&only, 1), ring_.word(ring_.image.layout().sq_head())));
 	ring_.owed--;
 	return true;

@@ -73,7 +73,7 @@ Result<> FrozenTree::State::add_process(pid_t pid, const TaskStat &stat)
 void FrozenTree::State::forget_unheld(FrozenProcess *process)
 {
 	std::erase_if(process->threads, [&](const FrozenThread &thread) {
-		bool held = thread.tid == process->pid ||
+		bool held = thread.tid == process->pid || thread.seized ||
 			    (thread.stop != FrozenThread::Stop::kWorker && thread.stop != FrozenThread::Stop::kDead);
 		if (!held)
 			known_tids.erase(thread.tid);
@@ -172,8 +172,10 @@ FrozenTree &FrozenTree::operator=(FrozenTree &&other) noexcept
 
 FrozenTree::~FrozenTree()
 {
-	if (state_)
-		(void)state_->thaw();
+	if (!state_)
+		return;
+	(void)state_->thaw();
+	state_->take_ends();
 }
 
 Result<FrozenTree> FrozenTree::prepare(FreezeOptions options)
@@ -202,6 +204,11 @@ Result<> FrozenTree::freeze()
 Result<> FrozenTree::thaw()
 {
 	return state_->thaw();
+}
+
+void FrozenTree::take_ends()
+{
+	state_->take_ends();
 }
 
 Result<> FrozenTree::kill()

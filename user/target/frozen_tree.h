@@ -106,6 +106,8 @@ public:
 
 	// The target goes on. Idempotent; the destructor does it too.
 	Result<> thaw();
+	// After it, now and then: of those that were killed while they were stopped, and took until now to exit.
+	void take_ends();
 	// SIGKILL to all; returns once all have exited. Errors: kTimeout.
 	Result<> kill();
 	// As after SIGSTOP: released from ptrace, stopped until SIGCONT. On an error all is as before.

@@ -20,7 +20,8 @@ struct FrozenTree::State {
 	std::vector<FrozenProcess> processes;
 	std::unordered_set<pid_t> known_tids;
 	std::vector<pid_t>
-		auto_attached; // made while their parents were seized; known_tids has those that stayed in the tree
+		auto_attached;     // made while their parents were seized; known_tids has those that stayed in the tree
+	std::vector<pid_t> ending; // killed while they were stopped, and not gone yet
 	XstateArena xstates;
 	FreezeStats stats;
 	std::array<int64_t, 16> time_at_freeze{}; // by clockid_t
@@ -42,6 +43,7 @@ struct FrozenTree::State {
 	Result<> leave_stopped();
 	bool reap_killed(const FrozenThread &thread, Clock::time_point deadline);
 	void release();
+	void take_ends();
 	void give_up(FrozenThread &thread);
 	void resolve_deadlines();
 	void resume_timeouts();

@@ -32,11 +32,18 @@ constexpr long kErestartBlock = -516;
 constexpr uint64_t kRegisterSyncCancel = 24;
 constexpr uint64_t kUnregisterBuffers = 1;
 constexpr uint64_t kUnregisterFiles = 3;
+constexpr uint64_t kUseRegisteredRing = uint64_t{1} << 31; // IORING_REGISTER_USE_REGISTERED_RING
 
 constexpr uint64_t kEnterGetEvents = 1 << 0;
 constexpr uint64_t kEnterExtArg = 1 << 3;
 constexpr uint64_t kEnterAbsTimer = 1 << 5;
 constexpr uint64_t kEnterExtArgReg = 1 << 6;
+
+// Of io_uring_register(2): io_uring/cancel.c: io_sync_cancel(); before v6.13 io_rsrc_ref_quiesce().
+bool waits(uint64_t opcode)
+{
+	return opcode == kRegisterSyncCancel || opcode == kUnregisterBuffers || opcode == kUnregisterFiles;
+}
 
 // Calls that say a plain -EINTR to any signal, and have done nothing by then. Sockets do so where they have a timeout
 // (sock_intr_errno()), select and its kin where the time that remains cannot be written back (poll_select_finish()).
@@ -75,9 +82,8 @@ bool returns_plain_eintr(const user_regs_struct &regs)
 		return true;
 	case SYS_io_uring_enter:
 		return regs.r10 & kEnterGetEvents;
-	case SYS_io_uring_register: // io_uring/cancel.c: io_sync_cancel(); before v6.13 io_rsrc_ref_quiesce()
-		return regs.rsi == kRegisterSyncCancel || regs.rsi == kUnregisterBuffers ||
-		       regs.rsi == kUnregisterFiles;
+	case SYS_io_uring_register:
+		return waits(regs.rsi & ~kUseRegisteredRing);
 	default:
 		return false;
 	}

@@ -139,19 +139,24 @@ void FrozenTree::State::resume_timeouts()
 // Those that cannot be detached because they never stopped are let go by the kernel when bpfckpt exits.
 void FrozenTree::State::release()
 {
-	std::vector<pid_t> ended;
-	for_each_thread([&ended](FrozenProcess &, FrozenThread &thread) {
+	for_each_thread([this](FrozenProcess &, FrozenThread &thread) {
 		if (thread.seized && !detach(thread.tid))
-			ended.push_back(thread.tid);
+			ending.push_back(thread.tid);
 		thread.seized = thread.in_stop = false;
 	});
 	// A leader's end is told after that of its threads.
-	std::ranges::for_each(ended | std::views::reverse, take_end);
+	std::ranges::reverse(ending);
+	take_ends();
 	// Children whose parents died, so that they are nobody's descendants any more.
 	for (pid_t child : auto_attached)
 		if (!known_tids.contains(child) && ::waitpid(child, nullptr, __WALL | WNOHANG) == child)
 			(void)detach(child);
 	auto_attached.clear();
+}
+
+void FrozenTree::State::take_ends()
+{
+	std::erase_if(ending, take_end);
 }
 
 Result<> FrozenTree::State::thaw()

@@ -158,11 +158,13 @@ bool detach(pid_t tid)
 	return ::ptrace(PTRACE_DETACH, tid, 0, 0) == 0 || errno != ESRCH;
 }
 
-void take_end(pid_t tid)
+bool take_end(pid_t tid)
 {
-	int status;
-	if (::waitpid(tid, &status, __WALL | WNOHANG) == tid && WIFSTOPPED(status))
+	int status = 0;
+	pid_t told = ::waitpid(tid, &status, __WALL | WNOHANG);
+	if (told == tid && WIFSTOPPED(status))
 		(void)detach(tid);
+	return told != 0;
 }
 
 } // namespace bpfckpt::target

@@ -54,7 +54,7 @@ void go_on_until_exec(pid_t tid, int wait_options);
 // False: it is not stopped any more; killed, most likely.
 bool detach(pid_t tid);
 // Takes the end of a thread that was killed in its stop, which its parent hears of only then (kernel/ptrace.c:
-// __ptrace_detach()).
-void take_end(pid_t tid);
+// __ptrace_detach()). False: it is still on its way out.
+bool take_end(pid_t tid);
 
 } // namespace bpfckpt::target

@@ -59,9 +59,16 @@ static uint32_t completions_missing(const images::Ring &ring, uint32_t submitted
 	return can_move_head_alone(ring) || submitted <= completed ? 0 : submitted - completed;
 }
 
+// At most.
+static uint32_t polls_to_tell_again(const images::Ring &ring)
+{
+	return static_cast<uint32_t>(std::ranges::count_if(ring.in_flight(), may_report_again));
+}
+
 std::string counter_obstacle(const images::Ring &ring)
 {
-	uint32_t missing = completions_missing(ring, ring.sq_head() - waiting_count(ring), ring.cq_tail());
+	uint32_t missing = completions_missing(ring, ring.sq_head() - waiting_count(ring),
+					       ring.cq_tail() - polls_to_tell_again(ring));
 	OwedCompletions owed = owed_completions(ring);
 	// More than it owes: the completions have come once around their 32 bits.
 	if (!missing || missing > owed.all)
@@ -150,8 +157,9 @@ static bool rebase_completions(images::Ring &ring, uint64_t requests)
 
 bool rebase_counters(Rebase which, images::Ring &ring)
 {
-	// One is left for what has it that requests have left out their completions.
-	uint64_t requests = requests_to_provide(ring) + 1;
+	// One is left for what has it that requests have left out their completions. Polls that are ready are made to
+	// tell so before all else.
+	uint64_t requests = requests_to_provide(ring) + polls_to_tell_again(ring) + 1;
 	bool rebased = which == Rebase::kAll && rebase_submissions(ring, requests);
 	return (which != Rebase::kNone && rebase_completions(ring, requests)) || rebased;
 }
