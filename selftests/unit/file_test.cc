@@ -95,6 +95,16 @@ TEST(MountTableTest, way_to_a_path)
 	EXPECT_EQ(table.way_to("/net/a").filesystem, "fuse.sshfs");
 }
 
+TEST(MountTableTest, who_serves_the_root_is_asked)
+{
+	auto table = collect::MountTable::parse("21 1 0:30 / / rw - 9p host rw\n"
+						"30 21 254:0 / /tmp rw - ext4 /dev/vda rw\n"
+						"31 21 0:31 / /share rw - 9p share rw\n");
+	EXPECT_TRUE(table.is_local("/a"));
+	EXPECT_TRUE(table.is_local("/tmp/a"));
+	EXPECT_FALSE(table.is_local("/share/a"));
+}
+
 TEST(MountTableTest, of_a_root_that_is_no_mount_nothing_is_known)
 {
 	auto table = collect::MountTable::parse("30 21 0:40 / /net rw - nfs4 host: rw\n");

@@ -84,7 +84,8 @@ MountTable MountTable::parse(std::string_view mountinfo)
 		std::string root = unescape(next_word(line));
 		std::string point = unescape(next_word(line));
 		std::string filesystem(filesystem_of(line));
-		bool local = needs_no_process(filesystem);
+		// Who serves the root directory itself is in no tree that can be stopped.
+		bool local = point == "/" || needs_no_process(filesystem);
 		table.mounts_.push_back({id, parent, makedev(major, minor), std::move(root), std::move(point),
 					 std::move(filesystem), local});
 	}
