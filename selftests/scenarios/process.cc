@@ -158,7 +158,7 @@ bool enter_private_mounts()
 Tmpfs::Tmpfs(std::string dir, const std::string &options) : dir_(std::move(dir))
 {
 	std::error_code exists;
-	fs::create_directories(dir_, exists);
+	created_ = fs::create_directories(dir_, exists);
 	mounted_ = mount("tmpfs", dir_.c_str(), "tmpfs", 0, options.c_str()) == 0;
 }
 
@@ -166,6 +166,8 @@ Tmpfs::~Tmpfs()
 {
 	if (mounted_)
 		umount2(dir_.c_str(), MNT_DETACH);
+	if (created_)
+		rmdir(dir_.c_str());
 }
 
 } // namespace bpfckpt::selftests

@@ -49,6 +49,7 @@ public:
 
 private:
 	std::string dir_;
+	bool created_ = false;
 	bool mounted_ = false;
 };
 
