@@ -20,7 +20,7 @@
 #define READ                1000000
 
 static struct io_uring ring, sender;
-static unsigned placeholder[ENTRIES]; /* for a liburing that does not know of such rings */
+static unsigned own_array[ENTRIES]; /* which liburing 2.3 writes to in any ring */
 static int pipe_fds[2];
 static char byte;
 static unsigned next;
@@ -39,7 +39,7 @@ static void set_up(unsigned flags)
 	ring.flags = params.flags;
 	ring.features = params.features;
 	ring.enter_ring_fd = fd;
-	ring.sq.array = placeholder;
+	ring.sq.array = own_array;
 	SCENARIO_REQUIRE(!pipe(pipe_fds), "%m");
 }
 
