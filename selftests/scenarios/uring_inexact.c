@@ -40,7 +40,7 @@ static struct iovec iovecs[KINDS][2];
 
 static void set_up_ring(void)
 {
-	SCENARIO_REQUIRE(!io_uring_queue_init(16, &ring, flags), "%m");
+	SCENARIO_REQUIRE(!io_uring_queue_init(512, &ring, flags), "%m");
 }
 
 /* With DEFER_TASKRUN the thread has to come for what has happened. */
