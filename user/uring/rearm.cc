@@ -42,13 +42,6 @@ bool is_to_be_issued(const Request &request)
 	return request.where() == kToBeIssued;
 }
 
-// Nothing of it has been done but the preparation.
-bool has_not_begun(const Request &request)
-{
-	return is_at(request, URING_PLACE_LINK) || is_at(request, URING_PLACE_DEFERRED) || is_to_be_issued(request) ||
-	       is_queued_work(request);
-}
-
 // What is ready does not change between the dump and the submission, but by what the program would have seen too. Of
 // some kinds it takes more than that to tell: restorable_polls.h.
 bool is_steady(std::string_view kind)
@@ -371,6 +364,12 @@ std::string work_obstacle(const images::Ring &ring, const Request &request)
 }
 
 } // namespace
+
+bool has_not_begun(const Request &request)
+{
+	return is_at(request, URING_PLACE_LINK) || is_at(request, URING_PLACE_DEFERRED) || is_to_be_issued(request) ||
+	       is_queued_work(request);
+}
 
 std::string rearm_obstacle(const images::Ring &ring, const Request &request, const images::File *file,
 			   const images::File *input)

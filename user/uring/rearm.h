@@ -24,6 +24,9 @@ namespace bpfckpt::uring {
 // io_timeout_complete()).
 [[nodiscard]] bool is_repeating_timeout(const images::Request &request);
 
+// Nothing of it has been done but the preparation.
+[[nodiscard]] bool has_not_begun(const images::Request &request);
+
 // A work of io-wq: one that a worker executes or that waits for one.
 [[nodiscard]] bool is_work(const images::Request &request);
 // The first.

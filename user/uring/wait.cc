@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include "user/uring/decode.h"
+#include "user/uring/rearm.h"
 
 namespace bpfckpt::uring {
 
@@ -63,14 +64,6 @@ std::string decode_futex_vector(const RequestSource &source, images::Request &re
 	return {};
 }
 
-// Who that is, the kernel looks up when the wait begins (io_uring/waitid.c: io_waitid()).
-static bool has_not_looked_up(const RequestSource &source)
-{
-	uint32_t place = source.record->place;
-	return source.is_to_be_issued() || place == URING_PLACE_LINK || place == URING_PLACE_DEFERRED ||
-	       place == URING_PLACE_WQ_QUEUE || place == URING_PLACE_WQ_HASHED;
-}
-
 std::string decode_waitid(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
 	auto wait = source.command("io_waitid");
@@ -79,7 +72,7 @@ std::string decode_waitid(const RequestSource &source, images::Request &request,
 	// Its number may be another process's by now, or the group that of another time (kernel/exit.c:
 	// kernel_waitid_prepare()): what it waits for is told by what the kernel has made of it.
 	bool by_descriptor = sqe.len == P_PIDFD, own_group = sqe.len == P_PGID && !sqe.fd;
-	bool looked_up = (by_descriptor || own_group) && !has_not_looked_up(source);
+	bool looked_up = (by_descriptor || own_group) && !has_not_begun(request);
 	request.set_length(sqe.len);
 	request.set_fd(sqe.fd);
 	if (looked_up)
