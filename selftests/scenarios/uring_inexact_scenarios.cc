@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "selftests/scenarios/process.h"
 #include "selftests/scenarios/uring_json.h"
 #include "user/util/unique_fd.h"
 
