@@ -331,7 +331,7 @@ Result<> vma_is_valid(const Vma &vma, uint64_t last_end, const Ids &ids, Name ob
 	TRY(is_path(vma.name(), object));
 	TRY(refers_to(ids.files, vma.file(), "file", object));
 	TRY(refers_to(ids.shared_memory, vma.shared_memory(), "shared memory", object));
-	return refers_to(ids.rings, vma.ring(), "ring", object);
+	return ids.all_rings ? refers_to(ids.rings, vma.ring(), "ring", object) : Result<>();
 }
 
 Result<> memory_is_valid(const Memory &memory, const Ids &ids, uint64_t pages_size)

@@ -20,12 +20,14 @@ struct DocumentIds {
 	IdSet rings;
 	IdSet memory;
 	IdSet shared_memory;
+	bool all_rings = true; // otherwise none is known yet
 };
 
-// The same for address spaces that are not in the document: it has all files, and the shared memory that they refer to.
+// The same for address spaces that are not in the document: it has all files, and the shared memory that they refer to,
+// but the rings may come later.
 class MemoryValidator {
 public:
-	explicit MemoryValidator(const Document &document) : document_(document) {}
+	explicit MemoryValidator(const Document &document) : document_(document) { ids_.all_rings = false; }
 	Result<> validate(const Memory &memory, uint64_t pages_size);
 
 private:

@@ -277,6 +277,7 @@ TEST(File, ten_thousand_eventfds)
 TEST(File, locks_are_taken_again)
 {
 	run_scenario("file_lock");
+	run_scenario("file_lock", {.args = {"ring"}});
 }
 
 static struct flock to_the_end_from(off_t start)

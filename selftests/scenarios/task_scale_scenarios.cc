@@ -41,4 +41,9 @@ TEST(TaskScale, a_ring_beside_six_thousand_processes_makes_no_difference)
 	expect_small_dumps("uring_scale", {"family"}, "processes", 6000);
 }
 
+TEST(TaskScale, six_thousand_processes_that_use_a_ring_are_dumped_in_a_hundred_megabytes)
+{
+	expect_small_dumps("uring_scale", {"users"}, "processes", 6000);
+}
+
 } // namespace bpfckpt::selftests

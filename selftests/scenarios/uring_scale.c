@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -23,6 +24,7 @@
 #define CHILDREN 5999
 
 static void (*round_of)(void);
+static atomic_int *users; /* children that have used a ring */
 
 /* --- completions that did not fit ------------------------------------------------------------------------------- */
 
@@ -240,10 +242,8 @@ static void let_first_read(void)
 	let_read(&readers[0]);
 }
 
-/* The children have shared memory, of which it matters to a ring who maps it, but not this ring. */
-static void set_up_family(void)
+static void make_children(void (*begin_of)(void))
 {
-	SCENARIO_REQUIRE(mmap(NULL, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED, "%m");
 	for (int i = 0; i < CHILDREN; i++) {
 		pid_t child = fork();
 
@@ -252,10 +252,47 @@ static void set_up_family(void)
 		SCENARIO_REQUIRE(child >= 0, "fork %d: %m", i);
 		if (!child) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			if (begin_of)
+				begin_of();
 			for (;;)
 				pause();
 		}
+		SCENARIO_REQUIRE(!begin_of || SCENARIO_EVENTUALLY(atomic_load(users) == i + 1, 30), "child %d", i);
 	}
+}
+
+/* The children have shared memory, of which it matters to a ring who maps it, but not this ring. */
+static void set_up_family(void)
+{
+	SCENARIO_REQUIRE(mmap(NULL, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED, "%m");
+	make_children(NULL);
+	SCENARIO_REQUIRE(!io_uring_queue_init(32, &readers[0].ring, 0), "%m");
+	open_pipes(&readers[0]);
+	round_of = let_first_read;
+}
+
+/* --- a large family that shares a ring ---------------------------------------------------------------------------- */
+
+static void use_shared(void)
+{
+	struct io_uring *shared = &readers[1].ring;
+	struct io_uring_sqe *sqe;
+
+	shared->sq.sqe_head = shared->sq.sqe_tail = *shared->sq.ktail; /* as the one before has left it */
+	sqe = ring_sqe(shared);
+	io_uring_prep_nop(sqe);
+	sqe->user_data = (unsigned)atomic_load(users);
+	ring_submit(shared, 1);
+	SCENARIO_REQUIRE(!ring_expect(shared, (unsigned)atomic_load(users), "nop of a child"), "result");
+	atomic_fetch_add(users, 1);
+}
+
+static void set_up_users(void)
+{
+	users = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	SCENARIO_REQUIRE(users != MAP_FAILED, "%m");
+	SCENARIO_REQUIRE(!io_uring_queue_init(8, &readers[1].ring, 0), "%m");
+	make_children(use_shared);
 	SCENARIO_REQUIRE(!io_uring_queue_init(32, &readers[0].ring, 0), "%m");
 	open_pipes(&readers[0]);
 	round_of = let_first_read;
@@ -271,7 +308,7 @@ int main(int argc, char **argv)
 {
 	static const struct scenario_state states[] = {
 		{"overflow", set_up_overflow}, {"chain", set_up_chain},   {"threads", set_up_threads},
-		{"sharing", set_up_sharing},   {"family", set_up_family},
+		{"sharing", set_up_sharing},   {"family", set_up_family}, {"users", set_up_users},
 	};
 
 	return scenario_state_main(argc, argv, states, sizeof(states) / sizeof(*states), check);

@@ -88,11 +88,13 @@ struct Context {
 	// at once; what is left of it is its id in the document, and where its vDSO is. Absent: all stay.
 	std::function<Result<>(const images::Memory &)> take_memory;
 	std::vector<VdsoPlace> vdsos; // of those that were taken
-	// Memory.id of those that stay all the same, because rings are about them in more than one way, all of which is
-	// found out later. The others leave what shared memory they map, too. Absent: there are no rings.
+	// Memory.id of those of which more stays: rings are about them in more than one way, which is found out later.
+	// The others leave what shared memory they map. Absent: there are no rings.
 	std::optional<std::unordered_set<uint32_t>> ring_memory;
+	// What rings have to do with the mappings of an address space, before it is taken.
+	std::function<void(images::Memory &)> add_rings;
 	// The document has of processes and threads only what concerns others: their rest is made from the records when
-	// they are written (whole_process.h). Those that use rings are whole.
+	// they are written (whole_process.h). The threads of those that use rings are whole.
 	bool lean = false;
 	std::unordered_set<uint32_t> ring_users; // Process.pid
 	bool live = false; // the target was not stopped: small contradictions are races, not losses

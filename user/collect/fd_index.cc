@@ -63,6 +63,20 @@ std::span<const fd_record *const> FdIndex::table_of(uint32_t pid) const
 	return table ? std::span(slots_).subspan(table->first, table->size) : std::span<const fd_record *const>();
 }
 
+uint64_t FdIndex::file_at(uint32_t pid, uint32_t fd) const
+{
+	auto table = table_of(pid);
+	auto slot = std::ranges::lower_bound(table, fd, {}, &fd_record::fd);
+	return slot == table.end() || (*slot)->fd != fd ? 0 : (*slot)->file;
+}
+
+std::optional<uint32_t> FdIndex::descriptor_of(uint32_t pid, uint64_t file) const
+{
+	auto table = table_of(pid);
+	auto slot = std::ranges::find(table, file, &fd_record::file);
+	return slot == table.end() ? std::nullopt : std::optional((*slot)->fd);
+}
+
 std::span<const Fd> FdIndex::holders_of(uint64_t file) const
 {
 	auto it = holders_.find(file);
@@ -77,11 +91,8 @@ uint32_t FdIndex::slots_of(uint64_t file) const
 
 bool FdIndex::names(uint64_t epoll, uint32_t fd, uint64_t file) const
 {
-	return std::ranges::any_of(holders_of(epoll), [&](const Fd &holder) {
-		auto table = table_of(holder.pid);
-		auto slot = std::ranges::lower_bound(table, fd, {}, &fd_record::fd);
-		return slot != table.end() && (*slot)->fd == fd && (*slot)->file == file;
-	});
+	return std::ranges::any_of(holders_of(epoll),
+				   [&](const Fd &holder) { return file_at(holder.pid, fd) == file; });
 }
 
 uint32_t FdIndex::owner_of(uint64_t files_struct) const

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -28,6 +29,10 @@ public:
 
 	// Of the process's own table, by fd: a thread that has unshared its files is not the process.
 	[[nodiscard]] std::span<const fd_record *const> table_of(uint32_t pid) const;
+	// The struct file that a descriptor of that table names; 0: none.
+	[[nodiscard]] uint64_t file_at(uint32_t pid, uint32_t fd) const;
+	// The lowest descriptor of that table that names a struct file.
+	[[nodiscard]] std::optional<uint32_t> descriptor_of(uint32_t pid, uint64_t file) const;
 	// Empty: no fd names it.
 	[[nodiscard]] std::span<const Fd> holders_of(uint64_t file) const;
 	// How many slots of different tables name it.

@@ -139,16 +139,30 @@ void collect_fds(const FdIndex &fds, const Context &ctx, images::Process &proces
 		add_fd(*fd, ctx, process);
 }
 
-// Of those that are not whole what matters is who is the first to have a file. But for a ring it is everybody.
-static void collect_fds(const FdIndex &fds, bool rings, Context &ctx)
+// Of whose files everybody who has one is asked for: rings (user/uring/holders.h), signalfds that requests poll, and
+// what POSIX locks were taken through, which is not always by who has it first.
+static std::unordered_set<uint64_t> files_of_everybody(const iterators::FileRecords &records)
+{
+	std::unordered_set<uint64_t> files;
+	for (const file_record &record : records.files)
+		if (auto kind = iterators::kind_of(record);
+		    kind == FileKind::FILE_KIND_IO_URING || kind == FileKind::FILE_KIND_SIGNALFD)
+			files.insert(record.file);
+	for (const lock_record &lock : records.locks)
+		if (lock.kind == LOCK_POSIX)
+			files.insert(lock.file);
+	return files;
+}
+
+// Of other files it matters who is the first to have them.
+static void collect_fds(const FdIndex &fds, const iterators::FileRecords &records, Context &ctx)
 {
 	IdSet seen(ctx.ids.files.all().size());
-	for (images::Process &process : *ctx.document->mutable_processes()) {
-		bool all = rings || !is_lean(process, ctx);
+	const std::unordered_set<uint64_t> kept = files_of_everybody(records);
+	for (images::Process &process : *ctx.document->mutable_processes())
 		for (const fd_record *fd : fds.table_of(process.pid()))
-			if (seen.insert(ctx.ids.files.find(fd->file)) || all)
+			if (seen.insert(ctx.ids.files.find(fd->file)) || !ctx.lean || kept.contains(fd->file))
 				add_fd(*fd, ctx, process);
-	}
 }
 
 // Where a path leads nowhere or elsewhere, by the walk itself.
@@ -200,10 +214,7 @@ void collect_files(const iterators::FileRecords &records, const Unlinked &unlink
 				   "its locks or watches changed all the while they were read", "try again");
 	}
 	collect_locks(records, fds, ctx, by_id);
-	bool rings = std::ranges::any_of(records.files, [](const file_record &record) {
-		return iterators::kind_of(record) == FileKind::FILE_KIND_IO_URING;
-	});
-	collect_fds(fds, rings, ctx);
+	collect_fds(fds, records, ctx);
 }
 
 } // namespace bpfckpt::collect

@@ -170,29 +170,50 @@ std::string Collector::process_name(uint32_t pid) const
 	return fmt::format("pid {} ({})", pid, *it->second);
 }
 
-// How many attach a segment is only known when all are there; of rings, see Context.ring_memory.
-static bool is_whole_later(const images::Memory &memory, const Context &ctx)
+// How many attach a segment is only known when all are there.
+static bool is_whole_later(const images::Memory &memory)
 {
-	return (ctx.ring_memory && ctx.ring_memory->contains(memory.id())) ||
-	       std::ranges::any_of(memory.vmas(), [](const Vma &vma) {
-		       return vma.kind() == Vma::SYSV_SHM || vma.kind() == Vma::RING;
-	       });
+	return std::ranges::any_of(memory.vmas(), [](const Vma &vma) { return vma.kind() == Vma::SYSV_SHM; });
+}
+
+// Whether rings can have to do with it: they want memory that can be written to, and cannot have what will never be.
+static bool may_be_of_rings(const Vma &vma)
+{
+	return vma.prot() & PROT_WRITE || vma.shared() || vma.kind() == Vma::RING || vma.shared_memory() ||
+	       std::ranges::find(vma.advice(), "sl") != vma.advice().end();
+}
+
+// What is asked of it when the rings are known (user/uring/holders.h, restorable.h).
+static void keep_for_rings(const Vma &whole, images::Memory &memory)
+{
+	Vma &vma = *memory.add_vmas();
+	vma.set_start(whole.start());
+	vma.set_end(whole.end());
+	vma.set_prot(whole.prot());
+	vma.set_kind(whole.kind());
+	vma.set_offset(whole.offset());
+	vma.set_shared(whole.shared());
+	vma.set_may_write(whole.may_write());
+	vma.set_shared_memory(whole.shared_memory());
+	vma.set_ring(whole.ring());
+	for (const std::string &advice : whole.advice())
+		if (advice == "sl")
+			vma.add_advice(advice);
 }
 
 static void reduce(images::Memory &memory, Context &ctx)
 {
 	images::Memory rest;
 	rest.set_id(memory.id());
+	bool has_ring = std::ranges::any_of(memory.vmas(), [](const Vma &vma) { return vma.kind() == Vma::RING; });
+	bool all = has_ring || (ctx.ring_memory && ctx.ring_memory->contains(memory.id()));
+	if (all)
+		*rest.mutable_pids() = memory.pids();
 	for (const Vma &vma : memory.vmas()) {
 		if (vma.kind() == Vma::VDSO)
 			ctx.vdsos.push_back({memory.id(), vma.start(), vma.end()});
-		if (!ctx.ring_memory || !vma.shared_memory())
-			continue;
-		Vma &shared = *rest.add_vmas();
-		shared.set_start(vma.start());
-		shared.set_end(vma.end());
-		shared.set_kind(vma.kind());
-		shared.set_shared_memory(vma.shared_memory());
+		if ((all && may_be_of_rings(vma)) || (ctx.ring_memory && vma.shared_memory()))
+			keep_for_rings(vma, rest);
 	}
 	memory = std::move(rest);
 }
@@ -216,7 +237,9 @@ Result<> Collector::add_space(const AddressSpace &space)
 	totals.set_locked_bytes(mm.locked_vm * kPageSize);
 	if (pages_)
 		add_pages(mm, memory);
-	if (ctx_.take_memory && !is_whole_later(memory, ctx_)) {
+	if (ctx_.add_rings)
+		ctx_.add_rings(memory);
+	if (ctx_.take_memory && !is_whole_later(memory)) {
 		TRY(ctx_.take_memory(memory));
 		reduce(memory, ctx_);
 		if (pages_)

@@ -9,7 +9,6 @@
 namespace bpfckpt::collect {
 
 // After the files: ctx.ids.files is looked up, and a path is taken from Document.files. `pages` is null for inspect.
-// Vma.ring is left to the caller: Ring.id of the ring file Vma.file.
 // Errors: those of ctx.take_memory.
 Result<> collect_memory(const iterators::VmaRecords &vmas, const memory::PageDump *pages, Context &ctx);
 

@@ -255,30 +255,32 @@ static void add_mapping(const images::Memory &memory, const images::Vma &vma, im
 	mapping->set_offset(vma.offset());
 }
 
-// What names a ring by its file gets the ring's id, too; the ring, where it is mapped.
-void Snapshot::link_rings(Context &context) const
+// Ring.id by File.id.
+std::unordered_map<uint32_t, uint32_t> Snapshot::rings_by_file(const Context &context) const
 {
-	std::unordered_map<uint32_t, uint32_t> ring_of_file;
+	std::unordered_map<uint32_t, uint32_t> rings;
 	for (const file_record &file : files_->files())
 		if (iterators::kind_of(file) == iterators::FileKind::FILE_KIND_IO_URING)
-			ring_of_file[context.ids.files.find(file.file)] = context.ids.rings.find(file.private_data);
+			rings[context.ids.files.find(file.file)] = context.ids.rings.find(file.private_data);
+	return rings;
+}
+
+// What names a ring by its file gets the ring's id, too; the ring, where it is mapped.
+void Snapshot::link_rings(const std::unordered_map<uint32_t, uint32_t> &ring_of_file, Context &context)
+{
 	images::Document &document = *context.document;
 	for (images::Process &process : *document.mutable_processes())
 		for (images::Thread &thread : *process.mutable_threads())
-			for (images::RegisteredRing &ring : *thread.mutable_registered_rings())
-				ring.set_ring(ring_of_file[ring.file()]);
+			for (images::RegisteredRing &registered : *thread.mutable_registered_rings())
+				if (auto ring = ring_of_file.find(registered.file()); ring != ring_of_file.end())
+					registered.set_ring(ring->second);
 	std::unordered_map<uint32_t, images::Ring *> rings;
 	for (images::Ring &ring : *document.mutable_rings())
 		rings[ring.id()] = &ring;
-	for (images::Memory &memory : *document.mutable_memory()) {
-		for (images::Vma &vma : *memory.mutable_vmas()) {
-			if (vma.kind() != images::Vma::RING)
-				continue;
-			vma.set_ring(ring_of_file[vma.file()]);
+	for (const images::Memory &memory : document.memory())
+		for (const images::Vma &vma : memory.vmas())
 			if (auto ring = rings.find(vma.ring()); ring != rings.end())
 				add_mapping(memory, vma, *ring->second);
-		}
-	}
 }
 
 // Of those who use rings, and of those who hold one without having used it; what rings have taken from whom.
@@ -309,6 +311,13 @@ std::unordered_set<uint32_t> Snapshot::ring_memory(const Context &context) const
 	return spaces;
 }
 
+// After the build: who waits in a tree that goes on after all may have its argument in the memory of a ring
+// (snapshot_waits.cc).
+bool Snapshot::are_vmas_asked_for() const
+{
+	return std::ranges::any_of(rings_->records().rings, &uring_ring_record::param_region_npages);
+}
+
 Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 {
 	context.time = time_;
@@ -325,29 +334,35 @@ Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 	socket_options_.add_to(context);
 	collect_deleted_cwds(paths_, context);
 	names_.add_to(context);
+	const std::unordered_map<uint32_t, uint32_t> ring_of_file = rings_by_file(context);
+	ring_checks_.loose_offset = pages ? pages->loose_offset() : 0;
 	if (layout_)
 		context.ring_memory = ring_memory(context);
+	context.add_rings = [&](images::Memory &memory) {
+		add_stale_mappings(memory, context);
+		for (images::Vma &vma : *memory.mutable_vmas())
+			if (auto ring = ring_of_file.find(vma.file());
+			    vma.kind() == images::Vma::RING && ring != ring_of_file.end())
+				vma.set_ring(ring->second);
+	};
 	TRY(collect_memory(vmas_->records(), pages, context));
-	if (context.take_memory) {
-		// Of thousands of processes the records are much, and nobody asks for them any more, but who looks for
-		// the arguments of waits in the memory of a ring (snapshot_waits.cc).
-		if (!layout_)
+	context.add_rings = nullptr;
+	if (context.take_memory) { // of thousands of processes the records are much
+		if (!are_vmas_asked_for())
 			vmas_.reset();
 		timers_.reset();
 	}
 	segments_.add_to(context);
 	if (!pages)
 		collect_resident_bytes(context);
-	ring_checks_.loose_offset = pages ? pages->loose_offset() : 0;
-	add_stale_mappings(context);
 	if (layout_) {
 		ring_checks_.is_disk = [this](const uring_request_record &request) {
 			return is_disk(file_of(request, *rings_, *files_, *tasks_));
 		};
 		ring_checks_.functions = queued_functions(rings_->records().requests);
-		collect_rings(rings_->records(), *layout_, files_->files(), ring_checks_, context);
+		collect_rings(rings_->records(), *layout_, files_->records(), ring_checks_, context);
 	}
-	link_rings(context);
+	link_rings(ring_of_file, context);
 	check_opens(*context.document);
 	return {};
 }

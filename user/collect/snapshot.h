@@ -123,10 +123,12 @@ private:
 	[[nodiscard]] std::vector<uint64_t> ring_addresses() const;
 	[[nodiscard]] std::vector<uint64_t> files_of_tasks() const;
 	void find_stale_mappings();
-	void add_stale_mappings(Context &context) const;
+	void add_stale_mappings(images::Memory &memory, Context &context) const;
 	void add_stale_mapping(const uring::StaleMapping &mapping, images::Vma &vma, Context &context) const;
 	[[nodiscard]] std::unordered_set<uint32_t> ring_memory(const Context &context) const;
-	void link_rings(Context &context) const;
+	[[nodiscard]] std::unordered_map<uint32_t, uint32_t> rings_by_file(const Context &context) const;
+	static void link_rings(const std::unordered_map<uint32_t, uint32_t> &ring_of_file, Context &context);
+	[[nodiscard]] bool are_vmas_asked_for() const;
 
 	std::optional<iterators::TaskReader> tasks_;
 	std::optional<iterators::TimerReader> timers_;

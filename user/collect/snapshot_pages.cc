@@ -112,17 +112,14 @@ void Snapshot::find_stale_mappings()
 
 // What a ring has left behind is shared anonymous memory to those who have it mapped. The mapping holds the ring's
 // struct file all the same, which policy/leak.cc counts.
-void Snapshot::add_stale_mappings(Context &context) const
+void Snapshot::add_stale_mappings(images::Memory &memory, Context &context) const
 {
 	for (const uring::StaleMapping &mapping : stale_mappings_) {
-		uint32_t memory_id = context.ids.address_spaces.find(mapping.mm);
-		for (images::Memory &memory : *context.document->mutable_memory()) {
-			if (memory.id() != memory_id)
-				continue;
-			auto vma = std::ranges::find(*memory.mutable_vmas(), mapping.start, &images::Vma::start);
-			if (vma != memory.mutable_vmas()->end())
-				add_stale_mapping(mapping, *vma, context);
-		}
+		if (context.ids.address_spaces.find(mapping.mm) != memory.id())
+			continue;
+		auto vma = std::ranges::find(*memory.mutable_vmas(), mapping.start, &images::Vma::start);
+		if (vma != memory.mutable_vmas()->end())
+			add_stale_mapping(mapping, *vma, context);
 	}
 }
 

@@ -367,16 +367,16 @@ void collect_tasks(const iterators::TaskRecords &records, std::span<const Proces
 	}
 	for (const process_record *process : processes) {
 		images::Process whole;
-		bool lean = context.lean && !note_ring_user(*process, index, context);
-		images::Process *message = lean ? &whole : context.document->add_processes();
-		collect_process(*process, index, context, message);
-		collect_threads(*process, index, context, message);
+		collect_process(*process, index, context, &whole);
+		collect_threads(*process, index, context, &whole);
 		if (const ProcessPaths *found = paths_of(paths, process->pid)) {
-			collect_paths(*found, message);
-			check_paths(*found, *message, context);
+			collect_paths(*found, &whole);
+			check_paths(*found, whole, context);
 		}
-		if (lean)
-			keep_lean(whole, *context.document);
+		if (note_ring_user(*process, index, context); context.lean)
+			keep_lean(std::move(whole), context);
+		else
+			*context.document->add_processes() = std::move(whole);
 		check_cgroup(*index.threads.at(processes.front()->pid).front(), *index.threads.at(process->pid).front(),
 			     index, context);
 		find_unsupported(*process, index, context);
@@ -388,7 +388,7 @@ void collect_cgroups(Context &context)
 	for (images::Process &process : *context.document->mutable_processes()) {
 		std::string cgroup = read_file(fmt::format("/proc/{}/cgroup", process.pid())).value_or("");
 		// Most are in the same one.
-		if (!is_lean(process, context) || cgroup != context.document->processes(0).cgroup())
+		if (!context.lean || cgroup != context.document->processes(0).cgroup())
 			process.set_cgroup(std::move(cgroup));
 	}
 }

@@ -236,9 +236,10 @@ std::unordered_map<uint64_t, std::string> queued_functions(std::span<const uring
 }
 
 void collect_rings(const iterators::UringRecords &records, const iterators::KernelLayout &layout,
-		   std::span<const file_record> files, const RingChecks &checks, Context &context)
+		   const iterators::FileRecords &files, const RingChecks &checks, Context &context)
 {
-	UringIndex index(records, layout, files, checks);
+	FdIndex fds(files.fds, *context.document);
+	UringIndex index(records, layout, files.files, fds, checks);
 	IdTable sq_threads, clones;
 	for (const uring_ring_record &record : records.rings) {
 		images::Ring &ring = *context.document->add_rings();

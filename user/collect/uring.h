@@ -7,7 +7,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "iterators/file_record.h"
+#include "iterators/file_reader.h"
 #include "iterators/kernel_layout.h"
 #include "iterators/uring_reader.h"
 #include "user/collect/context.h"
@@ -37,6 +37,6 @@ std::unordered_map<uint64_t, std::string> queued_functions(std::span<const uring
 // described: they tell the struct file of each ring and of its eventfd. State that a dump cannot carry over becomes a
 // finding.
 void collect_rings(const iterators::UringRecords &records, const iterators::KernelLayout &layout,
-		   std::span<const file_record> files, const RingChecks &checks, Context &context);
+		   const iterators::FileRecords &files, const RingChecks &checks, Context &context);
 
 } // namespace bpfckpt::collect

@@ -15,8 +15,12 @@ void add_all(RecordsBy<Record> &by, std::span<const Record> records, __u64 Recor
 } // namespace
 
 UringIndex::UringIndex(const iterators::UringRecords &records_in, const iterators::KernelLayout &layout_in,
-		       std::span<const file_record> file_records, const RingChecks &checks_in)
-	: records(records_in), layout(layout_in), checks(checks_in), workers(records, layout, checks.is_disk)
+		       std::span<const file_record> file_records, const FdIndex &fds_in, const RingChecks &checks_in)
+	: records(records_in),
+	  layout(layout_in),
+	  checks(checks_in),
+	  fds(fds_in),
+	  workers(records, layout, checks.is_disk)
 {
 	add_all(counts, records.counts, &uring_count_record::ring);
 	add_all(attachments, records.attachments, &uring_attachment_record::ring);

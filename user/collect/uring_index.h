@@ -12,6 +12,7 @@
 #include "iterators/kernel_layout.h"
 #include "iterators/uring_reader.h"
 #include "user/collect/context.h"
+#include "user/collect/fd_index.h"
 #include "user/collect/uring.h"
 #include "user/uring/workers.h"
 
@@ -24,6 +25,7 @@ struct UringIndex {
 	const iterators::UringRecords &records;
 	const iterators::KernelLayout &layout;
 	const RingChecks &checks;
+	const FdIndex &fds;
 
 	// By struct io_ring_ctx.
 	RecordsBy<uring_count_record> counts;
@@ -57,7 +59,7 @@ struct UringIndex {
 	uring::Workers workers;
 
 	UringIndex(const iterators::UringRecords &records, const iterators::KernelLayout &layout,
-		   std::span<const file_record> files, const RingChecks &checks);
+		   std::span<const file_record> files, const FdIndex &fds, const RingChecks &checks);
 
 	template <class Record>
 	static std::span<const Record *const> of(const RecordsBy<Record> &records, uint64_t object)

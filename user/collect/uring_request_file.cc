@@ -3,8 +3,6 @@
 
 #include <algorithm>
 
-#include "images/descriptors.h"
-
 namespace bpfckpt::collect {
 
 const images::Process *process_of(const images::Document &document, uint32_t tid)
@@ -13,18 +11,6 @@ const images::Process *process_of(const images::Document &document, uint32_t tid
 		if (std::ranges::find(process.threads(), tid, &images::Thread::tid) != process.threads().end())
 			return &process;
 	return nullptr;
-}
-
-uint32_t file_of_descriptor(const images::Document &document, uint32_t tid, int32_t fd)
-{
-	const images::Process *process = process_of(document, tid);
-	return process ? images::file_of(*process, static_cast<uint32_t>(fd)) : 0;
-}
-
-std::optional<uint32_t> descriptor_of(const images::Document &document, uint32_t tid, uint32_t file)
-{
-	const images::Process *process = process_of(document, tid);
-	return process ? images::descriptor_of(*process, file) : std::nullopt;
 }
 
 bool is_punted(const uring_request_record &record)

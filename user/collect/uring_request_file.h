@@ -2,8 +2,6 @@
 // Which file a request is about, and when the kernel looks that up (io_uring/io_uring.c: io_assign_file()).
 #pragma once
 
-#include <optional>
-
 #include "images/document.pb.h"
 #include "iterators/uring_record.h"
 
@@ -16,9 +14,5 @@ namespace bpfckpt::collect {
 [[nodiscard]] bool has_begun(const uring_request_record &record);
 // The process of the tree that a thread belongs to; nullptr: none.
 [[nodiscard]] const images::Process *process_of(const images::Document &document, uint32_t tid);
-// File.id of what a descriptor of a thread names; 0: nothing.
-[[nodiscard]] uint32_t file_of_descriptor(const images::Document &document, uint32_t tid, int32_t fd);
-// A descriptor of the thread's process that names a file; nothing: none does.
-[[nodiscard]] std::optional<uint32_t> descriptor_of(const images::Document &document, uint32_t tid, uint32_t file);
 
 } // namespace bpfckpt::collect

@@ -167,6 +167,7 @@ public:
 private:
 	void add(const uring::Sighting &sighting, images::Request &request);
 	std::vector<images::IoVec> fixed_iovecs(const uring::RequestSource &source, const Attached &attached);
+	[[nodiscard]] uint32_t pid_of(const images::Request &request) const;
 	[[nodiscard]] std::string name_input(const uring::RequestSource &source, images::Request &request) const;
 	[[nodiscard]] std::string name_file(const uring_request_record &record, uring::RequestSource &source,
 					    images::Request &request) const;
@@ -186,6 +187,13 @@ private:
 		buffers_; // by struct io_rsrc_node, of vectors that are issued
 };
 
+// 0: its thread is none of the tree.
+uint32_t Collector::pid_of(const images::Request &request) const
+{
+	const images::Process *process = process_of(*context_.document, request.tid());
+	return process ? process->pid() : 0;
+}
+
 // The input of a splice or tee: the kernel looks it up when a worker begins, and keeps the file on that worker's stack.
 // What is told here is what the descriptor names now; check_inputs() holds it against the references. Of a fixed slot
 // the request has the node, since v6.13. Returns why there is none.
@@ -201,7 +209,8 @@ std::string Collector::name_input(const uring::RequestSource &source, images::Re
 			    (!begun || slot->node == splice.get("rsrc_node")))
 				request.set_in_flight_file2(context_.ids.files.find(slot->file));
 	} else {
-		request.set_in_flight_file2(file_of_descriptor(*context_.document, request.tid(), request.fd()));
+		request.set_in_flight_file2(context_.ids.files.find(
+			index_.fds.file_at(pid_of(request), static_cast<uint32_t>(request.fd()))));
 	}
 	return request.in_flight_file2() ? "" : fmt::format("its input, descriptor {}, is closed", request.fd());
 }
@@ -217,7 +226,7 @@ std::string Collector::name_file(const uring_request_record &record, uring::Requ
 		if (fixed)
 			request.set_fixed_slot(record.cqe_flags);
 		else if (uring::uses_file(record.opcode) && !request.exited() && // those never look
-			 !file_of_descriptor(*context_.document, request.tid(), source.descriptor))
+			 !index_.fds.file_at(pid_of(request), record.cqe_flags))
 			return fmt::format("its file, descriptor {}, is closed", source.descriptor);
 		if (!fixed && uring::uses_file(record.opcode))
 			request.set_fd(source.descriptor);
@@ -232,7 +241,7 @@ std::string Collector::name_file(const uring_request_record &record, uring::Requ
 		return "the fixed slot that it was submitted with has been replaced";
 	// A worker looks it up, and when it does so is not known to who submits it.
 	if (is_punted(record) && record.file && !fixed) {
-		auto number = descriptor_of(*context_.document, request.tid(), request.file());
+		auto number = index_.fds.descriptor_of(pid_of(request), record.file);
 		if (!number)
 			return "no descriptor of its file is left";
 		source.descriptor = static_cast<int>(*number);

@@ -2,7 +2,6 @@
 #include "user/collect/uring_works.h"
 
 #include <algorithm>
-#include <set>
 
 #include <fcntl.h>
 #include <linux/io_uring.h>
@@ -25,15 +24,10 @@ bool holds_input(const images::Request &request)
 	return request.in_flight_file2() && request.where() == "io-wq worker" && !(request.op_flags() & kFixedInput);
 }
 
-// That a struct file has for certain: from descriptors, slots, requests.
-References known_references(const images::Document &document)
+// That a struct file has for certain besides descriptors: from slots and requests.
+References references_of_rings(const images::Document &document)
 {
 	References references;
-	std::set<uint32_t> tables;
-	for (const images::Process &process : document.processes())
-		if (tables.insert(process.fd_table()).second)
-			for (const images::FdEntry &entry : process.files())
-				references[entry.file()]++;
 	for (const images::Ring &ring : document.rings()) {
 		for (const images::FixedFile &file : ring.fixed_files())
 			references[file.file()]++;
@@ -55,10 +49,12 @@ void check_inputs(const UringIndex &index, const Context &context)
 	images::Document &document = *context.document;
 	if (std::ranges::none_of(document.rings(), has_inputs))
 		return;
-	References known = known_references(document);
-	std::unordered_map<uint32_t, uint64_t> counted;
-	for (const auto &[address, file] : index.files)
-		counted[context.ids.files.find(address)] = file->count;
+	References known = references_of_rings(document), counted;
+	for (const auto &[address, file] : index.files) {
+		uint32_t id = context.ids.files.find(address);
+		counted[id] = file->count;
+		known[id] += index.fds.slots_of(address);
+	}
 	for (images::Ring &ring : *document.mutable_rings())
 		for (images::Request &request : *ring.mutable_in_flight())
 			if (holds_input(request) &&

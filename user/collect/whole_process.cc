@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include <sys/resource.h>
+
 #include "user/collect/file.h"
 
 namespace bpfckpt::collect {
@@ -12,12 +14,10 @@ bool is_lean(const images::Process &process, const Context &context)
 	return context.lean && !context.ring_users.contains(process.pid());
 }
 
-bool note_ring_user(const process_record &process, const TaskIndex &index, Context &context)
+void note_ring_user(const process_record &process, const TaskIndex &index, Context &context)
 {
-	bool uses = std::ranges::any_of(index.threads.at(process.pid), &task_record::io_uring);
-	if (uses)
+	if (std::ranges::any_of(index.threads.at(process.pid), &task_record::io_uring))
 		context.ring_users.insert(process.pid);
-	return uses;
 }
 
 // Of others it matters what they may do (policy/opener.h).
@@ -45,8 +45,19 @@ static bool goes_without_saying(const images::Process &whole)
 	       whole.threads(0).role() == images::Thread::USER && may_do_anything(whole.threads(0).credentials());
 }
 
-void keep_lean(const images::Process &whole, images::Document &document)
+// What a ring asks of the process (user/uring/worker_limits.h, restorable_polls.h).
+static void keep_for_rings(images::Process &whole, images::Process &lean)
 {
+	lean.mutable_threads()->Swap(whole.mutable_threads());
+	lean.mutable_pending_signals()->Swap(whole.mutable_pending_signals());
+	for (const images::ResourceLimit &limit : whole.limits())
+		if (limit.resource() == RLIMIT_NPROC)
+			*lean.add_limits() = limit;
+}
+
+void keep_lean(images::Process whole, Context &context)
+{
+	images::Document &document = *context.document;
 	images::Process &lean = *document.add_processes();
 	lean.set_pid(whole.pid());
 	lean.set_comm(whole.comm());
@@ -61,13 +72,15 @@ void keep_lean(const images::Process &whole, images::Document &document)
 	lean.set_address_space(whole.address_space());
 	lean.set_sighand(whole.sighand());
 	lean.set_exe_file(whole.exe_file());
-	if (!goes_without_saying(whole)) {
+	if (!is_lean(whole, context)) {
+		keep_for_rings(whole, lean);
+	} else if (!goes_without_saying(whole)) {
 		lean.mutable_threads()->Reserve(whole.threads_size());
 		for (const images::Thread &thread : whole.threads())
 			keep_lean(thread, *lean.add_threads());
 	}
 	if (document.processes_size() == 1) // bpfckpt's own, if it has those
-		*lean.mutable_namespaces() = whole.namespaces();
+		lean.mutable_namespaces()->Swap(whole.mutable_namespaces());
 }
 
 template <class Entry>
@@ -103,7 +116,7 @@ WholeProcesses::WholeProcesses(const iterators::TaskRecords &records, std::span<
 void WholeProcesses::complete(images::Process &process) const
 {
 	const process_record *record = find(processes_, process.pid());
-	if (!record || !is_lean(process, context_))
+	if (!record || !context_.lean)
 		return;
 	images::Process whole;
 	collect_process(*record, index_, context_, &whole);

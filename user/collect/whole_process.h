@@ -22,13 +22,13 @@ namespace bpfckpt::collect {
 inline constexpr uint64_t kOpenersPrivileges =
 	1ULL << CAP_SYS_ADMIN | 1ULL << CAP_SYS_PTRACE | 1ULL << CAP_NET_ADMIN | 1ULL << CAP_SYSLOG;
 
-// Whether only a part of it is in the document.
+// Whether only a part of its threads is in the document.
 [[nodiscard]] bool is_lean(const images::Process &process, const Context &context);
 
-// Context.ring_users gets it if it is one, and it is true then.
-bool note_ring_user(const process_record &process, const TaskIndex &index, Context &context);
+// Context.ring_users gets it if it is one.
+void note_ring_user(const process_record &process, const TaskIndex &index, Context &context);
 // Adds what others need of it.
-void keep_lean(const images::Process &whole, images::Document &document);
+void keep_lean(images::Process whole, Context &context);
 
 class WholeProcesses {
 public:

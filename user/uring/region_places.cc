@@ -51,6 +51,9 @@ uint64_t address_in(const iterators::AddressSpace &space, const Region &region, 
 
 } // namespace
 
+// Each has a window of 32 KiB; rings in a row are mostly of a few processes.
+constexpr size_t kMostMaps = 64;
+
 RegionPlaces place_regions(const iterators::UringRecords &records, const iterators::PageFrames &frames,
 			   std::span<const iterators::AddressSpace> spaces, const MemoryOf &memory_of)
 {
@@ -70,6 +73,8 @@ RegionPlaces place_regions(const iterators::UringRecords &records, const iterato
 		std::ranges::stable_partition(
 			order, [mm = preferred[region.ring]](const auto *space) { return space->mm->mm == mm; });
 		for (const iterators::AddressSpace *space : order) {
+			if (maps.size() >= kMostMaps)
+				maps.clear();
 			PageMapWindow &map =
 				maps.try_emplace(space->mm->mm, static_cast<unsigned>(space->tid)).first->second;
 			if (uint64_t address = address_in(*space, region, frames, map)) {
