@@ -181,8 +181,7 @@ static long overflow_step(__u32 step, void *unused)
 	record->res = BPF_CORE_READ(entry, cqe.res);
 	record->flags = BPF_CORE_READ(entry, cqe.flags);
 	bpf_probe_read_kernel(record->extra, sizeof(record->extra),
-			      (void *)entry + bpf_core_field_offset(entry->cqe) +
-				      bpf_core_field_offset(entry->cqe.big_cqe));
+			      (void *)entry + bpf_core_field_offset(entry->cqe.big_cqe));
 	return 0;
 }
 
