@@ -126,6 +126,14 @@ TEST(UringRestore, completions_that_a_ring_without_sq_array_owes)
 	}
 }
 
+TEST(UringRestore, completions_of_32_bytes_that_did_not_fit)
+{
+	for (const char *kind : {"cqe32", "sqpoll", "deferred", "bare", "mixed", "mixed_bare"}) {
+		SCOPED_TRACE(kind);
+		run_scenario("uring_wide", {.args = {kind}});
+	}
+}
+
 TEST(UringRestore, requests_that_lie_with_their_thread)
 {
 	for (const char *which : {"cancelled", "timeout", "fsync", "poll", "futexes"}) {

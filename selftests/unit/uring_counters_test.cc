@@ -3,6 +3,9 @@
 #include "user/uring/counters.h"
 
 #include <gtest/gtest.h>
+#include <linux/io_uring.h>
+
+#include "user/util/uring_abi.h"
 
 namespace bpfckpt::uring {
 
@@ -20,7 +23,7 @@ static images::Ring ring_at(uint32_t sq_head, uint32_t cq_tail, bool array = tru
 static void expect_exact(const images::Ring &ring)
 {
 	CounterSteps steps = counter_steps(ring);
-	EXPECT_EQ(steps.nops + steps.skips + steps.drops, ring.sq_head());
+	EXPECT_EQ(steps.nops + steps.skips + steps.drops + steps.owed + steps.wide, ring.sq_head());
 	EXPECT_EQ(steps.nops + steps.posts, ring.cq_tail());
 	EXPECT_TRUE(ring.drain_disabled() || !steps.skips) << "no request had left out its completion";
 	EXPECT_TRUE(!ring.drain_disabled() || !ring.sq_head() || steps.skips) << "IOSQE_IO_DRAIN would work again";
@@ -56,6 +59,56 @@ TEST(UringCounters, both_are_reached_from_any_combination)
 			for (bool array : {true, false})
 				for (bool skipped : {true, false})
 					expect_exact(ring_at(head, tail, array, skipped));
+}
+
+static void add_overflow(images::Ring &ring, uint32_t flags, uint64_t second_half)
+{
+	images::Cqe &cqe = *ring.add_overflow();
+	cqe.set_flags(flags);
+	cqe.add_extra(0);
+	cqe.add_extra(second_half);
+}
+
+TEST(UringCounters, completions_with_a_second_half_are_requests_of_the_ring)
+{
+	for (uint32_t head : {3U, 4U, 77U, ~0U})
+		for (uint32_t tail : {0U, 1U, 74U, 77U, 1U << 31})
+			for (bool array : {true, false}) {
+				images::Ring ring = ring_at(head, tail, array);
+				ring.set_flags(IORING_SETUP_CQE32);
+				for (uint64_t second_half : {1, 0, 2, 3})
+					add_overflow(ring, 0, second_half);
+				EXPECT_EQ(counter_steps(ring).wide, 3u);
+				expect_exact(ring);
+			}
+}
+
+TEST(UringCounters, they_need_submissions_to_be_made_by)
+{
+	images::Ring ring = ring_at(1, 16);
+	ring.set_flags(IORING_SETUP_CQE32);
+	add_overflow(ring, 0, 1);
+	EXPECT_EQ(counter_obstacle(ring), "");
+	ring.mutable_restrictions();
+	EXPECT_NE(counter_obstacle(ring), "");
+	ring.clear_restrictions();
+	add_overflow(ring, 0, 1);
+	EXPECT_NE(counter_obstacle(ring), "");
+}
+
+TEST(UringCounters, a_request_makes_a_second_half_with_the_flags_of_its_ring)
+{
+	images::Ring ring;
+	for (uint32_t flags : {0U, kCqe32, kCqe32 | IORING_CQE_F_MORE})
+		add_overflow(ring, flags, 1);
+	auto which = [&](uint32_t setup) {
+		ring.set_flags(setup);
+		return std::array{is_wide(ring, ring.overflow(0)), is_wide(ring, ring.overflow(1)),
+				  is_wide(ring, ring.overflow(2))};
+	};
+	EXPECT_EQ(which(IORING_SETUP_CQE32), (std::array{true, false, false}));
+	EXPECT_EQ(which(kSetupCqeMixed), (std::array{false, true, false}));
+	EXPECT_EQ(which(0), (std::array{false, false, false}));
 }
 
 TEST(UringCounters, a_tail_that_has_run_over_needs_few_messages)

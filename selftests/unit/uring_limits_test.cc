@@ -25,7 +25,7 @@ protected:
 	{
 		ring_.clear_unsupported();
 		context_.findings.clear();
-		refuse_unsupported(record_, checks_, context_, ring_);
+		refuse_unsupported(record_, checks_, layout_, context_, ring_);
 		EXPECT_EQ(context_.findings.size(), static_cast<size_t>(ring_.unsupported_size()));
 		for (const Error &finding : context_.findings)
 			EXPECT_FALSE(finding.hint.empty()) << finding.message;
@@ -34,6 +34,7 @@ protected:
 
 	uring_ring_record record_ = {};
 	RingChecks checks_ = {};
+	iterators::KernelLayout layout_ = iterators::KernelLayout::load().value();
 	images::Document document_;
 	Context context_;
 	images::Ring ring_;
@@ -77,6 +78,20 @@ TEST_F(UringLimits, a_request_that_is_not_known)
 	request.set_user_data(7);
 	request.set_obstacle("its opcode is not known to this version");
 	EXPECT_THAT(refusals(), Contains(HasSubstr("opcode 200 (user_data 0x7")));
+}
+
+TEST_F(UringLimits, completions_with_a_second_half)
+{
+	images::Cqe &cqe = *ring_.add_overflow();
+	cqe.add_extra(0);
+	cqe.add_extra(0);
+	EXPECT_THAT(refusals(), IsEmpty());
+	cqe.set_extra(1, 1);
+	bool can_be_made = layout_.field("io_nop", "extra1").has_value();
+	if (can_be_made)
+		EXPECT_THAT(refusals(), IsEmpty());
+	else
+		EXPECT_THAT(refusals(), Contains("1 completions of 32 bytes are in its overflow list"));
 }
 
 TEST_F(UringLimits, requests_that_were_not_found)

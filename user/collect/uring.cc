@@ -262,7 +262,7 @@ void collect_rings(const iterators::UringRecords &records, const iterators::Kern
 		collect_restrictions(record, ring);
 		collect_tasks(index, record.ring, ring);
 		collect_requests(index, record, context, ring);
-		refuse_unsupported(record, checks, context, ring);
+		refuse_unsupported(record, checks, layout, context, ring);
 	}
 	check_inputs(index, context);
 	std::ranges::sort(*context.document->mutable_rings(), {}, &images::Ring::id);

@@ -89,7 +89,7 @@ void collect_buffers(const UringIndex &index, const Context &context, uint64_t a
 std::string content_of_region(const UringIndex &index, uint64_t owner, uring_region region, size_t size);
 
 // Says what of the ring no restore knows yet: Ring.unsupported, and a finding for each.
-void refuse_unsupported(const uring_ring_record &record, const RingChecks &checks, Context &context,
-			images::Ring &ring);
+void refuse_unsupported(const uring_ring_record &record, const RingChecks &checks,
+			const iterators::KernelLayout &layout, Context &context, images::Ring &ring);
 
 } // namespace bpfckpt::collect

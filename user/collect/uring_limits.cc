@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "user/collect/uring_index.h"
+#include "user/uring/counters.h"
 #include "user/uring/rearm.h"
 #include "user/util/uring_abi.h"
 
@@ -126,12 +127,6 @@ void refuse_registered(const images::Ring &ring, bool compared, bool live, Refus
 			refusals.add(fmt::format("the memory of buffer ring {} is not where the program could see it",
 						 group.id()),
 				     "it has been unmapped, discarded or copied: register the ring of buffers anew");
-	// A message from another ring, which is how restore posts them, has no room for the second half.
-	if (std::ranges::any_of(ring.overflow(), [](const images::Cqe &cqe) {
-		    return std::ranges::any_of(cqe.extra(), [](uint64_t word) { return word != 0; });
-	    }))
-		refusals.add(fmt::format("{} completions of 32 bytes are in its overflow list", ring.overflow_size()),
-			     "they are taken over when the program reads its completions");
 	if (ring.disabled() && (ring.sq_head() || ring.cq_tail()))
 		refusals.add("it is not enabled yet (IORING_SETUP_R_DISABLED) and has been used all the same");
 	for (const images::FixedBuffer &buffer : ring.buffers()) {
@@ -159,6 +154,17 @@ void refuse_registered(const images::Ring &ring, bool compared, bool live, Refus
 	if (ring.has_eventfd() && !ring.eventfd().file() && !ring.eventfd().unreadable())
 		refusals.add("its eventfd is held by others than this tree",
 			     "dump the tree that reads it too, or unregister it (IORING_UNREGISTER_EVENTFD)");
+}
+
+// Only a NOP can be such a completion, and only where it has room for the second half (v6.18, IORING_NOP_CQE32).
+void refuse_overflow(const images::Ring &ring, const iterators::KernelLayout &layout, Refusals &refusals)
+{
+	if (layout.field("io_nop", "extra1"))
+		return;
+	if (auto count = std::ranges::count_if(ring.overflow(), uring::has_second_half))
+		refusals.add(fmt::format("{} completions of 32 bytes are in its overflow list", count),
+			     "they are taken over when the program reads its completions; Linux 6.18 and newer can "
+			     "make them again");
 }
 
 std::string name_of(const images::Request &request)
@@ -209,11 +215,13 @@ void refuse_requests(const images::Ring &ring, bool at_rest, Refusals &refusals)
 
 } // namespace
 
-void refuse_unsupported(const uring_ring_record &record, const RingChecks &checks, Context &context, images::Ring &ring)
+void refuse_unsupported(const uring_ring_record &record, const RingChecks &checks,
+			const iterators::KernelLayout &layout, Context &context, images::Ring &ring)
 {
 	Refusals refusals(context, ring);
 	refuse_setup(record, refusals);
 	refuse_registered(ring, checks.buffers.compared, context.live, refusals);
+	refuse_overflow(ring, layout, refusals);
 	refuse_requests(ring, !context.live || checks.stuck.contains(record.ring), refusals);
 }
 

@@ -13,8 +13,6 @@ namespace bpfckpt::collect {
 
 namespace {
 
-// Newer than the headers of the oldest build machine.
-constexpr uint32_t kSetupCqeMixed = 1U << 18;
 constexpr uint32_t kMaxEntries = 32768; // IORING_MAX_ENTRIES
 
 template <class T>

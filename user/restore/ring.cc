@@ -258,10 +258,11 @@ Result<> RingBuilder::build(RingBuffers &buffers)
 	uring::RingProgress done = {.submissions = ring_.word(layout.sq_head()), .completions = 0};
 	TRY(rearm_reported(ring_, plan_, tree_, files_));
 	done.completions = ring_.word(layout.cq_tail());
-	if (done.submissions > next_submission(ring_) || done.completions > ring_.image.cq_tail())
+	uint32_t room = next_submission(ring_) - uring::owed_completions(ring_.image).wide;
+	if (done.submissions > room || done.completions > ring_.image.cq_tail())
 		return make_error(Code::kInternal,
 				  "took {} submissions and {} completions to make, and has seen only {} and {}",
-				  done.submissions, done.completions, next_submission(ring_), ring_.image.cq_tail())
+				  done.submissions, done.completions, room, ring_.image.cq_tail())
 			.on(ring_.name());
 	ring_.steps = uring::counter_steps(ring_.image, done);
 	TRY(align_counters(ring_, files_));

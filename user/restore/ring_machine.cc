@@ -246,6 +246,15 @@ void check_rings(const Plan &plan, const MachineOptions &options, Findings &find
 			findings.push_back(Error(Code::kKernelLacks, "has to make completions by requests of its own")
 						   .on(name_of(*step.ring))
 						   .with_hint("Linux 6.10 and newer can (IORING_NOP_INJECT_RESULT)"));
+		if (step.counters.wide && !can_make_wide_completions())
+			findings.push_back(
+				Error(Code::kKernelLacks,
+				      fmt::format(
+					      "has {} completions of 32 bytes in its overflow list, which a request "
+					      "has to make",
+					      step.counters.wide))
+					.on(name_of(*step.ring))
+					.with_hint("Linux 6.18 and newer can (IORING_NOP_CQE32)"));
 		if (has_completion_with_flags(*step.ring) && !can_post_flags())
 			findings.push_back(
 				Error(Code::kKernelLacks,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 // Completions that a ring owes, made by NOPs of its own: where the SQ has no array, nothing else takes its head beyond
-// the completions (user/uring/counters.h).
+// the completions, and where they have a second half, a message has no room for it (user/uring/counters.h).
 #pragma once
 
 #include <memory>
@@ -18,7 +18,8 @@ public:
 	OwedPoster(const OwedPoster &) = delete;
 	OwedPoster &operator=(const OwedPoster &) = delete;
 
-	// False: a message has to do it, because no more such NOPs are needed (NewRing.owed), or because it has flags.
+	// False: a message has to do it, because no more NOPs are needed that a message can stand for (NewRing.owed),
+	// or because it has flags that none has.
 	Result<bool> post(const images::Cqe &cqe);
 	Result<> close();
 
@@ -30,5 +31,7 @@ private:
 
 // Whether a NOP can have any result on this kernel (since v6.10).
 bool can_inject_results();
+// Or a second half (since v6.18).
+bool can_make_wide_completions();
 
 } // namespace bpfckpt::restore

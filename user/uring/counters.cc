@@ -10,6 +10,7 @@
 
 #include "user/uring/provided.h"
 #include "user/uring/rearm.h"
+#include "user/util/uring_abi.h"
 
 namespace bpfckpt::uring {
 
@@ -36,15 +37,34 @@ bool owes_completion(const images::Request &request)
 	return request.class_() == images::Request::COMPLETED && !(request.flags() & IOSQE_CQE_SKIP_SUCCESS);
 }
 
+bool has_second_half(const images::Cqe &cqe)
+{
+	return std::ranges::any_of(cqe.extra(), [](uint64_t word) { return word != 0; });
+}
+
+bool has_flags_of_nop(const images::Ring &ring, uint32_t flags)
+{
+	return !flags || (ring.flags() & kSetupCqeMixed && flags == kCqe32);
+}
+
+bool is_wide(const images::Ring &ring, const images::Cqe &cqe)
+{
+	bool has_room = ring.flags() & IORING_SETUP_CQE32 || cqe.flags() & kCqe32;
+	return has_second_half(cqe) && cqe.extra_size() == 2 && has_room && has_flags_of_nop(ring, cqe.flags());
+}
+
 OwedCompletions owed_completions(const images::Ring &ring)
 {
 	OwedCompletions owed;
 	auto add = [&](uint32_t flags) {
 		owed.all++;
-		owed.plain += !flags;
+		owed.plain += has_flags_of_nop(ring, flags);
 	};
 	for (const images::Cqe &cqe : ring.overflow())
-		add(cqe.flags());
+		if (!has_second_half(cqe))
+			add(cqe.flags());
+		else if (is_wide(ring, cqe))
+			owed.wide++;
 	for (const images::Request &request : ring.in_flight())
 		if (owes_completion(request))
 			add(request.completion_flags());
@@ -65,11 +85,28 @@ static uint32_t polls_to_tell_again(const images::Ring &ring)
 	return static_cast<uint32_t>(std::ranges::count_if(ring.in_flight(), may_report_again));
 }
 
+static std::string wide_obstacle(const images::Ring &ring, uint32_t wide, uint32_t submitted)
+{
+	if (!wide)
+		return {};
+	if (ring.has_restrictions())
+		return fmt::format("{} completions of 32 bytes are in its overflow list, and it has restrictions",
+				   wide);
+	if (wide > submitted)
+		return fmt::format(
+			"{} completions of 32 bytes are in its overflow list, and its counter of submissions "
+			"leaves {} requests to make them",
+			wide, submitted);
+	return {};
+}
+
 std::string counter_obstacle(const images::Ring &ring)
 {
-	uint32_t missing = completions_missing(ring, ring.sq_head() - waiting_count(ring),
-					       ring.cq_tail() - polls_to_tell_again(ring));
 	OwedCompletions owed = owed_completions(ring);
+	uint32_t submitted = ring.sq_head() - waiting_count(ring);
+	if (std::string obstacle = wide_obstacle(ring, owed.wide, submitted); !obstacle.empty())
+		return obstacle;
+	uint32_t missing = completions_missing(ring, submitted - owed.wide, ring.cq_tail() - polls_to_tell_again(ring));
 	// More than it owes: the completions have come once around their 32 bits.
 	if (!missing || missing > owed.all)
 		return {};
@@ -81,12 +118,9 @@ std::string counter_obstacle(const images::Ring &ring)
 	return {};
 }
 
-CounterSteps counter_steps(const images::Ring &ring, const RingProgress &done)
+static CounterSteps steps_to(const images::Ring &ring, uint32_t submitted, uint32_t completed, uint32_t plain)
 {
-	uint32_t submitted = ring.sq_head() - waiting_count(ring) - done.submissions;
-	uint32_t completed = ring.cq_tail() - done.completions;
-	if (uint32_t missing = completions_missing(ring, submitted, completed);
-	    missing && missing <= owed_completions(ring).plain)
+	if (uint32_t missing = completions_missing(ring, submitted, completed); missing && missing <= plain)
 		return {.nops = completed, .owed = missing};
 	CounterSteps posting, skipping;
 	// One request without a completion, for what it does to IOSQE_IO_DRAIN.
@@ -101,11 +135,20 @@ CounterSteps counter_steps(const images::Ring &ring, const RingProgress &done)
 	return time_of(skipping, ring) < time_of(posting, ring) ? skipping : posting;
 }
 
+CounterSteps counter_steps(const images::Ring &ring, const RingProgress &done)
+{
+	OwedCompletions owed = owed_completions(ring);
+	CounterSteps steps = steps_to(ring, ring.sq_head() - waiting_count(ring) - done.submissions - owed.wide,
+				      ring.cq_tail() - done.completions, owed.plain);
+	steps.wide = owed.wide;
+	return steps;
+}
+
 nanoseconds time_of(const CounterSteps &steps, const images::Ring &ring)
 {
 	uint32_t batch = ring.has_restrictions() ? 1 : std::clamp(ring.sq_entries(), 1U, kBatch);
 	nanoseconds post = ring.flags() & IORING_SETUP_DEFER_TASKRUN ? kDeferredPost : kPost;
-	return steps.owed * (kNop + kEnter) + steps.nops * (kNop + kEnter / batch) +
+	return (uint64_t{steps.owed} + steps.wide) * (kNop + kEnter) + steps.nops * (kNop + kEnter / batch) +
 	       steps.skips * (kSkip + kEnter / batch) + steps.drops * kDrop + steps.posts * post;
 }
 
@@ -131,7 +174,8 @@ static void add_to_words(images::Ring &ring, uint32_t by, std::initializer_list<
 
 static bool rebase_submissions(images::Ring &ring, uint64_t requests)
 {
-	uint64_t head = in_same_slot(ring.sq_head(), waiting_count(ring) + requests, ring.sq_entries());
+	uint64_t least = waiting_count(ring) + requests + owed_completions(ring).wide;
+	uint64_t head = in_same_slot(ring.sq_head(), least, ring.sq_entries());
 	if (head >= ring.sq_head())
 		return false;
 	uint32_t by = static_cast<uint32_t>(head) - ring.sq_head();

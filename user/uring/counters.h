@@ -17,8 +17,9 @@ struct CounterSteps {
 	uint32_t drops = 0; // an index in the SQ array that is none: SQ head by one
 	uint32_t posts = 0; // a message of another ring: CQ tail by one
 	uint32_t owed = 0;  // later, a NOP that is a completion which is to come: both by one
+	uint32_t wide = 0;  // the same, but nothing else than a NOP can be that completion
 
-	[[nodiscard]] uint64_t count() const { return uint64_t{nops} + skips + drops + posts + owed; }
+	[[nodiscard]] uint64_t count() const { return uint64_t{nops} + skips + drops + posts + owed + wide; }
 	bool operator==(const CounterSteps &) const = default;
 };
 
@@ -30,14 +31,24 @@ struct RingProgress {
 };
 [[nodiscard]] CounterSteps counter_steps(const images::Ring &ring, const RingProgress &done = {});
 
-// Completions that are still to be posted: in all, and those that a NOP of the ring itself can be (it has no flags).
+// Completions that are still to be posted: all that a message can be, those of them that a NOP of the ring itself can
+// be as well, and those that only a NOP can be (is_wide()).
 struct OwedCompletions {
 	uint32_t all = 0;
 	uint32_t plain = 0;
+	uint32_t wide = 0;
 };
 [[nodiscard]] OwedCompletions owed_completions(const images::Ring &ring);
 // Done at the dump, and to be told. Of others only the rest was to be done (io_uring/io_uring.c: io_free_req()).
 [[nodiscard]] bool owes_completion(const images::Request &request);
+
+// It has 32 bytes, of which the second half is not zero: a message has no room for that.
+[[nodiscard]] bool has_second_half(const images::Cqe &cqe);
+// Whether completions of NOPs have these flags: none but IORING_CQE_F_32, in a ring that has completions of two sizes
+// (io_uring/nop.c: io_nop(), include/linux/io_uring.h: io_req_set_res32(), v6.18).
+[[nodiscard]] bool has_flags_of_nop(const images::Ring &ring, uint32_t flags);
+// It has a second half, and a NOP makes it as it was (IORING_NOP_CQE32).
+[[nodiscard]] bool is_wide(const images::Ring &ring, const images::Cqe &cqe);
 
 // Why the counters cannot be reached while the ring owes completions; empty: they can.
 [[nodiscard]] std::string counter_obstacle(const images::Ring &ring);

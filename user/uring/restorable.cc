@@ -272,7 +272,7 @@ void RingCheck::check_place(const images::Ring &ring)
 		refuse(name_of(ring), "its memory or its submission thread is not of the process that submits to it",
 		       "set up the ring in the process that uses it");
 	uint64_t requests = requests_to_provide(ring);
-	uint32_t submitted = ring.sq_head() - waiting_count(ring);
+	uint32_t submitted = ring.sq_head() - waiting_count(ring) - owed_completions(ring).wide;
 	if (requests > std::min(submitted, ring.cq_tail()))
 		refuse(name_of(ring),
 		       fmt::format(
@@ -316,13 +316,19 @@ void RingCheck::check(const images::Ring &ring)
 	check_lent_memory(ring);
 	if (std::string obstacle = counter_obstacle(ring); !obstacle.empty())
 		refuse(name_of(ring), obstacle, "try again when the program has come for its completions");
+	if (auto count = std::ranges::count_if(ring.overflow(), [&](const images::Cqe &cqe) {
+		    return has_second_half(cqe) && !is_wide(ring, cqe);
+	    }))
+		refuse(name_of(ring),
+		       fmt::format("{} completions of 32 bytes with flags are in its overflow list", count),
+		       "they are taken over when the program reads its completions");
 	if (ring.cq_tail() - ring.cq_head() > ring.cq_entries())
 		refuse(name_of(ring),
 		       fmt::format("its completion queue is read up to {}, and filled up to {}", ring.cq_head(),
 				   ring.cq_tail()),
 		       "the program has written to the counters of the ring");
 	auto leaves_out = [](const images::Request &request) { return request.flags() & IOSQE_CQE_SKIP_SUCCESS; };
-	if (ring.drain_disabled() && ring.sq_head() == waiting_count(ring) &&
+	if (ring.drain_disabled() && ring.sq_head() == waiting_count(ring) + owed_completions(ring).wide &&
 	    std::ranges::none_of(ring.in_flight(), leaves_out))
 		refuse(name_of(ring), "its counter of submissions has just run over", "try again");
 	if (ring.has_restrictions() && ring.drain_disabled())
