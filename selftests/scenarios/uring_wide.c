@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Completions of 32 bytes, with something in their second half, in the list of what did not fit, among such with
 // nothing there, with flags, and (where a ring has both) of 16 bytes. argv[1] is the kind of ring: "cqe32", "sqpoll",
-// "deferred", "bare" (no array of submissions), "mixed", "mixed_bare". A read waits as well.
+// "deferred", "bare" (no array of submissions), "mixed", "mixed_bare". A read waits as well, and what is to make
+// another such completion after it.
 #include <stdlib.h>
 
 #include "selftests/scenarios/uring_ring.h"
@@ -59,10 +60,10 @@ static void set_up_ring(unsigned flags)
 	SCENARIO_REQUIRE(!pipe(pipe_fds), "%m");
 }
 
-static void submit(void)
+static void submit(unsigned count)
 {
-	ring_submit(&ring, 1);
-	submitted++;
+	ring_submit(&ring, (int)count);
+	submitted += count;
 	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(load(ring.sq.khead) == submitted, 5), "not taken");
 }
 
@@ -81,7 +82,7 @@ static void nop(int res, unsigned flags, unsigned long long first, unsigned long
 	sqe->len = (unsigned)res;
 	sqe->off = first;
 	sqe->addr = second;
-	submit();
+	submit(1);
 	expect(res, mixed && flags ? CQE_F_32 : 0, first, second);
 }
 
@@ -108,8 +109,15 @@ static void arm_read(void)
 	struct io_uring_sqe *sqe = ring_sqe(&ring);
 
 	io_uring_prep_read(sqe, pipe_fds[0], &byte, 1, 0);
+	sqe->flags = IOSQE_IO_LINK;
 	sqe->user_data = READ;
-	submit();
+	sqe = ring_sqe(&ring);
+	io_uring_prep_nop(sqe);
+	sqe->user_data = READ + 1;
+	sqe->rw_flags = NOP_CQE32;
+	sqe->off = next;
+	sqe->addr = ~next;
+	submit(2);
 }
 
 /* The queue is full when the first goes to the list. */
@@ -182,10 +190,13 @@ static void read_all(unsigned count)
 
 static void expect_read(void)
 {
+	unsigned first = (unsigned)expected[0].user_data;
+
 	expected[0] = (struct completion){READ, {0, 0}, 1, 0};
+	expected[1] = (struct completion){READ + 1, {first, ~first}, 0, mixed ? CQE_F_32 : 0};
 	put(pipe_fds[1], "x");
-	SCENARIO_REQUIRE(syscall(SYS_io_uring_enter, ring.ring_fd, 0, 1, IORING_ENTER_GETEVENTS, NULL, 0) >= 0, "%m");
-	read_all(1);
+	SCENARIO_REQUIRE(syscall(SYS_io_uring_enter, ring.ring_fd, 0, 2, IORING_ENTER_GETEVENTS, NULL, 0) >= 0, "%m");
+	read_all(2);
 	SCENARIO_CHECK(byte == 'x', "read %x", byte);
 	byte = 0;
 }

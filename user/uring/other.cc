@@ -5,8 +5,9 @@
 
 namespace bpfckpt::uring {
 
-static constexpr uint32_t kCancelFd = 1U << 1; // IORING_ASYNC_CANCEL_FD
-static constexpr uint32_t kCancelOp = 1U << 5; // IORING_ASYNC_CANCEL_OP
+static constexpr __kernel_rwf_t kNopCqe32 = 1U << 5; // IORING_NOP_CQE32 (v6.18)
+static constexpr uint32_t kCancelFd = 1U << 1;       // IORING_ASYNC_CANCEL_FD
+static constexpr uint32_t kCancelOp = 1U << 5;       // IORING_ASYNC_CANCEL_OP
 
 std::string decode_nop(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
@@ -14,6 +15,10 @@ std::string decode_nop(const RequestSource &source, images::Request &request, io
 	sqe.rw_flags = static_cast<__kernel_rwf_t>(nop.get("flags"));
 	sqe.len = sqe.rw_flags & 1 ? static_cast<uint32_t>(nop.get("result")) : 0; // IORING_NOP_INJECT_RESULT
 	sqe.fd = static_cast<int>(nop.get("fd"));
+	if (sqe.rw_flags & kNopCqe32) {
+		sqe.off = nop.get("extra1");
+		sqe.addr = nop.get("extra2");
+	}
 	tell_sqe(sqe, request);
 	return {};
 }
