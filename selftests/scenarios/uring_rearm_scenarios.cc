@@ -125,6 +125,20 @@ TEST(UringRearm, requests_of_threads_and_processes_that_have_exited)
 	}
 }
 
+// Nobody else than the only thread of its process can set it up again.
+TEST(UringRearm, rings_that_nobody_who_is_left_has_entered)
+{
+	for (const char *state : {"exec", "thread"}) {
+		SCOPED_TRACE(state);
+		run_scenario("uring_held", {.args = {state}});
+	}
+}
+
+TEST(UringResized, processes_that_have_kept_different_parts_of_the_old_queues)
+{
+	run_scenario("uring_held", {.args = {"resized"}});
+}
+
 TEST(UringRearm, children_that_stop_go_on_or_are_named_by_a_descriptor)
 {
 	run_scenario("uring_children");

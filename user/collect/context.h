@@ -94,7 +94,7 @@ struct Context {
 	// What rings have to do with the mappings of an address space, before it is taken.
 	std::function<void(images::Memory &)> add_rings;
 	// The document has of processes and threads only what concerns others: their rest is made from the records when
-	// they are written (whole_process.h). The threads of those that use rings are whole.
+	// they are written (whole_process.h). The threads of those that have to do with rings are whole.
 	bool lean = false;
 	std::unordered_set<uint32_t> ring_users; // Process.pid
 	bool live = false; // the target was not stopped: small contradictions are races, not losses

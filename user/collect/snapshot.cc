@@ -283,6 +283,39 @@ void Snapshot::link_rings(const std::unordered_map<uint32_t, uint32_t> &ring_of_
 				add_mapping(memory, vma, *ring->second);
 }
 
+// By struct file.
+std::unordered_set<uint64_t> Snapshot::ring_files() const
+{
+	std::unordered_set<uint64_t> rings;
+	for (const file_record &file : files_->files())
+		if (iterators::kind_of(file) == iterators::FileKind::FILE_KIND_IO_URING)
+			rings.insert(file.file);
+	return rings;
+}
+
+// Who has a ring open or mapped, used or not, and whose threads have left requests behind: one of their threads may
+// have to set it up again. By PID.
+std::unordered_set<uint32_t> Snapshot::ring_holders() const
+{
+	const std::unordered_set<uint64_t> rings = ring_files();
+	std::unordered_set<uint32_t> pids;
+	if (rings.empty())
+		return pids;
+	for (const fd_record &fd : files_->fds())
+		if (rings.contains(fd.file))
+			pids.insert(fd.pid);
+	for (const iterators::AddressSpace &space : vmas_->spaces())
+		if (std::ranges::any_of(space.vmas, [&](const vma_record &vma) { return rings.contains(vma.file); }))
+			pids.insert(space.pids.begin(), space.pids.end());
+	std::unordered_set<uint64_t> left; // struct signal_struct
+	for (const uring_request_record &request : rings_->records().requests)
+		left.insert(request.exited_from);
+	for (const process_record &process : tasks_->records().processes)
+		if (left.contains(process.signal))
+			pids.insert(process.pid);
+	return pids;
+}
+
 // Of those who use rings, and of those who hold one without having used it; what rings have taken from whom.
 std::unordered_set<uint32_t> Snapshot::ring_memory(const Context &context) const
 {
@@ -324,6 +357,7 @@ Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 	for (uint64_t ring : ring_addresses())
 		context.ids.rings.id_of(ring);
 	context.own_namespaces = own_namespaces();
+	context.ring_users = ring_holders();
 	collect_tasks(tasks_->records(), paths_, context);
 	collect_cgroups(context);
 	refuse_other_labels(context);
@@ -338,8 +372,9 @@ Result<> Snapshot::build(const memory::PageDump *pages, Context &context)
 	ring_checks_.loose_offset = pages ? pages->loose_offset() : 0;
 	if (layout_)
 		context.ring_memory = ring_memory(context);
+	add_stale_objects(context);
 	context.add_rings = [&](images::Memory &memory) {
-		add_stale_mappings(memory, context);
+		mark_stale_mappings(memory, context);
 		for (images::Vma &vma : *memory.mutable_vmas())
 			if (auto ring = ring_of_file.find(vma.file());
 			    vma.kind() == images::Vma::RING && ring != ring_of_file.end())

@@ -123,8 +123,11 @@ private:
 	[[nodiscard]] std::vector<uint64_t> ring_addresses() const;
 	[[nodiscard]] std::vector<uint64_t> files_of_tasks() const;
 	void find_stale_mappings();
-	void add_stale_mappings(images::Memory &memory, Context &context) const;
-	void add_stale_mapping(const uring::StaleMapping &mapping, images::Vma &vma, Context &context) const;
+	void add_stale_objects(Context &context) const;
+	void add_stale_object(const uring::StaleMapping &mapping, Context &context) const;
+	void mark_stale_mappings(images::Memory &memory, const Context &context) const;
+	[[nodiscard]] std::unordered_set<uint64_t> ring_files() const;
+	[[nodiscard]] std::unordered_set<uint32_t> ring_holders() const;
 	[[nodiscard]] std::unordered_set<uint32_t> ring_memory(const Context &context) const;
 	[[nodiscard]] std::unordered_map<uint32_t, uint32_t> rings_by_file(const Context &context) const;
 	static void link_rings(const std::unordered_map<uint32_t, uint32_t> &ring_of_file, Context &context);

@@ -110,40 +110,46 @@ void Snapshot::find_stale_mappings()
 			  [](const uring::StaleMapping &mapping) { return mapping.pages.size(); });
 }
 
+static constexpr const char *kStaleQueues = "queues of a ring before it was resized";
+
 // What a ring has left behind is shared anonymous memory to those who have it mapped. The mapping holds the ring's
 // struct file all the same, which policy/leak.cc counts.
-void Snapshot::add_stale_mappings(images::Memory &memory, Context &context) const
+void Snapshot::add_stale_objects(Context &context) const
+{
+	for (const uring::StaleMapping &mapping : stale_mappings_)
+		if (!context.ids.shared_memory.find(mapping.pages.front()))
+			add_stale_object(mapping, context);
+}
+
+void Snapshot::add_stale_object(const uring::StaleMapping &mapping, Context &context) const
+{
+	images::SharedMemory &object = *context.document->add_shared_memory();
+	object.set_id(context.ids.shared_memory.id_of(mapping.pages.front()));
+	object.set_name(kStaleQueues);
+	object.set_size(mapping.pages.size() * PAGE_CONTENT_BYTES);
+	for (uint64_t i = 0; i < mapping.pages.size(); i++) {
+		std::optional<uint64_t> place = ring_checks_.loose.find(mapping.pages[i]);
+		if (!place && !context.live)
+			return context.refuse(kStaleQueues, "their content cannot be read", "unmap them");
+		images::PageRun &run = *object.add_pages();
+		run.set_start(i * PAGE_CONTENT_BYTES);
+		run.set_length(PAGE_CONTENT_BYTES);
+		run.set_offset(ring_checks_.loose_offset + place.value_or(0));
+	}
+}
+
+void Snapshot::mark_stale_mappings(images::Memory &memory, const Context &context) const
 {
 	for (const uring::StaleMapping &mapping : stale_mappings_) {
 		if (context.ids.address_spaces.find(mapping.mm) != memory.id())
 			continue;
 		auto vma = std::ranges::find(*memory.mutable_vmas(), mapping.start, &images::Vma::start);
-		if (vma != memory.mutable_vmas()->end())
-			add_stale_mapping(mapping, *vma, context);
-	}
-}
-
-void Snapshot::add_stale_mapping(const uring::StaleMapping &mapping, images::Vma &vma, Context &context) const
-{
-	uint32_t id = context.ids.shared_memory.find(mapping.pages.front());
-	vma.set_kind(images::Vma::ANON_SHARED);
-	vma.set_offset(0);
-	vma.set_name("queues of a ring before it was resized");
-	vma.set_shared_memory(context.ids.shared_memory.id_of(mapping.pages.front()));
-	if (id)
-		return;
-	images::SharedMemory &object = *context.document->add_shared_memory();
-	object.set_id(vma.shared_memory());
-	object.set_name(vma.name());
-	object.set_size(vma.end() - vma.start());
-	for (uint64_t i = 0; i < mapping.pages.size(); i++) {
-		std::optional<uint64_t> place = ring_checks_.loose.find(mapping.pages[i]);
-		if (!place && !context.live)
-			return context.refuse(vma.name(), "their content cannot be read", "unmap them");
-		images::PageRun &run = *object.add_pages();
-		run.set_start(i * PAGE_CONTENT_BYTES);
-		run.set_length(PAGE_CONTENT_BYTES);
-		run.set_offset(ring_checks_.loose_offset + place.value_or(0));
+		if (vma == memory.mutable_vmas()->end())
+			continue;
+		vma->set_kind(images::Vma::ANON_SHARED);
+		vma->set_offset(0);
+		vma->set_name(kStaleQueues);
+		vma->set_shared_memory(context.ids.shared_memory.find(mapping.pages.front()));
 	}
 }
 

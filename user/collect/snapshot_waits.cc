@@ -50,6 +50,8 @@ uint64_t Snapshot::wait_argument(pid_t tid, const images::InterruptedSyscall &ca
 		return region->second.mm == task->mm && is_inside_region(rings_->records(), file->private_data, offset)
 			       ? region->second.address + offset
 			       : 0;
+	if (!vmas_) // build(): no ring has such memory
+		return 0;
 	for (const iterators::AddressSpace &space : vmas_->spaces()) {
 		if (!space.mm || space.mm->mm != task->mm)
 			continue;

@@ -5,9 +5,10 @@
 
 namespace bpfckpt::uring {
 
-static constexpr __kernel_rwf_t kNopCqe32 = 1U << 5; // IORING_NOP_CQE32 (v6.18)
-static constexpr uint32_t kCancelFd = 1U << 1;       // IORING_ASYNC_CANCEL_FD
-static constexpr uint32_t kCancelOp = 1U << 5;       // IORING_ASYNC_CANCEL_OP
+static constexpr __kernel_rwf_t kNopFixedBuffer = 1U << 3; // IORING_NOP_FIXED_BUFFER (v6.13)
+static constexpr __kernel_rwf_t kNopCqe32 = 1U << 5;       // IORING_NOP_CQE32 (v6.18)
+static constexpr uint32_t kCancelFd = 1U << 1;             // IORING_ASYNC_CANCEL_FD
+static constexpr uint32_t kCancelOp = 1U << 5;             // IORING_ASYNC_CANCEL_OP
 
 std::string decode_nop(const RequestSource &source, images::Request &request, io_uring_sqe &sqe)
 {
@@ -15,6 +16,8 @@ std::string decode_nop(const RequestSource &source, images::Request &request, io
 	sqe.rw_flags = static_cast<__kernel_rwf_t>(nop.get("flags"));
 	sqe.len = sqe.rw_flags & 1 ? static_cast<uint32_t>(nop.get("result")) : 0; // IORING_NOP_INJECT_RESULT
 	sqe.fd = static_cast<int>(nop.get("fd"));
+	if (sqe.rw_flags & kNopFixedBuffer)
+		sqe.buf_index = static_cast<uint16_t>(nop.has("buffer") ? nop.get("buffer") : source.record->buf_index);
 	if (sqe.rw_flags & kNopCqe32) {
 		sqe.off = nop.get("extra1");
 		sqe.addr = nop.get("extra2");
