@@ -18,7 +18,9 @@
 #define MSG_RING_FLAGS_PASS 2
 #define ENTRIES             8
 #define POSTED              41
+#define NOP_FIXED_BUFFER    (1 << 3)
 #define READ                1000000
+#define BUFFER              3
 
 struct completion {
 	unsigned long long user_data, extra[2];
@@ -40,6 +42,10 @@ static unsigned load(const unsigned *counter)
 	return __atomic_load_n(counter, __ATOMIC_ACQUIRE);
 }
 
+static char page[4096] __attribute__((aligned(4096)));
+static const struct iovec only = {page, sizeof(page)};
+static const __u64 no_tag;
+
 static void set_up_ring(unsigned flags)
 {
 	struct io_uring_params params = {.flags = flags};
@@ -58,6 +64,8 @@ static void set_up_ring(unsigned flags)
 	mixed = flags & CQE_MIXED;
 	SCENARIO_REQUIRE(!io_uring_queue_init(ENTRIES, &sender, 0), "%m");
 	SCENARIO_REQUIRE(!pipe(pipe_fds), "%m");
+	SCENARIO_REQUIRE(!io_uring_register_buffers_sparse(&ring, BUFFER + 1), "no table of buffers");
+	SCENARIO_REQUIRE(io_uring_register_buffers_update_tag(&ring, BUFFER, &only, &no_tag, 1) == 1, "no buffer");
 }
 
 static void submit(unsigned count)
@@ -114,7 +122,8 @@ static void arm_read(void)
 	sqe = ring_sqe(&ring);
 	io_uring_prep_nop(sqe);
 	sqe->user_data = READ + 1;
-	sqe->rw_flags = NOP_CQE32;
+	sqe->rw_flags = NOP_CQE32 | NOP_FIXED_BUFFER;
+	sqe->buf_index = BUFFER;
 	sqe->off = next;
 	sqe->addr = ~next;
 	submit(2);
