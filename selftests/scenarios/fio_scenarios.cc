@@ -30,7 +30,7 @@ TEST_P(FioTest, ends_without_an_error)
 		     "--name=job",
 		     "--ioengine=io_uring",
 		     "--iodepth=16",
-		     "--size=16m",
+		     patience() > 1 ? "--size=8m" : "--size=16m",
 		     "--bs=4k",
 		     "--rw=randwrite",
 		     "--verify=crc32c",
