@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
@@ -154,6 +156,31 @@ TEST(Task, scheduling_and_limits)
 		EXPECT_EQ(number(files["hard"]), 99u);
 		EXPECT_EQ(number(only(process["limits"], "resource", 4)["hard"]), ~0ull);
 	});
+}
+
+// As ionice and setarch give it what it runs with.
+TEST(Task, settings_of_bpfckpt_are_not_those_of_what_it_restores)
+{
+	constexpr int kIdle = 3 << 13, kProcess = 1;
+	Scenario s;
+	SCENARIO_START(s, "task_tree");
+	ASSERT_TRUE(restore_obstacle().empty()) << restore_obstacle();
+	ASSERT_EQ(s.dump({}).exit, 0);
+	Json before = s.show({})["processes"][0]["threads"][0];
+	long priority = syscall(SYS_ioprio_get, kProcess, 0);
+	int slack = prctl(PR_GET_TIMERSLACK), own = personality(0xffffffff);
+	ASSERT_EQ(syscall(SYS_ioprio_set, kProcess, 0, kIdle), 0);
+	personality(static_cast<unsigned long>(own) | ADDR_NO_RANDOMIZE);
+	prctl(PR_SET_TIMERSLACK, 77'777);
+	bool restored = s.restore();
+	prctl(PR_SET_TIMERSLACK, slack);
+	personality(static_cast<unsigned long>(own));
+	ASSERT_EQ(syscall(SYS_ioprio_set, kProcess, 0, priority), 0);
+	ASSERT_TRUE(restored);
+	Json after = s.inspect({})["processes"][0]["threads"][0];
+	for (const char *key : {"timer_slack_ns", "personality", "scheduling"})
+		EXPECT_EQ(before[key], after[key]) << key;
+	EXPECT_TRUE(s.go());
 }
 
 TEST(Task, what_prctl_and_its_kin_have_set)

@@ -5,8 +5,10 @@
 #include <csignal>
 #include <vector>
 
+#include <linux/mempolicy.h>
 #include <linux/sched.h>
 #include <sched.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,8 +20,7 @@ namespace bpfckpt::restore {
 
 using target::SyscallBatch;
 
-static constexpr uint64_t kDefaultSlack = 50'000; // kernel/fork.c; what a thread of restore has
-static constexpr int kArchSetCpuid = 0x1012;      // ARCH_SET_CPUID (arch/x86/include/uapi/asm/prctl.h)
+static constexpr int kArchSetCpuid = 0x1012; // ARCH_SET_CPUID (arch/x86/include/uapi/asm/prctl.h)
 static constexpr int kIoprioWhoProcess = 1;
 
 namespace {
@@ -53,6 +54,27 @@ Result<> prepare_tiles(target::Tracee &tracee, const images::Thread &thread)
 }
 
 // What a thread has set by prctl(2) and its kin and that needs no order.
+// Which a new thread has from bpfckpt (ionice, numactl, setarch).
+struct OwnSettings {
+	uint64_t timer_slack = 0;
+	uint32_t personality = 0;
+	uint32_t ioprio = 0;
+	bool has_memory_policy = false;
+};
+
+static const OwnSettings &own_settings()
+{
+	static const OwnSettings own = [] {
+		int mode = MPOL_DEFAULT;
+		bool known = syscall(SYS_get_mempolicy, &mode, nullptr, 0, 0, 0) == 0;
+		return OwnSettings{.timer_slack = static_cast<uint64_t>(::prctl(PR_GET_TIMERSLACK)),
+				   .personality = static_cast<uint32_t>(::personality(0xffffffff)),
+				   .ioprio = static_cast<uint32_t>(syscall(SYS_ioprio_get, kIoprioWhoProcess, 0)),
+				   .has_memory_policy = known && mode != MPOL_DEFAULT};
+	}();
+	return own;
+}
+
 static void add_settings(SyscallBatch &batch, const images::Thread &thread)
 {
 	if (thread.tsc_mode())
@@ -72,6 +94,8 @@ static void add_settings(SyscallBatch &batch, const images::Thread &thread)
 		// The kernel takes one bit less than it is told (mm/mempolicy.c: get_nodes()).
 		uint64_t bits = policy.nodes().empty() ? 0 : nodes.size() * 64 + 1;
 		batch.add(SYS_set_mempolicy, policy.mode(), batch.data(std::as_bytes(std::span(nodes))), bits);
+	} else if (own_settings().has_memory_policy) {
+		batch.add(SYS_set_mempolicy, MPOL_DEFAULT, 0, 0);
 	}
 }
 
@@ -89,10 +113,10 @@ void add_thread_attributes(SyscallBatch &batch, const images::Thread &thread)
 	}
 	if (thread.has_rseq() && thread.rseq().address())
 		batch.add(SYS_rseq, thread.rseq().address(), thread.rseq().length(), 0, thread.rseq().signature());
-	if (thread.timer_slack_ns() && thread.timer_slack_ns() != kDefaultSlack)
+	if (thread.timer_slack_ns() && thread.timer_slack_ns() != own_settings().timer_slack)
 		batch.add(SYS_prctl, PR_SET_TIMERSLACK, thread.timer_slack_ns());
 	add_settings(batch, thread);
-	if (thread.personality())
+	if (thread.personality() != own_settings().personality)
 		batch.add(SYS_personality, thread.personality());
 	if (thread.has_credentials())
 		add_credentials(batch, thread.credentials());
@@ -155,7 +179,7 @@ Result<> set_scheduling(pid_t tid, const images::Scheduling &image)
 	if (!has_attributes(attr) && syscall(SYS_sched_setattr, tid, &attr, 0))
 		return errno_error(errno, "cannot set policy {}, nice {}, priority {} of thread {}", image.policy(),
 				   image.nice(), image.priority(), tid);
-	if (image.ioprio() && syscall(SYS_ioprio_set, kIoprioWhoProcess, tid, image.ioprio()))
+	if (image.ioprio() != own_settings().ioprio && syscall(SYS_ioprio_set, kIoprioWhoProcess, tid, image.ioprio()))
 		return errno_error(errno, "cannot set the I/O priority of thread {}", tid);
 	return {};
 }
