@@ -34,6 +34,11 @@ TEST(Syscall, timed_waits_end_on_time)
 	run_waits("syscall_timed_waits");
 }
 
+TEST(Syscall, poll_in_a_stopped_process_keeps_its_timeout)
+{
+	run_waits("syscall_stopped_poll");
+}
+
 TEST(Syscall, endless_waits_sleep_on)
 {
 	run_waits("syscall_endless_waits");

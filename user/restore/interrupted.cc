@@ -70,7 +70,8 @@ static Result<bool> arm(Tracee &tracee, const images::InterruptedSyscall &call)
 {
 	Args args = args_of(call);
 	if (call.nr() == SYS_poll) {
-		args[2] = call.timed() ? milliseconds(call.remaining_ns()) : ~0ULL;
+		if (call.timed()) // it may have a timeout whose end nobody has seen
+			args[2] = milliseconds(call.remaining_ns());
 	} else if (int at = timespec_argument(call); at >= 0 && call.timed()) {
 		timespec remaining = timespec_of(call.remaining_ns());
 		TRY(tracee.write(tracee.slot().address, std::as_bytes(std::span(&remaining, 1))));
