@@ -119,6 +119,11 @@ TEST(File, epoll_tells_what_it_has_not_told)
 	run_scenario("file_ready");
 }
 
+TEST(File, epoll_items_that_have_fired_stay_silent_on_idle_files)
+{
+	run_scenario("file_oneshot");
+}
+
 TEST(File, eleven_thousand_edges_that_an_epoll_instance_waits_for)
 {
 	run_scenario("file_epoll_many");

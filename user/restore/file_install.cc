@@ -205,13 +205,23 @@ private:
 		if (!there)
 			table_.put(files_.fd(item.file()), number, false);
 		epoll_event event = {};
-		event.events = item.events() | (has_fired(item) ? kAnyEvent : 0);
+		event.events = item.events() | (has_fired(item) && !is_idle(item.file()) ? kAnyEvent : 0);
 		event.data.u64 = item.data();
 		batch_.add(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, number, batch_.value(event));
 		if (!there)
 			table_.close(number);
 		if (!there && entry)
 			table_.put(files_.fd(entry->file()), number, entry->cloexec());
+	}
+
+	// It has nothing to fire by, and would be armed for all that comes. Without an event of its own an item tells
+	// of EPOLLERR and EPOLLHUP, which timerfds, signalfds, inotify and epoll instances never have. What waits in a
+	// signalfd is that of who asks, and the signals of the tree are not there yet.
+	[[nodiscard]] bool is_idle(uint32_t file) const
+	{
+		const images::File *image = files_.plan().file(file);
+		pollfd any = {.fd = files_.fd(file), .events = -1, .revents = 0};
+		return (image && image->kind() == "signalfd") || (any.fd >= 0 && poll(&any, 1, 0) == 0);
 	}
 
 	SyscallBatch &batch_;
@@ -269,15 +279,15 @@ Result<> OpenFiles::install(Member &member)
 				.on(fmt::format("descriptor {} of pid {}", number, member.pid()));
 		table.put(source, number, entry->cloexec());
 	}
-	for (const auto &[epoll, file] : epolls)
-		Items(batch, table, entries, *this).add(epoll, file->epoll());
-	batch.add(SYS_close, tool);
 	std::vector<ByteInPipe> bytes;
 	for (const auto &[number, file] : epolls)
 		for (const images::EpollItem &item : file->epoll().items())
 			if (const images::File *pipe = plan_.file(item.file());
 			    pipe && has_fired(item) && ByteInPipe::wants(fd(pipe->id()), *pipe))
 				bytes.push_back(TRY(ByteInPipe::put(fd(pipe->id()))));
+	for (const auto &[epoll, file] : epolls)
+		Items(batch, table, entries, *this).add(epoll, file->epoll());
+	batch.add(SYS_close, tool);
 	TRY(batch.run(member.leader));
 	return table.check();
 }
