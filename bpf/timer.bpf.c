@@ -177,8 +177,12 @@ static long next_timer(__u64 index, struct timer_walk *walk)
 	record->flags = state_of_copy();
 	record->reserved = 0;
 	read_notification(record, timer);
-	record->notify_tid =
-		record->notify & SIGEV_THREAD_ID ? own_pid_nr(&walk->own, FIELD(struct k_itimer, it_pid)) : 0;
+	record->notify_tid = 0;
+	if (record->notify & SIGEV_THREAD_ID) {
+		record->notify_tid = own_pid_nr(&walk->own, FIELD(struct k_itimer, it_pid));
+		if (!task_of(FIELD(struct k_itimer, it_pid), PIDTYPE_PID))
+			record->flags |= TIMER_NO_RECEIVER;
+	}
 	read_expiry(record, &walk->own);
 	return 0;
 }

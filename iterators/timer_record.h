@@ -8,9 +8,10 @@ enum timer_flag {
 	TIMER_ARMED = 1 << 0,           /* queued; for a CPU clock: has an expiry */
 	TIMER_REQUEUE_PENDING = 1 << 1, /* periodic: expired, goes on when its signal is taken */
 	TIMER_SIGNAL_QUEUED = 1 << 2,
-	TIMER_ALARM = 1 << 3,     /* CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM */
-	TIMER_CPU = 1 << 4,       /* measures CPU time */
-	TIMER_NO_TARGET = 1 << 5, /* TIMER_CPU: what it measured has ended */
+	TIMER_ALARM = 1 << 3,       /* CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM */
+	TIMER_CPU = 1 << 4,         /* measures CPU time */
+	TIMER_NO_TARGET = 1 << 5,   /* TIMER_CPU: what it measured has ended */
+	TIMER_NO_RECEIVER = 1 << 6, /* SIGEV_THREAD_ID: the thread has exited */
 };
 
 /* Records of one process come newest timer first, after its itimer_record. */

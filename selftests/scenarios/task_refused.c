@@ -16,6 +16,7 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static void check(int round)
@@ -185,11 +186,29 @@ static void leave_signal_to_heir(void)
 	SCENARIO_REQUIRE(!waitid(P_PID, child, &info, WEXITED | WNOHANG | WNOWAIT) && !info.si_pid, "it has ended");
 }
 
+static void time_ended_child(void)
+{
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+	clockid_t clock;
+	int timer;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	SCENARIO_REQUIRE(pid > 0 && !clock_getcpuclockid(pid, &clock), "fork");
+	SCENARIO_REQUIRE(!syscall(SYS_timer_create, clock, &event, &timer) && !timer, "%m");
+	kill(pid, SIGKILL);
+	SCENARIO_REQUIRE(waitpid(pid, NULL, 0) == pid, "waitpid");
+}
+
 static const struct scenario_state states[] = {
 	{"seccomp", filter_syscalls},         {"traced", trace_child},         {"uts", enter_uts_namespace},
 	{"pid", make_pid_namespace},          {"dispatch", dispatch_syscalls}, {"vm", share_memory},
 	{"files", share_descriptors},         {"fs", share_directory},         {"sigtrap", block_sigtrap},
-	{"groups", start_thread_with_groups}, {"heir", leave_signal_to_heir},
+	{"groups", start_thread_with_groups}, {"heir", leave_signal_to_heir},  {"timer", time_ended_child},
 };
 
 int main(int argc, char **argv)

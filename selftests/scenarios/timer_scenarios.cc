@@ -248,6 +248,28 @@ TEST(Timer, counting_of_ids_tells_its_progress)
 	EXPECT_TRUE(s.go());
 }
 
+static void verify_timers_of_exited_threads(const Json &document)
+{
+	const Json &timers = document["processes"][0]["timers"];
+	ASSERT_EQ(timers.size(), 3u);
+	for (const Json &timer : timers) {
+		EXPECT_EQ(timer.value("receiver_gone", false), timer["notify"] == "THREAD_ID") << timer;
+		EXPECT_EQ(timer.value("clock_gone", false), timer["clock"] != "CLOCK_MONOTONIC") << timer;
+	}
+}
+
+TEST(Timer, of_threads_that_have_exited)
+{
+	run_scenario("timer_exited", {.verify = verify_timers_of_exited_threads});
+	run_scenario("timer_exited",
+		     {.restore_args = {"--count-timer-ids"}, .verify = verify_timers_of_exited_threads});
+}
+
+TEST(Timer, of_a_process_that_has_ended_is_refused)
+{
+	run_refusal("task_refused", "has timer 0, of the CPU time of a process that has ended", {}, {"timer"});
+}
+
 TEST(Timer, clocks_of_others_and_overruns)
 {
 	run_scenario("timer_clocks", {.verify = [](const Json &document) {

@@ -155,6 +155,7 @@ TEST(Timer, cpu_clock_of_another_process)
 	EXPECT_EQ(collected(record).clock(), "CLOCK_PROCESS_CPUTIME_ID");
 	record.flags |= TIMER_NO_TARGET;
 	EXPECT_FALSE(collected(record).armed());
+	EXPECT_TRUE(collected(record).clock_gone());
 }
 
 } // namespace bpfckpt::collect

@@ -81,6 +81,8 @@ void collect_timer(const timer_record &record, const CaptureTime &time, images::
 	message->set_signal(record.notify == SIGEV_NONE ? 0 : record.signal);
 	message->set_value(record.value);
 	message->set_notify_tid(record.notify_tid);
+	message->set_receiver_gone(record.flags & TIMER_NO_RECEIVER);
+	message->set_clock_gone(record.flags & TIMER_NO_TARGET);
 	message->set_signal_pending(record.flags & TIMER_SIGNAL_QUEUED);
 	message->set_overrun_last(record.overrun_last);
 

@@ -40,6 +40,13 @@ void TaskSupport::check(const images::Process &process)
 		refuse(object, "is dumpable for root only (PR_SET_DUMPABLE 2), which no process can ask for",
 		       "set /proc/sys/fs/suid_dumpable to 0 or 1 and start it anew");
 	check_pending(process.pending_signals(), object);
+	// A thread can stand in for one that has exited (user/restore/timer.cc).
+	constexpr int kPerThread = 4; // include/linux/posix-timers_types.h: CPUCLOCK_PERTHREAD_MASK
+	for (const images::PosixTimer &timer : process.timers())
+		if (timer.clock_gone() && !(timer.clock_id() & kPerThread))
+			refuse(object,
+			       fmt::format("has timer {}, of the CPU time of a process that has ended", timer.id()),
+			       "let it delete the timer");
 }
 
 // It would end in the code that rebuilds the thread (user/restore/signal.cc).

@@ -134,7 +134,7 @@ Result<> Builder::restore_attributes(Member &member)
 	TRY(batch.run(member.leader));
 	TRY(write_proc_settings(member));
 	auto start = std::chrono::steady_clock::now();
-	TRY(restore_timers(member, plan_.count_timer_ids, log_));
+	TRY(restore_timers(member, tree_, plan_.count_timer_ids, log_));
 	stats_.timers_ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 	SyscallBatch last;
 	add_pending_signals(last, *member.image);

@@ -119,7 +119,7 @@ static Result<> arm_timers(Member &member)
 		if (expires_again(timer))
 			continue;
 		bool told = timer.overrun_last() > 0 && timer.interval_ns() > 0 && !timer.signal_pending() &&
-			    timer.signal() >= 1 && timer.signal() <= 64;
+			    !timer.receiver_gone() && timer.signal() >= 1 && timer.signal() <= 64;
 		if (!told || !TRY(arm_with_overrun(member, timer)))
 			add_arm(batch, timer);
 	}
@@ -140,9 +140,33 @@ static timeval timeval_of(int64_t ns)
 	return {.tv_sec = us / 1'000'000, .tv_usec = us % 1'000'000};
 }
 
-Result<> restore_timers(Member &member, bool count_ids, const Log &log)
+static bool is_of_exited_thread(const PosixTimer &timer)
 {
-	TRY(create_timers(member.leader, *member.image, count_ids, log));
+	return timer.receiver_gone() || timer.clock_gone();
+}
+
+// timer_create(2) takes none but threads that are there: another one exits in place of those that have, and the timers
+// keep its struct pid.
+static Result<> create_all(Member &member, Tree &tree, bool count_ids, const Log &log)
+{
+	if (std::ranges::none_of(member.image->timers(), is_of_exited_thread))
+		return create_timers(member.leader, *member.image, count_ids, log);
+	Tracee stand_in = TRY(tree.start_helper(member.pid()));
+	auto tid = static_cast<uint32_t>(stand_in.tid());
+	images::Process process = *member.image;
+	for (PosixTimer &timer : *process.mutable_timers()) {
+		if (timer.receiver_gone())
+			timer.set_notify_tid(tid);
+		if (timer.clock_gone())
+			timer.set_clock_target(tid);
+	}
+	TRY(create_timers(member.leader, process, count_ids, log));
+	return Tree::end_helper(stand_in);
+}
+
+Result<> restore_timers(Member &member, Tree &tree, bool count_ids, const Log &log)
+{
+	TRY(create_all(member, tree, count_ids, log));
 	TRY(arm_timers(member));
 	SyscallBatch batch;
 	for (const images::IntervalTimer &timer : member.image->interval_timers()) {

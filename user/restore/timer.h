@@ -10,7 +10,7 @@ namespace bpfckpt::restore {
 
 // When all threads are there: a timer can signal one of them. One that expires again stays
 // disarmed: add_pending_signals() arms it at its signal's place in the queue.
-Result<> restore_timers(Member &member, bool count_ids, const Log &log);
+Result<> restore_timers(Member &member, Tree &tree, bool count_ids, const Log &log);
 
 // Whether a timer's signal, which is in a queue, comes by arming the timer in the past: the kernel queues it at once,
 // and counts overruns from where they stood. For others the queued siginfo has to do, which has no tie to the timer.
