@@ -147,6 +147,7 @@ TEST(Task, scheduling_and_limits)
 		EXPECT_EQ(second["comm"], "second one");
 		EXPECT_EQ(second["scheduling"]["policy"], SCHED_FIFO);
 		EXPECT_EQ(second["scheduling"]["priority"], 5);
+		EXPECT_EQ(second["scheduling"]["nice"], 4);
 		EXPECT_TRUE(second["scheduling"]["reset_on_fork"]);
 		EXPECT_EQ(process["umask"], 027);
 		EXPECT_EQ(process["oom_score_adj"], 321);

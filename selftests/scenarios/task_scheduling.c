@@ -44,6 +44,7 @@ static void *thread_main(void *arg)
 	struct sched_param param = {.sched_priority = 5};
 
 	SCENARIO_REQUIRE(prctl(PR_SET_NAME, "second one") == 0, "name");
+	SCENARIO_REQUIRE(setpriority(PRIO_PROCESS, 0, 4) == 0, "nice");
 	SCENARIO_REQUIRE(sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &param) == 0, "SCHED_FIFO");
 	thread_tid = gettid();
 	for (;;)
@@ -64,6 +65,8 @@ static void check_threads(void)
 	SCENARIO_CHECK(prctl(PR_GET_TIMERSLACK) == 123456, "timer slack %d", prctl(PR_GET_TIMERSLACK));
 	SCENARIO_CHECK(syscall(SYS_ioprio_get, 1, 0) == IOPRIO_BEST_EFFORT_3, "ioprio");
 	SCENARIO_CHECK(sched_getscheduler(thread_tid) == (SCHED_FIFO | SCHED_RESET_ON_FORK), "policy of the thread");
+	SCENARIO_CHECK(getpriority(PRIO_PROCESS, (id_t)thread_tid) == 4, "nice %d of the thread",
+		       getpriority(PRIO_PROCESS, (id_t)thread_tid));
 	sched_getparam(thread_tid, &param);
 	SCENARIO_CHECK(param.sched_priority == 5, "priority %d", param.sched_priority);
 	SCENARIO_CHECK(sched_getaffinity(thread_tid, sizeof(cpus), &cpus) == 0 && CPU_ISSET(0, &cpus), "affinity");

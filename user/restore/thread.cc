@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -176,6 +177,11 @@ Result<> set_scheduling(pid_t tid, const images::Scheduling &image)
 	attr.runtime = image.runtime_ns();
 	attr.deadline = image.deadline_ns();
 	attr.period = image.period_ns();
+	// Of other policies the nice value is for later, and not taken (kernel/sched/syscalls.c:
+	// __setscheduler_params()).
+	bool takes_nice = attr.policy == SCHED_OTHER || attr.policy == SCHED_BATCH;
+	if (!takes_nice && setpriority(PRIO_PROCESS, static_cast<id_t>(tid), image.nice()))
+		return errno_error(errno, "cannot set nice {} of thread {}", image.nice(), tid);
 	if (!has_attributes(attr) && syscall(SYS_sched_setattr, tid, &attr, 0))
 		return errno_error(errno, "cannot set policy {}, nice {}, priority {} of thread {}", image.policy(),
 				   image.nice(), image.priority(), tid);
