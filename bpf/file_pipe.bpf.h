@@ -5,6 +5,7 @@
 #include "bpf/records.bpf.h"
 #include "iterators/file_record.h"
 #include "vmlinux/anon_files.h"
+#include "vmlinux/fs.h"
 
 #define MAX_PIPE_BUFFERS (1 << 20)
 
@@ -41,6 +42,14 @@ static long pipe_step(__u32 index, struct pipe_walk *walk)
 	return 0;
 }
 
+/* fs/pipe.c: fifo_open(), pipe_poll() */
+static __always_inline __u32 seen_writers(const struct file *file)
+{
+	if (bpf_core_field_exists(file->f_pipe))
+		return BPF_CORE_READ(file, f_pipe);
+	return BPF_CORE_READ((const struct file___v611 *)file, f_version);
+}
+
 static __noinline int describe_pipe(struct file_record *record)
 {
 	struct pipe_walk walk = {.record = record};
@@ -58,7 +67,8 @@ static __noinline int describe_pipe(struct file_record *record)
 	record->pipe.writers = BPF_CORE_READ(pipe, writers);
 	/* The low bits are flags (kernel/locking/mutex.c: MUTEX_FLAGS). */
 	record->pipe.locked = (BPF_CORE_READ(pipe, mutex.owner.counter) & ~7LL) != 0;
-	record->pipe.padding = 0;
+	record->pipe.no_writer_yet =
+		!record->pipe.writers && seen_writers((void *)record->file) == BPF_CORE_READ(pipe, w_counter);
 	record->pipe.used = 0;
 	record->pipe.queued = 0;
 	bpf_loop(MAX_PIPE_BUFFERS, pipe_step, &walk, 0);

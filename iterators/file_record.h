@@ -96,9 +96,9 @@ struct file_pipe {
 	__u32 used;  /* pipe_buffer_records that name this file */
 	__u32 readers;
 	__u32 writers;
-	__u64 queued; /* bytes */
-	__u32 locked; /* pipe_inode_info.mutex: by a splice that waits for the other file */
-	__u32 padding;
+	__u64 queued;        /* bytes */
+	__u32 locked;        /* pipe_inode_info.mutex: by a splice that waits for the other file */
+	__u32 no_writer_yet; /* of a FIFO that was opened for reading: poll(2) does not tell POLLHUP */
 };
 
 struct file_memfd {

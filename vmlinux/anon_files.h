@@ -89,6 +89,7 @@ struct pipe_inode_info {
 	unsigned int ring_size;
 	unsigned int readers;
 	unsigned int writers;
+	unsigned int w_counter;
 	struct pipe_buffer *bufs;
 };
 

@@ -40,6 +40,7 @@ struct file {
 	struct path f_path;
 	__s64 f_pos;
 	file_ref_t f_ref; /* counts from 0: v6.13, 90ee6ed776c0 */
+	__u64 f_pipe;     /* v6.12 */
 };
 
 /* Behind `file`; a user_path since v6.7, def3ae83da02: before, f_path is that. */
@@ -55,6 +56,7 @@ struct file___v612 {
 /* Up to v6.11: embedded (1934b212615d made it a pointer in v6.12). */
 struct file___v611 {
 	struct fown_struct f_owner;
+	__u64 f_version; /* of pipes: f_pipe */
 };
 
 struct file_system_type {

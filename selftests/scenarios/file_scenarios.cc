@@ -114,6 +114,11 @@ TEST(File, epoll_items_of_closed_and_nested_files)
 	});
 }
 
+TEST(File, fifos_without_writers_and_of_packets)
+{
+	run_scenario("file_fifo");
+}
+
 TEST(File, epoll_tells_what_it_has_not_told)
 {
 	run_scenario("file_ready");

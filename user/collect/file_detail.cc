@@ -102,6 +102,7 @@ void DetailCollector::collect_pipe(const file_record &record, images::Pipe &pipe
 	pipe.set_queued(static_cast<uint32_t>(record.pipe.queued));
 	pipe.set_readers(record.pipe.readers);
 	pipe.set_writers(record.pipe.writers);
+	pipe.set_no_writer_yet(record.pipe.no_writer_yet);
 	pipe.set_packet_mode((record.f_flags & O_DIRECT) != 0);
 	for (const pipe_buffer_record *buffer : of_file(buffers_, record.file)) {
 		pipe.add_packets(buffer->length);

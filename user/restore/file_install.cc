@@ -147,7 +147,7 @@ public:
 	static bool wants(int fd, const images::File &file)
 	{
 		pollfd any = {.fd = fd, .events = -1, .revents = 0};
-		return (file.kind() == "pipe" || file.kind() == "fifo") &&
+		return (file.kind() == "pipe" || (file.kind() == "fifo" && !file.pipe().no_writer_yet())) &&
 		       (file.flags() & (O_ACCMODE | O_PATH)) == O_RDONLY && poll(&any, 1, 0) == 0;
 	}
 	static Result<ByteInPipe> put(int fd)

@@ -119,17 +119,31 @@ Result<OpenedFiles> open_fifo(std::span<const images::File *const> files)
 	if (files[0]->deleted())
 		lent.emplace(TRY(LentName::create(*files[0], 0)));
 	auto open = [&](int flags) { return lent ? lent->open(flags) : open_exactly(files[0]->path(), flags); };
-	// Neither end blocks in open(2), nor is data lost, while this one is there.
+	// Neither end fails in open(2), nor is data lost, while this one is there.
 	UniqueFd keeper = TRY(open(O_RDWR | O_NONBLOCK));
 	OpenedFiles opened;
+	auto open_file = [&](const images::File &file) -> Result<> {
+		UniqueFd fd = TRY(open((open_flags(file) | O_NONBLOCK) & ~O_DIRECT));
+		if (fcntl(fd.get(), F_SETFL, open_flags(file))) // open(2) does not take O_DIRECT, which is packet mode
+			return errno_error(errno, "cannot set flags").on(name_of(file));
+		opened.emplace_back(file.id(), std::move(fd));
+		return {};
+	};
+	auto has_seen_writer = [](const images::File *file) { return !file->pipe().no_writer_yet(); };
 	for (const images::File *file : files) {
-		UniqueFd fd = TRY(open(open_flags(*file)));
-		opened.emplace_back(file->id(), std::move(fd));
+		if (has_seen_writer(file))
+			TRY(open_file(*file));
 		if (file->pipe().size())
 			fcntl(keeper.get(), F_SETPIPE_SZ, file->pipe().size());
 		if (!file->pipe().data().empty() && !TRY(has_content_still(keeper.get(), *file)))
 			TRY(write_packets(keeper.get(), file->pipe()));
 	}
+	// Those others are not to see us write, either.
+	if (!std::ranges::all_of(files, has_seen_writer))
+		keeper = TRY(open(O_RDONLY | O_NONBLOCK));
+	for (const images::File *file : files)
+		if (!has_seen_writer(file))
+			TRY(open_file(*file));
 	if (lent && lent->is_new())
 		TRY(lent->set_attributes(*files[0]));
 	return opened;
