@@ -90,6 +90,11 @@ static void expect_pending(const Json &queue, size_t index, unsigned signal, int
 	EXPECT_FALSE(queue[index]["siginfo"].empty());
 }
 
+TEST(Task, more_signals_wait_than_the_limit_allows)
+{
+	run_scenario("task_signal_limit");
+}
+
 TEST(Task, signals)
 {
 	Scenario s;

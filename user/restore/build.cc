@@ -167,6 +167,7 @@ Result<> Builder::restore_threads(std::span<Member *const> members)
 	std::vector<SyscallBatch> last(members.size());
 	runs.clear();
 	for (size_t i = 0; i < members.size(); i++) {
+		add_signal_limit(last[i], *members[i]->image);
 		add_dumpable(last[i], *members[i]->image);
 		runs.push_back({&members[i]->leader, &last[i]});
 	}

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "user/restore/task.h"
 
+#include <algorithm>
+
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -48,17 +50,38 @@ Result<> restore_login_uid(Member &member)
 	return {};
 }
 
+// What a new process has: bpfckpt's own.
+static rlimit new_limit(uint32_t resource)
+{
+	rlimit limit = {};
+	getrlimit(static_cast<__rlimit_resource>(resource), &limit);
+	return limit;
+}
+
 void add_limits(SyscallBatch &batch, const images::Process &process)
 {
 	for (const images::ResourceLimit &limit : process.limits()) {
-		rlimit now = {};
+		rlimit now = new_limit(limit.resource());
 		rlimit wanted = {.rlim_cur = limit.soft(), .rlim_max = limit.hard()};
+		if (limit.resource() == RLIMIT_SIGPENDING)
+			wanted = {.rlim_cur = std::max(now.rlim_cur, wanted.rlim_cur),
+				  .rlim_max = std::max(now.rlim_max, wanted.rlim_max)};
 		// What is as it shall be needs no privilege.
-		if (getrlimit(static_cast<__rlimit_resource>(limit.resource()), &now) == 0 &&
-		    now.rlim_cur == wanted.rlim_cur && now.rlim_max == wanted.rlim_max &&
+		if (now.rlim_cur == wanted.rlim_cur && now.rlim_max == wanted.rlim_max &&
 		    limit.resource() != RLIMIT_NOFILE)
 			continue;
 		batch.add(SYS_prlimit64, 0, limit.resource(), batch.value(wanted), 0);
+	}
+}
+
+void add_signal_limit(SyscallBatch &batch, const images::Process &process)
+{
+	for (const images::ResourceLimit &limit : process.limits()) {
+		rlimit now = new_limit(limit.resource());
+		rlimit wanted = {.rlim_cur = limit.soft(), .rlim_max = limit.hard()};
+		if (limit.resource() == RLIMIT_SIGPENDING &&
+		    (wanted.rlim_cur < now.rlim_cur || wanted.rlim_max < now.rlim_max))
+			batch.add(SYS_prlimit64, 0, limit.resource(), batch.value(wanted), 0);
 	}
 }
 

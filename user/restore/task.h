@@ -10,7 +10,10 @@ namespace bpfckpt::restore {
 // By the leader, before its credentials. Limits come last: they may forbid what restore does.
 // `first_of_fs`: no process that shares its root, working directory and umask has got them yet.
 void add_process_attributes(target::SyscallBatch &batch, const images::Process &process, bool first_of_fs);
+// RLIMIT_SIGPENDING is not lowered yet: signals are still to be queued.
 void add_limits(target::SyscallBatch &batch, const images::Process &process);
+// Once the queues of all threads are filled: RLIMIT_SIGPENDING, if it is to be lowered, which needs no privilege.
+void add_signal_limit(target::SyscallBatch &batch, const images::Process &process);
 // After the credentials, whose change resets it.
 void add_dumpable(target::SyscallBatch &batch, const images::Process &process);
 // F_SETOWN records who asks: with the final credentials.
