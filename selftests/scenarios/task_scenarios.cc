@@ -315,6 +315,11 @@ TEST(Task, stopped_children_with_threads)
 	run_scenario("task_stopped");
 }
 
+TEST(Task, signals_wait_for_stopped_children)
+{
+	run_scenario("task_stopped_signals");
+}
+
 TEST(Task, a_process_goes_on_without_its_first_thread)
 {
 	constexpr unsigned kPidfdThread = O_EXCL; // PIDFD_THREAD, v6.9

@@ -263,10 +263,10 @@ Result<> Tree::stop(Member &member)
 	int wanted = static_cast<int>(member.image->stop_signal());
 	int signal = wanted && member.pid() != plan_.root ? wanted : SIGSTOP;
 	::kill(member.pid(), SIGSTOP);
-	TRY(member.leader.enter_group_stop(signal));
+	TRY(member.leader.enter_group_stop(signal, member.leader_image().signal_mask()));
 	// They are called to join, and do before anything else; with the last one the parent is told.
 	for (ThreadMember &thread : member.threads)
-		TRY(thread.tracee.enter_group_stop(signal));
+		TRY(thread.tracee.enter_group_stop(signal, thread.image->signal_mask()));
 	member.stopped = true;
 	auto parent = members_.find(static_cast<pid_t>(member.image->ppid()));
 	if (!member.image->stop_reported() || parent == members_.end())

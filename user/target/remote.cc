@@ -319,16 +319,22 @@ Result<> Tracee::resume_for_signal(int signal)
 	}
 }
 
-Result<> Tracee::enter_group_stop(int signal)
+// Lower numbers and the thread's own queue come first, so all that waits is blocked until it is stopped, and `signal`
+// only until it is passed on: a blocked one would be queued again (kernel/signal.c: ptrace_signal()).
+Result<> Tracee::enter_group_stop(int signal, uint64_t mask)
 {
+	TRY(set_signal_mask(~0ULL));
 	TRY(resume(PTRACE_CONT));
 	for (;;) {
 		int status = TRY(wait_status());
 		if (!WIFSTOPPED(status))
 			return dead(status);
 		if (event_of(status) == PTRACE_EVENT_STOP && WSTOPSIG(status) == signal)
-			return {};
-		TRY(resume(PTRACE_CONT, event_of(status) == 0 && WSTOPSIG(status) == SIGSTOP ? signal : 0));
+			return set_signal_mask(mask);
+		bool ours = event_of(status) == 0 && WSTOPSIG(status) == SIGSTOP;
+		if (ours)
+			TRY(set_signal_mask(~(1ULL << (signal - 1))));
+		TRY(resume(PTRACE_CONT, ours ? signal : 0));
 	}
 }
 

@@ -72,8 +72,8 @@ public:
 	// Continues with a signal that is queued already: it is passed on at its delivery stop.
 	Result<> resume_for_signal(int signal);
 	// From an exit stop, with SIGSTOP queued: passes on `signal` instead, and waits until it is stopped by job
-	// control.
-	Result<> enter_group_stop(int signal);
+	// control. Has `mask` then, and everything else that is queued waits still.
+	Result<> enter_group_stop(int signal, uint64_t mask);
 	Result<int> wait_status();
 
 	// Without EXITKILL from now on.
