@@ -320,6 +320,17 @@ TEST(Task, signals_wait_for_stopped_children)
 	run_scenario("task_stopped_signals");
 }
 
+TEST(Task, a_child_stays_stopped_by_a_signal_that_it_blocks)
+{
+	// Round 1 must come before any restore.
+	run_scenario("task_stopped_otherwise", {.args = {"blocked"}, .always_leave_running = true});
+}
+
+TEST(Task, a_child_stays_stopped_whose_group_is_orphaned_by_now)
+{
+	run_scenario("task_stopped_otherwise", {.args = {"orphaned"}, .always_leave_running = true});
+}
+
 TEST(Task, a_process_goes_on_without_its_first_thread)
 {
 	constexpr unsigned kPidfdThread = O_EXCL; // PIDFD_THREAD, v6.9

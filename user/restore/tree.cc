@@ -256,12 +256,28 @@ Result<> Tree::orphan_root()
 	return end_helper({.kind = TreeStep::kExit, .pid = root_parent_});
 }
 
+// One member with its parent in another group of the session is enough (kernel/exit.c: will_become_orphaned_pgrp()).
+// The root's parent may end at any time.
+bool Tree::is_orphaned(uint32_t group)
+{
+	if (!connected_) {
+		connected_.emplace();
+		for (const Member *member : living()) {
+			auto parent = plan_.processes.find(static_cast<pid_t>(member->image->ppid()));
+			if (parent != plan_.processes.end() && parent->second->sid() == member->image->sid() &&
+			    parent->second->pgid() != member->image->pgid())
+				connected_->insert(member->image->pgid());
+		}
+	}
+	return !connected_->contains(group);
+}
+
 // From the exit stop of its last call nothing of the program runs before the signal is taken. Which signal stopped it
-// shows in the parent's wait; SIGTSTP and its kin do nothing in an orphaned group, as the root's may be now.
+// shows in the parent's wait; SIGTSTP and its kin do nothing in an orphaned group.
 Result<> Tree::stop(Member &member)
 {
 	int wanted = static_cast<int>(member.image->stop_signal());
-	int signal = wanted && member.pid() != plan_.root ? wanted : SIGSTOP;
+	int signal = wanted && !is_orphaned(member.image->pgid()) ? wanted : SIGSTOP;
 	::kill(member.pid(), SIGSTOP);
 	TRY(member.leader.enter_group_stop(signal, member.leader_image().signal_mask()));
 	// They are called to join, and do before anything else; with the last one the parent is told.

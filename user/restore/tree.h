@@ -5,6 +5,8 @@
 
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <vector>
 
 #include "user/memory/range.h"
@@ -102,12 +104,14 @@ private:
 	Result<> create_threads_of(Member &member);
 	Result<target::Tracee *> creating_thread(Member &creator, const images::Process *child);
 	Result<> end_leader(Member &member);
+	[[nodiscard]] bool is_orphaned(uint32_t group);
 	void kill_all();
 
 	const Plan &plan_;
 	target::StubLayout stub_;
 	SparePids spare_pids_;
 	bool outlive_ = false;
+	std::optional<std::set<uint32_t>> connected_; // groups that are not orphaned
 	ForkHooks *hooks_ = nullptr;
 	std::map<pid_t, std::unique_ptr<Member>> members_;
 	std::vector<pid_t> order_; // of creation
