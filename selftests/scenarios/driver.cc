@@ -199,13 +199,13 @@ bool Scenario::wait_for_file(const std::string &name, const std::string &failure
 				    : "no " + name + " within the deadline; state " + status_field(pid_, "State"));
 }
 
-bool Scenario::start(const std::string &program, const Args &args)
+bool Scenario::start(const std::string &program, const Args &args, SessionRole role)
 {
 	program_ = program;
 	fs::path folder = build_dir() / "selftests" / (program.find('/') == std::string::npos ? "scenarios" : "");
 	Args command{(folder / program).string()};
 	command.insert(command.end(), args.begin(), args.end());
-	pid_ = spawn_isolated(command, work_dir_, work_dir_ + "/log");
+	pid_ = spawn_isolated(command, work_dir_, work_dir_ + "/log", role);
 	if (pid_ < 0 || !wait_for_file("ready", "fail.0", kDeadline))
 		return false;
 	facts_ = slurp(work_dir_ + "/ready");

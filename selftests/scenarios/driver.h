@@ -23,6 +23,8 @@
 #define JSON_ASSERT(condition) ((condition) ? void() : json_assertion_failed("JSON: " #condition))
 #include <nlohmann/json.hpp>
 
+#include "selftests/scenarios/process.h"
+
 namespace bpfckpt::selftests {
 
 using Json = nlohmann::json;
@@ -77,7 +79,7 @@ public:
 	// Starts build/selftests/scenarios/<program> ("echo/echo_server": that of another folder) and waits until it is
 	// ready. False when it is not, or when it skips; the test has failed or is skipped then, and should return:
 	// `ASSERT_TRUE(s.start("timer_posix"))` or the macro below.
-	bool start(const std::string &program, const Args &args = {});
+	bool start(const std::string &program, const Args &args = {}, SessionRole role = SessionRole::kLeader);
 	[[nodiscard]] const std::string &skip_reason() const { return skip_reason_; }
 
 	// What the program told with scenario_tell(); fails the test if it did not.

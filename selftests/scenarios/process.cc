@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace fs = std::filesystem;
@@ -105,7 +106,6 @@ std::vector<pid_t> family(pid_t root, const std::string &dir)
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, nullptr);
-	setsid();
 	close(0);
 	close(1);
 	close(2);
@@ -115,14 +115,45 @@ std::vector<pid_t> family(pid_t root, const std::string &dir)
 	_exit(127);
 }
 
-pid_t spawn_isolated(const std::vector<std::string> &command, const std::string &dir, const std::string &log)
+// Left at once by the session's leader, as by a shell: it comes to us as an orphan then.
+static pid_t fork_in_session(SessionRole role)
+{
+	pid_t started = -1;
+	int ends[2];
+	if (pipe(ends))
+		return -1;
+	pid_t leader = fork();
+	if (leader == 0) {
+		setsid();
+		started = fork();
+		if (started == 0) {
+			if (role == SessionRole::kGroupLeader)
+				setpgid(0, 0);
+			return 0;
+		}
+		_exit(write(ends[1], &started, sizeof(started)) != sizeof(started));
+	}
+	if (leader < 0 || read(ends[0], &started, sizeof(started)) != sizeof(started))
+		started = -1;
+	close(ends[0]);
+	close(ends[1]);
+	if (leader > 0)
+		waitpid(leader, nullptr, 0);
+	return started;
+}
+
+pid_t spawn_isolated(const std::vector<std::string> &command, const std::string &dir, const std::string &log,
+		     SessionRole role)
 {
 	std::vector<char *> argv;
 	argv.reserve(command.size() + 1);
 	for (const std::string &word : command)
 		argv.push_back(const_cast<char *>(word.c_str()));
 	argv.push_back(nullptr);
-	pid_t pid = fork();
+	bool leads = role == SessionRole::kLeader;
+	pid_t pid = leads ? fork() : fork_in_session(role);
+	if (pid == 0 && leads)
+		setsid();
 	if (pid == 0)
 		become(argv.data(), dir.c_str(), log.c_str());
 	return pid;

@@ -25,9 +25,17 @@ std::vector<pid_t> threads_of(pid_t pid);
 // `root` (0 for none) and its descendants, and every process whose working directory is `dir`.
 std::vector<pid_t> family(pid_t root, const std::string &dir);
 
-// Forks and execs `command` in `dir` with stdin /dev/null, stdout and stderr the regular file `log`, a session of its
-// own, no signal blocked, and no other descriptor. -1 with errno if it cannot.
-pid_t spawn_isolated(const std::vector<std::string> &command, const std::string &dir, const std::string &log);
+// In a session that is not ours.
+enum class SessionRole {
+	kLeader,
+	kGroupLeader, // the session's leader is gone
+	kMember,      // of the group of a leader that is gone
+};
+
+// Forks and execs `command` in `dir` with stdin /dev/null, stdout and stderr the regular file `log`, in another
+// session, no signal blocked, and no other descriptor. -1 with errno if it cannot.
+pid_t spawn_isolated(const std::vector<std::string> &command, const std::string &dir, const std::string &log,
+		     SessionRole role = SessionRole::kLeader);
 
 // How many times as long as usual a deadline is: TEST_PATIENCE, for builds that are slow by nature (make asan).
 int patience();

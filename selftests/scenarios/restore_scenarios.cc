@@ -195,4 +195,56 @@ TEST(Restore, a_dry_run_creates_nothing)
 	EXPECT_LT(kill(s.pid(), 0), 0);
 }
 
+namespace {
+
+// As a shell does: in a group of its own in the shell's session. That the restored program is stopped by then the
+// kernel may take for a reason to end it (SIGHUP, SIGCONT).
+int restore_as_job(const std::string &images, bool leave_stopped)
+{
+	std::string program = bpfckpt_path();
+	pid_t shell = fork();
+	if (shell == 0) {
+		setsid();
+		pid_t job = fork();
+		if (job == 0) {
+			setpgid(0, 0);
+			execl(program.c_str(), program.c_str(), "restore", "-d", "-D", images.c_str(),
+			      leave_stopped ? "-s" : nullptr, nullptr);
+			_exit(127);
+		}
+		int status = 0;
+		waitpid(job, &status, 0);
+		_exit(WEXITSTATUS(status));
+	}
+	int status = -1;
+	waitpid(shell, &status, 0);
+	return status;
+}
+
+class StoppedRoot : public testing::TestWithParam<std::tuple<SessionRole, bool>> {};
+
+} // namespace
+
+TEST_P(StoppedRoot, stays_stopped_when_restore_ends)
+{
+	auto [role, by_restore] = GetParam();
+	Scenario s;
+	ASSERT_TRUE(s.start("file_eventfd", {}, role));
+	auto is_stopped = [&] { return status_field(s.pid(), "State").starts_with('T'); };
+	if (!by_restore) {
+		kill(s.pid(), SIGSTOP);
+		ASSERT_TRUE(eventually(is_stopped, kDeadline));
+	}
+	DumpResult dumped = s.dump({});
+	ASSERT_EQ(dumped.exit, 0);
+	ASSERT_EQ(restore_as_job(dumped.dir, by_restore), 0);
+	EXPECT_TRUE(eventually(is_stopped, milliseconds(1000))) << status_field(s.pid(), "State");
+	kill(s.pid(), SIGCONT);
+	EXPECT_TRUE(s.go());
+}
+
+INSTANTIATE_TEST_SUITE_P(Restore, StoppedRoot,
+			 testing::Combine(testing::Values(SessionRole::kGroupLeader, SessionRole::kMember),
+					  testing::Bool()));
+
 } // namespace bpfckpt::selftests

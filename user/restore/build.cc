@@ -44,7 +44,7 @@ public:
 		  options_(options),
 		  log_(log),
 		  pages_(std::move(pages)),
-		  tree_(plan, stub, options.detached),
+		  tree_(plan, stub, options),
 		  files_(plan, pages_),
 		  rings_(tree_, plan, files_, pages_),
 		  locks_(plan)
@@ -260,7 +260,7 @@ Result<> Builder::go()
 	}));
 	lent_.lend();
 	segments_.hand_over();
-	Result<> gone = tree_.detach(options_.leave_stopped, *guard);
+	Result<> gone = tree_.detach(*guard);
 	if (guard->committed())
 		segments_.keep();
 	TRY(std::move(gone));

@@ -29,8 +29,8 @@ std::vector<std::pair<const images::Thread *, Tracee *>> Member::all_threads()
 }
 
 // While the tree is built its orphans come to us, so that we can reap them.
-Tree::Tree(const Plan &plan, const target::StubLayout &stub, bool outlive)
-	: plan_(plan), stub_(stub), spare_pids_(plan), outlive_(outlive)
+Tree::Tree(const Plan &plan, const target::StubLayout &stub, const BuildOptions &options)
+	: plan_(plan), stub_(stub), spare_pids_(plan), outlive_(options.detached), leave_stopped_(options.leave_stopped)
 {
 	int reaper = 0;
 	prctl(PR_GET_CHILD_SUBREAPER, &reaper);
@@ -99,10 +99,21 @@ static std::unique_ptr<Member> new_member(const images::Process *image, Tracee t
 	return std::make_unique<Member>(Member{image, tracee, leader, {}, false, {}, {}});
 }
 
+// Not in a session of the tree's own: in one of bpfckpt's, whose group may be orphaned by its end.
+bool Tree::stops_in_outer_session() const
+{
+	const images::Process *root = plan_.processes.at(plan_.root);
+	return plan_.outer_session &&
+	       (leave_stopped_ || std::ranges::any_of(plan_.document->processes(), [&](const auto &process) {
+			return process.state() == images::Process::STOPPED && process.sid() == root->sid();
+		}));
+}
+
 Result<> Tree::create_root()
 {
 	const images::Process *root = plan_.processes.at(plan_.root);
-	if (outlive_ && std::ranges::any_of(root->threads(), &images::Thread::parent_death_signal)) {
+	bool may_notice = std::ranges::any_of(root->threads(), &images::Thread::parent_death_signal);
+	if (outlive_ && (may_notice || stops_in_outer_session())) {
 		TRY(create_root_parent());
 		return fork({.kind = TreeStep::kFork, .pid = plan_.root, .other = root_parent_});
 	}
@@ -126,7 +137,12 @@ Result<> Tree::create_root_parent()
 		root_parent_ = pid;
 		order_.push_back(pid);
 		members_.emplace(pid, new_member(nullptr, *made));
-		return {};
+		if (!stops_in_outer_session())
+			return {};
+		// A group that bpfckpt and its callers are not in: it is not orphaned by their end.
+		SyscallBatch batch;
+		batch.add(SYS_setpgid, 0, 0);
+		return batch.run(member(pid).leader);
 	}
 }
 
@@ -415,11 +431,11 @@ Result<> Tree::end_zombies()
 
 // A tracer that dies kills those that have EXITKILL still and lets the others go, so first none is left that has it;
 // meanwhile the guard kills. From then on all go, now or by the tracer's death.
-Result<> Tree::detach(bool leave_stopped, Guard &guard)
+Result<> Tree::detach(Guard &guard)
 {
 	std::vector<Tracee *> tracees;
 	for (Member *one : living()) {
-		if (!one->stopped && (leave_stopped || one->image->state() == images::Process::STOPPED))
+		if (!one->stopped && (leave_stopped_ || one->image->state() == images::Process::STOPPED))
 			::kill(one->pid(), SIGSTOP);
 		for (auto &[image, tracee] : one->all_threads())
 			tracees.push_back(tracee);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "user/memory/range.h"
+#include "user/restore/build.h"
 #include "user/restore/plan.h"
 #include "user/restore/spare_pids.h"
 #include "user/target/batch.h"
@@ -58,8 +59,9 @@ public:
 
 class Tree {
 public:
-	// `outlive`: the root will outlive bpfckpt, and must not notice the end of its parent (PR_SET_PDEATHSIG).
-	Tree(const Plan &plan, const target::StubLayout &stub, bool outlive);
+	// Detached, the root will outlive bpfckpt, and must not notice the end of its parent: by PR_SET_PDEATHSIG, or
+	// as a stopped member of a group that is orphaned by it (SIGHUP, SIGCONT).
+	Tree(const Plan &plan, const target::StubLayout &stub, const BuildOptions &options);
 	~Tree();
 	Tree(const Tree &) = delete;
 	Tree &operator=(const Tree &) = delete;
@@ -79,7 +81,8 @@ public:
 	// Leaders that had exited before their threads do so, and leave their part to one of these.
 	Result<> end_leaders();
 
-	// Before the root gets its parent death signal: it goes to whoever takes in bpfckpt's orphans.
+	// Before the root gets its parent death signal, and anything is stopped: it goes to whoever takes in bpfckpt's
+	// orphans.
 	Result<> orphan_root();
 	// A job control stop, with its final registers set; its parent gets SIGCHLD, and the report unless it had seen
 	// it.
@@ -92,7 +95,7 @@ public:
 	// Every process that there is, helpers and zombies too.
 	[[nodiscard]] const std::vector<pid_t> &pids() const { return order_; }
 	// All go on by themselves from now on: all of them, or none if bpfckpt is killed meanwhile.
-	Result<> detach(bool leave_stopped, Guard &guard);
+	Result<> detach(Guard &guard);
 
 private:
 	Result<> create_root();
@@ -105,12 +108,14 @@ private:
 	Result<target::Tracee *> creating_thread(Member &creator, const images::Process *child);
 	Result<> end_leader(Member &member);
 	[[nodiscard]] bool is_orphaned(uint32_t group);
+	[[nodiscard]] bool stops_in_outer_session() const;
 	void kill_all();
 
 	const Plan &plan_;
 	target::StubLayout stub_;
 	SparePids spare_pids_;
 	bool outlive_ = false;
+	bool leave_stopped_ = false;
 	std::optional<std::set<uint32_t>> connected_; // groups that are not orphaned
 	ForkHooks *hooks_ = nullptr;
 	std::map<pid_t, std::unique_ptr<Member>> members_;
