@@ -150,6 +150,35 @@ TEST(File, inotify_watches_by_path)
 	});
 }
 
+// "/tmp" is another directory there, which programs outside use.
+TEST(File, inotify_watches_below_a_root_directory)
+{
+	if (!enter_private_mounts())
+		GTEST_SKIP() << "no mount namespace of its own";
+	Tmpfs jail("/tmp/bpfckpt-jail." + std::to_string(getpid()));
+	std::string root = "/tmp/bpfckpt-jail." + std::to_string(getpid());
+	std::filesystem::create_directory(root + "/tmp");
+	run_scenario("file_inotify_root", {.args = {root}, .verify = [&](const Json &document) {
+						   Json files = where(document["files"], "kind", "inotify");
+						   ASSERT_EQ(files.size(), 1u);
+						   EXPECT_EQ(files[0]["inotify"]["watches"][0]["path"], root + "/tmp");
+					   }});
+}
+
+TEST(File, a_directory_that_replaced_a_watched_one_is_named)
+{
+	Scenario s;
+	SCENARIO_START(s, "file_inotify");
+	DumpResult dumped = s.dump({});
+	ASSERT_EQ(dumped.exit, 0);
+	std::string once = s.work_dir() + "/once";
+	std::filesystem::rename(once, once + ".old");
+	std::filesystem::create_directory(once);
+	Output restored = bpfckpt({"restore", "-d", "-D", dumped.dir});
+	EXPECT_EQ(restored.exit, 6) << restored.err;
+	EXPECT_NE(restored.err.find(once + "  is another file than inode"), std::string::npos) << restored.err;
+}
+
 TEST(File, unread_events_of_inotify_are_refused_by_the_name_of_the_option)
 {
 	run_refusal("file_inotify_events", "inotify has 2 unread events", {"--allow-inexact", "connect"}, {"events"});

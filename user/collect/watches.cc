@@ -10,7 +10,8 @@
 
 namespace bpfckpt::collect {
 
-// A path of the process under which the watched inode is found now.
+// A path under which the watched inode is found now: from bpfckpt's root, where restore looks for it, unless the
+// process is in another mount namespace; then from its own.
 static std::string watched_path(unsigned pid, const MountTable &mounts, const images::InotifyWatch &watch,
 				std::string_view path)
 {
@@ -24,6 +25,14 @@ static std::string watched_path(unsigned pid, const MountTable &mounts, const im
 	return {};
 }
 
+static bool has_own_mounts(unsigned pid)
+{
+	struct stat own = {};
+	struct stat its = {};
+	return ::stat("/proc/self/ns/mnt", &own) || ::stat(fmt::format("/proc/{}/ns/mnt", pid).c_str(), &its) ||
+	       own.st_ino != its.st_ino;
+}
+
 // bpfckpt itself where no descriptor names the file.
 static unsigned holder_of(uint32_t file, const images::Document &document)
 {
@@ -34,6 +43,8 @@ static unsigned holder_of(uint32_t file, const images::Document &document)
 static void name_watches_of(images::File &file, const std::vector<std::string> &paths, const Context &context)
 {
 	unsigned pid = holder_of(file.id(), *context.document);
+	if (!has_own_mounts(pid))
+		pid = static_cast<unsigned>(::getpid());
 	auto mounts = MountTable::of_process(pid);
 	if (!mounts)
 		return;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Files that are opened by their names: they must be what they were. What is checked is what CRIU checks by default,
 // kind and size; a file that is mapped privately supplies the pages that are not in the images, so its time of change
-// counts too.
+// counts too. What inotify watches must be the same inode.
 #include "user/restore/plan.h"
 
 #include <cstring>
@@ -50,11 +50,30 @@ static std::string difference(const images::File &file, const struct stat &now, 
 }
 
 // Of a process that will be there again: "/proc/12/maps".
-static bool is_of_tree(const Plan &plan, const images::File &file)
+static bool is_of_tree(const Plan &plan, const std::string &path)
 {
 	int pid = 0;
-	return file.filesystem() == "proc" && sscanf(file.path().c_str(), "/proc/%d", &pid) == 1 &&
-	       plan.processes.contains(pid);
+	return sscanf(path.c_str(), "/proc/%d", &pid) == 1 && plan.processes.contains(pid);
+}
+
+// What is told of another file would be wrong without a word.
+static void check_watches(const Plan &plan, const images::File &file, Findings &findings)
+{
+	for (const images::InotifyWatch &watch : file.inotify().watches()) {
+		struct stat now = {};
+		if (is_of_tree(plan, watch.path()))
+			continue;
+		std::string wrong;
+		if (stat(watch.path().c_str(), &now))
+			wrong = fmt::format("cannot be looked at: {}", strerror(errno));
+		else if (now.st_ino != watch.inode() || now.st_dev != watch.device())
+			wrong = fmt::format("is another file than inode {}", watch.inode());
+		if (!wrong.empty())
+			findings.push_back(
+				make_error(Code::kMismatch, "{}, which inotify watches as {}", wrong, watch.wd())
+					.on(watch.path())
+					.with_hint("put the file back as it was at the dump"));
+	}
 }
 
 void check_files(const Plan &plan, Findings &findings)
@@ -66,7 +85,8 @@ void check_files(const Plan &plan, Findings &findings)
 			if (Result<UniqueFd> found = open_by_handle(file); !found)
 				findings.push_back(std::move(found).error().with_hint(
 					"restore where its file system is, with all its files"));
-		if (!has_name(file) || is_of_tree(plan, file))
+		check_watches(plan, file, findings);
+		if (!has_name(file) || (file.filesystem() == "proc" && is_of_tree(plan, file.path())))
 			continue;
 		struct stat now = {};
 		std::string wrong;
