@@ -40,6 +40,11 @@ TEST(Socket, options_of_pairs)
 	run_scenario("socket_options");
 }
 
+TEST(Socket, queues_are_larger_than_the_buffers_by_now)
+{
+	run_scenario("socket_queued");
+}
+
 TEST(Socket, options_that_do_not_come_back_are_refused)
 {
 	run_refusal("socket_options", "SO_TIMESTAMP", {}, {"timestamp"});

@@ -3,6 +3,7 @@
 #include "user/restore/file.h"
 
 #include <algorithm>
+#include <climits>
 #include <cstring>
 
 #include <fcntl.h>
@@ -141,9 +142,51 @@ Result<> set_socket_options(int fd, const images::File &file)
 	return {};
 }
 
+namespace {
+
+// Until it is put back: room for what was queued when the program's buffer was larger, or by a peer that is gone. It
+// takes CAP_NET_ADMIN; without, there is as much room as the socket has.
+class LargeSendBuffer {
+public:
+	explicit LargeSendBuffer(int fd) : fd_(fd)
+	{
+		constexpr int kLargest = INT_MAX / 2; // net/core/sock.c: sk_setsockopt()
+		size_ = get(SO_SNDBUF);
+		locks_ = get(SO_BUF_LOCK);
+		grown_ = !setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &kLargest, sizeof(kLargest));
+	}
+	Result<> put_back(const images::File &file) const
+	{
+		if (!grown_)
+			return {};
+		int half = size_ / 2; // which the kernel doubles
+		TRY(set_option(fd_, SO_SNDBUFFORCE, &half, sizeof(half), file));
+		return set_option(fd_, SO_BUF_LOCK, &locks_, sizeof(locks_), file);
+	}
+
+private:
+	[[nodiscard]] int get(int option) const
+	{
+		int value = 0;
+		socklen_t size = sizeof(value);
+		getsockopt(fd_, SOL_SOCKET, option, &value, &size);
+		return value;
+	}
+
+	int fd_;
+	int size_ = 0;
+	int locks_ = 0;
+	bool grown_ = false;
+};
+
+} // namespace
+
 // What the peer has not received yet is sent again.
 static Result<> send_queue(int from, const images::File &to)
 {
+	if (to.socket().messages().empty())
+		return {};
+	LargeSendBuffer room(from);
 	for (const images::SocketMessage &message : to.socket().messages()) {
 		const std::string &data = message.data();
 		ssize_t sent = ::send(from, data.data(), data.size(), MSG_DONTWAIT);
@@ -153,7 +196,7 @@ static Result<> send_queue(int from, const images::File &to)
 			return make_error(Code::kLimit, "only {} of {} bytes can be queued again", sent, data.size())
 				.on(name_of(to));
 	}
-	return {};
+	return room.put_back(to);
 }
 
 // After what is unread has been sent again: it would get our credentials.
