@@ -138,6 +138,13 @@ static void own_from_outside(void)
 			 strerror(errno));
 }
 
+static void own_by_group(void)
+{
+	SCENARIO_REQUIRE(getpgrp() != getpid(), "in a group of its own");
+	SCENARIO_REQUIRE(fcntl(some(open("owned", O_CREAT | O_RDWR, 0600), "open"), F_SETOWN, -getpgrp()) == 0, "%s",
+			 strerror(errno));
+}
+
 static void open_pidfd(void)
 {
 	some((int)syscall(SYS_pidfd_open, getppid(), 0), "pidfd_open");
@@ -242,6 +249,7 @@ static const struct scenario_state states[] = {
 	{"userfault", open_userfault},
 	{"events", leave_events},
 	{"owner", own_from_outside},
+	{"owner_group", own_by_group},
 	{"pidfd", open_pidfd},
 	{"queue", open_queue},
 	{"path_of_pipe", open_path_of_pipe},

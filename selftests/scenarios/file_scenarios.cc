@@ -362,6 +362,15 @@ struct RefusedFile {
 	const char *state, *message;
 };
 
+// After a restore it is another one.
+TEST(File, an_owner_that_is_the_group_of_a_shell_is_refused)
+{
+	Scenario s;
+	ASSERT_TRUE(s.start("file_refused", {"owner_group"}, SessionRole::kMember));
+	EXPECT_NE(s.dump({"-R"}, 3).err.find("F_SETOWN names process group"), std::string::npos);
+	EXPECT_TRUE(s.check_target());
+}
+
 class FileRefused : public testing::TestWithParam<RefusedFile> {};
 
 TEST_P(FileRefused, by_name)

@@ -352,6 +352,23 @@ TEST_F(FileSupportTest, owners_and_pidfds_of_the_tree)
 	EXPECT_EQ(refusal(), "F_SETOWN names pid 13, outside of the tree\na pidfd of pid 13, outside of the tree\n");
 }
 
+TEST_F(FileSupportTest, owners_that_are_groups_of_the_tree)
+{
+	constexpr uint32_t kGroup = 2; // F_OWNER_PGRP
+	file_->set_kind("eventfd");
+	file_->mutable_owner()->set_type(kGroup);
+	file_->mutable_owner()->set_pid(12);
+	document_.mutable_processes(0)->set_pgid(11);
+	images::Process *child = document_.add_processes();
+	child->set_pid(14);
+	child->set_pgid(13); // of a leader that is gone
+	EXPECT_EQ(refusal(), "");
+	file_->mutable_owner()->set_pid(13);
+	EXPECT_EQ(refusal(), "");
+	file_->mutable_owner()->set_pid(11);
+	EXPECT_EQ(refusal(), "F_SETOWN names process group 11, outside of the tree\n");
+}
+
 TEST(AddressSetTest, tells_what_is_new)
 {
 	iterators::AddressSet set;

@@ -36,6 +36,8 @@ struct Descriptor {
 struct Tree {
 	std::unordered_map<uint32_t, const images::Process *> processes; // by pid
 	std::unordered_set<uint32_t> pids;                               // and tids
+	std::unordered_set<uint32_t>
+		groups; // of processes, but for that of the root: if it is from outside, it changes
 	std::unordered_map<uint32_t, Descriptor> open_files; // those that an fd names, and the first of them
 	std::unordered_set<uint64_t> own_namespaces;         // bpfckpt's, by inode
 };
@@ -49,6 +51,8 @@ static Tree index_tree(const images::Document &document)
 	for (const images::Process &process : document.processes()) {
 		tree.processes.emplace(process.pid(), &process);
 		tree.pids.insert(process.pid());
+		if (process.pgid() != document.processes(0).pgid())
+			tree.groups.insert(process.pgid());
 		for (const images::Thread &thread : process.threads())
 			tree.pids.insert(thread.tid());
 		for (const images::FdEntry &entry : process.files())
@@ -197,9 +201,11 @@ static void refuse_locks(const images::File &file, const Tree &tree, Refusals &r
 				{what + fmt::format(", taken through a descriptor that pid {} has no more", lock.pid()),
 				 "unlock it before the dump"});
 	}
-	if (file.has_owner() && file.owner().pid() && !tree.pids.contains(file.owner().pid()) &&
-	    file.owner().type() < 2)
-		refusals.push_back({fmt::format("F_SETOWN names pid {}, outside of the tree", file.owner().pid()),
+	const images::FileOwner &owner = file.owner();
+	bool is_group = owner.type() == 2; // F_OWNER_PGRP
+	if (owner.pid() && !tree.pids.contains(owner.pid()) && !(is_group && tree.groups.contains(owner.pid())))
+		refusals.push_back({fmt::format("F_SETOWN names {} {}, outside of the tree",
+						is_group ? "process group" : "pid", owner.pid()),
 				    "F_SETOWN 0 before the dump"});
 }
 
