@@ -125,7 +125,9 @@ Result<> build_tree_document(collect::Snapshot &snapshot, const policy::Options 
 	std::ranges::move(uring::check_rings(*context.document), std::back_inserter(context.findings));
 	TRY(add_tree_obstacles(context));
 	TRY(refuse_unsupported_tasks(snapshot.whole_processes(frozen.tree, context), context.findings));
-	policy::refuse_unsupported_memory(*context.document, context.findings);
+	for (const images::Memory &memory : context.document->memory())
+		if (!context.take_memory || memory.has_layout()) // the others were looked at when they were taken
+			policy::refuse_unsupported_memory(memory, *context.document, context.findings);
 	policy::refuse_unsupported_files(*context.document, options, context.findings);
 	policy::refuse_other_openers(snapshot.files(), snapshot.tasks().records(), context);
 	return policy::find_leaks(snapshot.files(), shared_objects(snapshot.tasks()), options, context);

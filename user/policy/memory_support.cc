@@ -134,8 +134,7 @@ void refuse_unsupported_memory(const images::Memory &memory, const images::Docum
 void refuse_unsupported_memory(const images::Document &document, Findings &findings)
 {
 	for (const images::Memory &memory : document.memory())
-		if (memory.has_layout()) // the others were looked at when they were taken
-			refuse_unsupported_memory(memory, document, findings);
+		refuse_unsupported_memory(memory, document, findings);
 }
 
 } // namespace bpfckpt::policy

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Files that are opened by their names: they must be what they were. What is checked is what CRIU checks by default,
 // kind and size; a file that is mapped privately supplies the pages that are not in the images, so its time of change
-// counts too. What inotify watches must be the same inode.
+// counts too. What inotify watches must be there.
 #include "user/restore/plan.h"
 
 #include <cstring>
@@ -56,23 +56,16 @@ static bool is_of_tree(const Plan &plan, const std::string &path)
 	return sscanf(path.c_str(), "/proc/%d", &pid) == 1 && plan.processes.contains(pid);
 }
 
-// What is told of another file would be wrong without a word.
+// By name, as files that are opened: on a copy of the file system it is another inode.
 static void check_watches(const Plan &plan, const images::File &file, Findings &findings)
 {
 	for (const images::InotifyWatch &watch : file.inotify().watches()) {
 		struct stat now = {};
-		if (is_of_tree(plan, watch.path()))
-			continue;
-		std::string wrong;
-		if (stat(watch.path().c_str(), &now))
-			wrong = fmt::format("cannot be looked at: {}", strerror(errno));
-		else if (now.st_ino != watch.inode() || now.st_dev != watch.device())
-			wrong = fmt::format("is another file than inode {}", watch.inode());
-		if (!wrong.empty())
-			findings.push_back(
-				make_error(Code::kMismatch, "{}, which inotify watches as {}", wrong, watch.wd())
-					.on(watch.path())
-					.with_hint("put the file back as it was at the dump"));
+		if (!is_of_tree(plan, watch.path()) && stat(watch.path().c_str(), &now))
+			findings.push_back(errno_error(errno, "cannot be looked at, and inotify watches it as {}",
+						       watch.wd())
+						   .on(watch.path())
+						   .with_hint("put it back as it was at the dump"));
 	}
 }
 
