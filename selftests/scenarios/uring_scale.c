@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,7 +25,7 @@
 #define CHILDREN 5999
 
 static void (*round_of)(void);
-static atomic_int *users; /* children that have used a ring */
+static atomic_int *users; /* children that have used a ring; whether one does now */
 
 /* --- completions that did not fit ------------------------------------------------------------------------------- */
 
@@ -257,7 +258,6 @@ static void make_children(void (*begin_of)(void))
 			for (;;)
 				pause();
 		}
-		SCENARIO_REQUIRE(!begin_of || SCENARIO_EVENTUALLY(atomic_load(users) == i + 1, 30), "child %d", i);
 	}
 }
 
@@ -278,6 +278,8 @@ static void use_shared(void)
 	struct io_uring *shared = &readers[1].ring;
 	struct io_uring_sqe *sqe;
 
+	while (atomic_exchange(&users[1], 1)) /* one at a time */
+		sched_yield();
 	shared->sq.sqe_head = shared->sq.sqe_tail = *shared->sq.ktail; /* as the one before has left it */
 	sqe = ring_sqe(shared);
 	io_uring_prep_nop(sqe);
@@ -285,6 +287,7 @@ static void use_shared(void)
 	ring_submit(shared, 1);
 	SCENARIO_REQUIRE(!ring_expect(shared, (unsigned)atomic_load(users), "nop of a child"), "result");
 	atomic_fetch_add(users, 1);
+	atomic_store(&users[1], 0);
 }
 
 static void set_up_users(void)
@@ -293,6 +296,7 @@ static void set_up_users(void)
 	SCENARIO_REQUIRE(users != MAP_FAILED, "%m");
 	SCENARIO_REQUIRE(!io_uring_queue_init(8, &readers[1].ring, 0), "%m");
 	make_children(use_shared);
+	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(atomic_load(users) == CHILDREN, 30), "only %d", atomic_load(users));
 	SCENARIO_REQUIRE(!io_uring_queue_init(32, &readers[0].ring, 0), "%m");
 	open_pipes(&readers[0]);
 	round_of = let_first_read;
