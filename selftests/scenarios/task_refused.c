@@ -204,11 +204,22 @@ static void time_ended_child(void)
 	SCENARIO_REQUIRE(waitpid(pid, NULL, 0) == pid, "waitpid");
 }
 
+static void time_parent(void)
+{
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+	clockid_t clock;
+	int timer;
+
+	SCENARIO_REQUIRE(!clock_getcpuclockid(getppid(), &clock), "no clock");
+	SCENARIO_REQUIRE(!syscall(SYS_timer_create, clock, &event, &timer) && !timer, "%m");
+}
+
 static const struct scenario_state states[] = {
 	{"seccomp", filter_syscalls},         {"traced", trace_child},         {"uts", enter_uts_namespace},
 	{"pid", make_pid_namespace},          {"dispatch", dispatch_syscalls}, {"vm", share_memory},
 	{"files", share_descriptors},         {"fs", share_directory},         {"sigtrap", block_sigtrap},
 	{"groups", start_thread_with_groups}, {"heir", leave_signal_to_heir},  {"timer", time_ended_child},
+	{"outer_timer", time_parent},
 };
 
 int main(int argc, char **argv)

@@ -270,6 +270,11 @@ TEST(Timer, of_a_process_that_has_ended_is_refused)
 	run_refusal("task_refused", "has timer 0, of the CPU time of a process that has ended", {}, {"timer"});
 }
 
+TEST(Timer, of_a_process_outside_of_the_tree_is_refused)
+{
+	run_refusal("task_refused", "has timer 0, of the CPU time of pid", {}, {"outer_timer"});
+}
+
 TEST(Timer, clocks_of_others_and_overruns)
 {
 	run_scenario("timer_clocks", {.verify = [](const Json &document) {

@@ -160,8 +160,16 @@ void collect_timers(const iterators::TimerRecords &records, Context &context)
 	// The kernel's list has the newest one first.
 	for (const timer_record &record : records.timers | std::views::reverse) {
 		auto it = processes.find(record.pid);
-		if (it != processes.end())
-			collect_timer(record, context.time, it->second->add_timers());
+		if (it == processes.end())
+			continue;
+		collect_timer(record, context.time, it->second->add_timers());
+		bool measures_process = (record.flags & (TIMER_CPU | TIMER_NO_TARGET)) == TIMER_CPU &&
+					!(record.clock & kPerThread); // a thread is one of its own
+		if (measures_process && record.target && !processes.contains(record.target))
+			context.refuse(fmt::format("pid {} ({})", record.pid, it->second->comm()),
+				       fmt::format("has timer {}, of the CPU time of pid {}, outside of the tree",
+						   record.id, record.target),
+				       "let it delete the timer, or dump the tree of both");
 	}
 }
 
