@@ -62,10 +62,11 @@ static void check_watches(const Plan &plan, const images::File &file, Findings &
 	for (const images::InotifyWatch &watch : file.inotify().watches()) {
 		struct stat now = {};
 		if (!is_of_tree(plan, watch.path()) && stat(watch.path().c_str(), &now))
-			findings.push_back(
-				errno_error(errno, "cannot be looked at, and inotify watches it as {}", watch.wd())
-					.on(watch.path())
-					.with_hint("put it back as it was at the dump"));
+			findings.push_back(make_error(Code::kMismatch,
+						      "inotify watches it as {}, and it cannot be looked at: {}",
+						      watch.wd(), strerror(errno))
+						   .on(watch.path())
+						   .with_hint("put it back as it was at the dump"));
 	}
 }
 
