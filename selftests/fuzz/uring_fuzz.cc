@@ -168,7 +168,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	files[1].kind = FILE_KIND_EVENTFD;
 	files[1].private_data = 1;
 
-	collect::collect_rings(records.views(), layout(), files, checks, context);
+	collect::collect_rings(records.views(), layout(), {.files = files}, checks, context);
 	// Every record is in the document a few times at most, but for groups that personalities share.
 	if (document.ByteSizeLong() > 4096 + 64 * size + records.size_of_shared_groups())
 		abort();
