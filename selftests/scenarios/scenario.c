@@ -153,6 +153,20 @@ int scenario_main(void (*check)(int round))
 	return ok ? 0 : 1;
 }
 
+char scenario_state_of(pid_t pid)
+{
+	char path[64], line[512] = "", *end;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "r");
+	if (!file)
+		return '-';
+	end = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
+	fclose(file);
+	return end ? end[2] : '-';
+}
+
 int scenario_state_main(int argc, char **argv, const struct scenario_state *states, int count, void (*check)(int round))
 {
 	int i;

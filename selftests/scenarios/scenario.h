@@ -14,6 +14,7 @@
 #define BPFCKPT_SCENARIO_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* First call of every program. */
 void scenario_init(void);
@@ -33,6 +34,9 @@ bool scenario_round_done(int round);
 
 /* All of the above: ready, then check(round) for each round until told to stop. Returns main()'s value. */
 int scenario_main(void (*check)(int round));
+
+/* The state of a process as /proc tells it: 'R', 'S', 'T'; '-': there is none. */
+char scenario_state_of(pid_t pid);
 
 /* A program that is one of several states: argv[1] names which. */
 struct scenario_state {

@@ -40,25 +40,11 @@ static void run_orphaned(void)
 	}
 }
 
-static char state_of(pid_t pid)
-{
-	char path[64], line[512] = "", *end;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "r");
-	if (!file)
-		return '-';
-	end = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
-	fclose(file);
-	return end ? end[2] : '-';
-}
-
 static void stop(const struct child *child)
 {
 	SCENARIO_CHECK(setpgid(child->pid, child->pid) == 0, "setpgid: %m");
 	kill(child->pid, SIGTSTP);
-	SCENARIO_CHECK(SCENARIO_EVENTUALLY(state_of(child->pid) == 'T', 10), "%d does not stop", child->pid);
+	SCENARIO_CHECK(SCENARIO_EVENTUALLY(scenario_state_of(child->pid) == 'T', 10), "%d does not stop", child->pid);
 	if (child == orphaned)
 		SCENARIO_CHECK(setpgid(child->pid, getpgid(0)) == 0, "setpgid: %m");
 }
@@ -84,8 +70,8 @@ static void check_child(const struct child *child, int round)
 	int wanted = child == blocked || round == 1 ? SIGTSTP : SIGSTOP;
 	long ticks;
 
-	SCENARIO_CHECK(SCENARIO_EVENTUALLY(state_of(child->pid) == 'T', 10), "%d is %c", child->pid,
-		       state_of(child->pid));
+	SCENARIO_CHECK(SCENARIO_EVENTUALLY(scenario_state_of(child->pid) == 'T', 10), "%d is %c", child->pid,
+		       scenario_state_of(child->pid));
 	SCENARIO_CHECK(waitid(P_PID, (id_t)child->pid, &info, WSTOPPED | WNOHANG) == 0, "waitid: %m");
 	SCENARIO_CHECK(info.si_pid == child->pid && info.si_status == wanted, "%d: stopped by %d", info.si_pid,
 		       info.si_status);

@@ -70,20 +70,6 @@ static pid_t start_stopped(void (*run)(void))
 	return pid;
 }
 
-static char state_of(pid_t pid)
-{
-	char path[64], line[512] = "", *end;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "r");
-	if (!file)
-		return '-';
-	end = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
-	fclose(file);
-	return end ? end[2] : '-';
-}
-
 static void set_up(void)
 {
 	terminated = start_stopped(run_terminated);
@@ -92,7 +78,7 @@ static void set_up(void)
 	told = start_stopped(run_told);
 	syscall(SYS_tgkill, told, told, SIGUSR1);
 	kill(shared->grandchild, SIGKILL);
-	SCENARIO_CHECK(SCENARIO_EVENTUALLY(state_of(shared->grandchild) == 'Z', 10), "no zombie");
+	SCENARIO_CHECK(SCENARIO_EVENTUALLY(scenario_state_of(shared->grandchild) == 'Z', 10), "no zombie");
 }
 
 static void check(int round)
@@ -101,8 +87,9 @@ static void check(int round)
 
 	(void)round;
 	/* A thread that is let go by its tracer may have no CPU yet to stop on. */
-	SCENARIO_CHECK(SCENARIO_EVENTUALLY(state_of(terminated) == 'T', 10), "is %c", state_of(terminated));
-	SCENARIO_CHECK(SCENARIO_EVENTUALLY(state_of(told) == 'T', 10), "is %c", state_of(told));
+	SCENARIO_CHECK(SCENARIO_EVENTUALLY(scenario_state_of(terminated) == 'T', 10), "is %c",
+		       scenario_state_of(terminated));
+	SCENARIO_CHECK(SCENARIO_EVENTUALLY(scenario_state_of(told) == 'T', 10), "is %c", scenario_state_of(told));
 	SCENARIO_CHECK(!shared->chld && !shared->usr1, "handlers have run: %d, %d", shared->chld, shared->usr1);
 	kill(terminated, SIGCONT);
 	SCENARIO_CHECK(SCENARIO_EVENTUALLY(waitpid(terminated, &status, WNOHANG) == terminated, 2), "goes on");

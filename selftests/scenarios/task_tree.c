@@ -41,21 +41,6 @@ static void become_session(void)
 	setsid();
 }
 
-static char state_of(pid_t pid)
-{
-	char path[64], line[512] = "";
-	FILE *file;
-	char *end;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "r");
-	if (!file)
-		return '-';
-	end = fgets(line, sizeof(line), file) ? strrchr(line, ')') : NULL;
-	fclose(file);
-	return end ? end[2] : '-';
-}
-
 static pid_t parent_of(pid_t pid)
 {
 	char path[64], line[512] = "";
@@ -87,7 +72,7 @@ static void check_stopped(pid_t pid, bool report)
 {
 	siginfo_t info = {};
 
-	SCENARIO_CHECK(SCENARIO_EVENTUALLY(state_of(pid) == 'T', 5), "%d is %c", pid, state_of(pid));
+	SCENARIO_CHECK(SCENARIO_EVENTUALLY(scenario_state_of(pid) == 'T', 5), "%d is %c", pid, scenario_state_of(pid));
 	SCENARIO_CHECK(waitid(P_PID, pid, &info, WSTOPPED | WNOWAIT | WNOHANG) == 0, "waitid");
 	SCENARIO_CHECK((info.si_pid == pid) == report, "%d: report %d", pid, info.si_pid);
 	if (report)
@@ -151,9 +136,9 @@ int main(void)
 	in_group = child(become_group);
 	in_session = child(become_session);
 	make_orphan();
-	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(state_of(exited) == 'Z' && state_of(killed) == 'Z' &&
-						     state_of(stopped) == 'T' && getpgid(in_group) == in_group &&
-						     getsid(in_session) == in_session,
+	SCENARIO_REQUIRE(SCENARIO_EVENTUALLY(scenario_state_of(exited) == 'Z' && scenario_state_of(killed) == 'Z' &&
+						     scenario_state_of(stopped) == 'T' &&
+						     getpgid(in_group) == in_group && getsid(in_session) == in_session,
 					     10),
 			 "the children do not settle");
 	scenario_tell("exited", "%d", exited);

@@ -205,8 +205,7 @@ static void reduce(images::Memory &memory, Context &ctx)
 {
 	images::Memory rest;
 	rest.set_id(memory.id());
-	bool has_ring = std::ranges::any_of(memory.vmas(), [](const Vma &vma) { return vma.kind() == Vma::RING; });
-	bool all = has_ring || (ctx.ring_memory && ctx.ring_memory->contains(memory.id()));
+	bool all = ctx.ring_memory && ctx.ring_memory->contains(memory.id());
 	if (all)
 		*rest.mutable_pids() = memory.pids();
 	for (const Vma &vma : memory.vmas()) {

@@ -321,9 +321,9 @@ std::unordered_set<uint32_t> Snapshot::ring_memory(const Context &context) const
 {
 	std::unordered_set<uint32_t> spaces; // Memory.id
 	auto add = [&](uint64_t mm) { spaces.insert(context.ids.address_spaces.find(mm)); };
-	for (const task_record &task : tasks_->tasks())
-		if (task.io_uring)
-			add(task.mm);
+	for (const images::Process &process : context.document->processes())
+		if (context.ring_users.contains(process.pid()))
+			spaces.insert(process.address_space());
 	for (const auto &[buffer, place] : ring_checks_.buffers.places) {
 		add(place.mm);
 		for (const uring::PinnedPage &page : place.elsewhere)
@@ -333,14 +333,6 @@ std::unordered_set<uint32_t> Snapshot::ring_memory(const Context &context) const
 		add(place.mm);
 	for (const uring::StaleMapping &mapping : stale_mappings_)
 		add(mapping.mm);
-	std::unordered_set<uint32_t> rings; // File.id
-	for (const images::File &file : context.document->files())
-		if (file.kind() == "io_uring")
-			rings.insert(file.id());
-	for (const images::Process &process : context.document->processes())
-		if (std::ranges::any_of(process.files(),
-					[&](const images::FdEntry &entry) { return rings.contains(entry.file()); }))
-			spaces.insert(process.address_space());
 	return spaces;
 }
 
